@@ -1,0 +1,66 @@
+# Every target works in a fresh clone: the first one that needs it makes .venv from the lock files.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+JOB ?= jobs/quickstart.yaml
+ARGS ?=
+
+# The newest of the supported Pythons that this machine has.
+FIND_PYTHON := for python in $${BATCHGEN_PYTHON:-python3.13 python3.12 python3.11 python3 python}; do \
+	"$$python" -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))' \
+	>/dev/null 2>&1 && { echo "$$python"; break; }; done
+PIP := $(PYTHON) -m pip --disable-pip-version-check -qq
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(RUN_READY): requirements.txt pyproject.toml
+	@python="$$($(FIND_PYTHON))"; \
+	if [ -z "$$python" ]; then echo "batchgen needs Python 3.11, 3.12 or 3.13 on the PATH, and found none." >&2; exit 2; fi; \
+	[ -x $(PYTHON) ] || "$$python" -m venv $(VENV)
+	@echo "Setting up $(VENV) (once) ..." >&2
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_READY): requirements-dev.txt $(RUN_READY)
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+install: $(RUN_READY) ## make .venv with what a run needs, from the lock with hashes
+
+dev: $(DEV_READY) ## the same, and what checks and tests need
+
+run: $(RUN_READY) ## run a job: make run JOB=jobs/catalog.yaml ARGS="--limit 5"
+	@$(BIN)/batchgen run $(JOB) $(ARGS)
+
+simulate: $(RUN_READY) ## run the Bedrock simulator by itself: make simulate ARGS="--port 8080"
+	@$(BIN)/batchgen simulate $(ARGS)
+
+fmt: $(DEV_READY) ## format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+check: $(DEV_READY) ## ruff, ruff format, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: $(DEV_READY) ## the test suite
+	$(PYTHON) -m pytest $(ARGS)
+
+test-long: $(DEV_READY) ## the sweeps that take longer than a suite should
+	$(PYTHON) -m pytest --long $(ARGS)
+
+lock: $(DEV_READY) ## renew the lock files from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --group flit -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --group flit --group dev -c requirements.txt -o requirements-dev.txt
+
+.PHONY: help install dev run simulate fmt check test test-long lock
