@@ -1,0 +1,146 @@
+"""What every model family offers: pure functions from parameters to a body and back.
+
+A family is one module of this shape, entered in `models.FAMILIES`. No I/O, no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+
+class LifeCycle(StrEnum):
+    """State of a model, in the service's words (`modelLifecycle.status`), and one of ours."""
+
+    ACTIVE = "active"
+    LEGACY = "legacy"
+    RETIRED = "retired"
+    """Past its end of life: the service refuses it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What is known of one model id; facts of November 2026, each of which a job may override."""
+
+    id: str
+    """As the job names it: a model id, an inference profile or an ARN."""
+    family: str
+    title: str
+    price_usd: Decimal | None
+    """Price of one image at the default parameters; None where nobody knows.
+
+    Where parameters change the price, `Family.price` changes this one in proportion, so that a job
+    overrides the price of a model by one figure.
+    """
+    requests_per_minute: int | None
+    """Default on-demand quota of one account in one Region; new accounts may have less."""
+    regions: tuple[str, ...]
+    """Where it can be called; empty where that is not known: a profile or a custom model."""
+    life_cycle: LifeCycle
+    end_of_life: date | None = None
+    """None where it has no such day, or nobody knows it."""
+    output_formats: tuple[str, ...] = ("png",)
+    """What it can answer in: of `png`, `jpeg` and `webp`; the one we ask for by default first."""
+    seed_max: int = 4_294_967_295
+    """Largest seed; the smallest that we send is 1, for 0 asks the service for a random one."""
+
+
+Key: TypeAlias = tuple[str | int, ...]
+"""A path inside the parameters: `("cfg_scale",)`, `("text_prompts", 0, "weight")`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A text or a parameter that the model would not take."""
+
+    key: Key
+    text: str
+    """The value, what is allowed and the nearest name, as one sentence."""
+    of_prompts: bool = False
+    """The key is a field of `Prompts`, a text of the item's own, and not a parameter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """The texts of one task with all placeholders filled in."""
+
+    prompt: str | None
+    negative_prompt: str | None
+    """Wins over a `negative_prompt` among the parameters; empty, it takes that one away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One image of a reply, decoded and unchecked."""
+
+    data: bytes
+    seed: int | None
+    finish_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A response body in our words.
+
+    Exactly one of three holds: there are images, moderation refused, or generation failed.
+    """
+
+    images: tuple[Artifact, ...]
+    """Only what we keep: an image beside a reason of moderation or failure is not among them."""
+    finish_reasons: tuple[str | None, ...]
+    """The service's own words, one for each artifact it spoke of."""
+    filtered: bool
+    """Moderation refused it and no image is kept, even if one came."""
+    inference_error: bool
+    """The service says that generation failed: no image is kept, and it may have been billed."""
+    withheld: int = 0
+    """How many images came beside a reason to refuse them: not kept, but perhaps billed."""
+
+
+class UnknownModel(ValueError):
+    """A model, or a family, that we have no facts of; its text says what to name instead."""
+
+
+class ReplyError(ValueError):
+    """A response body that is not what the family's model answers; its text says why."""
+
+
+class Family(Protocol):
+    """The shape of a family module."""
+
+    NAME: str
+    MODELS: Mapping[str, Model]
+    PARAMETERS: tuple[str, ...]
+    """Every parameter name that a job may use, sorted; `prompt` and `seed` are the item's own."""
+
+    def generic(self, model_id: str) -> Model:
+        """A model of which only the family is known: no price, no quota, the loosest limits."""
+
+    def problems(
+        self, model: Model, prompts: Prompts, parameters: Mapping[str, Any]
+    ) -> Iterator[Problem]:
+        """Everything in the texts and the parameters that the model would refuse."""
+
+    def build(self, prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """The request body. Only for parameters that `problems` found nothing wrong with.
+
+        Equal requests are written equally: 7 and 7.0, or an omitted and an explicit default that we
+        always send, give one body. The body may share what is nested in the parameters.
+        """
+
+    def image_format(self, request: Mapping[str, Any]) -> str:
+        """The format that the request asks for: `png`, `jpeg` or `webp`."""
+
+    def price(self, model: Model, request: Mapping[str, Any]) -> Decimal | None:
+        """Price of one call in USD with these parameters; None where nobody knows."""
+
+    def parse(self, body: bytes) -> Reply:
+        """The reply that a response body holds.
+
+        Raises:
+            ReplyError: the body is not one that this family's models answer.
+        """

@@ -1,0 +1,143 @@
+"""From the bytes of a response to a Reply; shared by the families, for none trusts its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import pybase64
+from pydantic_core import from_json
+
+from batchgen.models.base import Artifact, Reply, ReplyError
+from batchgen.nearest import shown
+
+LONGEST_SEED = 20
+"""Digits of a seed that came as a text; none of the service's is longer than 10."""
+
+
+class Verdict(Enum):
+    """What a finish reason means for the image beside it."""
+
+    FINE = auto()
+    FILTERED = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a reply says of one artifact, as it came."""
+
+    image: Any
+    """Base64 text, if the service keeps to its word; None where there is no image."""
+    seed: Any
+    finish_reason: str | None
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body holds.
+
+    Raises:
+        ReplyError: it holds none.
+    """
+    try:
+        value = from_json(body)
+    except ValueError as error:
+        start = shown(body[:100].decode(errors="replace"))
+        raise ReplyError(f"the reply is not JSON ({error}); it begins with {start}") from error
+    if not isinstance(value, dict):
+        raise ReplyError(f"the reply is {shown(value)}, not a JSON object")
+    return value
+
+
+def entries(reply: dict[str, Any], name: str) -> list[Any]:
+    """The list at a key of a reply; empty where the key is absent or null.
+
+    Raises:
+        ReplyError: something else stands there.
+    """
+    value = reply.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ReplyError(f'"{name}" of the reply is {shown(value)}, not a list')
+    return value
+
+
+def finish_reason(value: Any) -> str | None:
+    """A finish reason, in the service's own words.
+
+    Raises:
+        ReplyError: it is neither a text nor null.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise ReplyError(f"a finish reason of the reply is {shown(value)}, not a text")
+
+
+def verdict(reason: str | None) -> Verdict:
+    """What a finish reason says, by its words, for the list of them may grow.
+
+    Known are null and SUCCESS, "Filter reason: …" and CONTENT_FILTERED, "Inference error" and ERROR
+    (AWS Bedrock User Guide, Stability AI). A word nobody knows counts as a failure: that costs at
+    most the one retry a job allows, where taking it for moderation would give the image up.
+    """
+    words = (reason or "").casefold()
+    if words in ("", "success"):
+        return Verdict.FINE
+    if "filter" in words or "moderat" in words:
+        return Verdict.FILTERED
+    return Verdict.FAILED
+
+
+def assemble(found: Iterable[Entry]) -> Reply:
+    """The reply that these entries make: the good images, or why there is none.
+
+    Raises:
+        ReplyError: there is neither an image nor a reason, or an image cannot be decoded.
+    """
+    listed = tuple(found)
+    good = [entry for entry in listed if verdict(entry.finish_reason) is Verdict.FINE]
+    refused = [entry for entry in listed if verdict(entry.finish_reason) is not Verdict.FINE]
+    images = tuple(_artifact(entry) for entry in good if entry.image is not None)
+    if not images and not refused:
+        raise ReplyError("the reply holds no image and no reason why")
+    moderated = any(verdict(entry.finish_reason) is Verdict.FILTERED for entry in refused)
+    return Reply(
+        images=images,
+        finish_reasons=tuple(entry.finish_reason for entry in listed),
+        filtered=not images and moderated,
+        inference_error=not images and not moderated,
+        withheld=sum(bool(entry.image) for entry in refused),
+    )
+
+
+def _artifact(entry: Entry) -> Artifact:
+    return Artifact(
+        data=_decoded(entry.image),
+        seed=_seed(entry.seed),
+        finish_reason=entry.finish_reason,
+    )
+
+
+def _decoded(image: Any) -> bytes:
+    if not isinstance(image, str):
+        raise ReplyError(f"an image of the reply is {shown(image)}, not base64 text")
+    try:
+        data = pybase64.b64decode(image, validate=True)
+    except ValueError as error:
+        raise ReplyError(f"an image of the reply is broken base64: {error}") from error
+    if not data:
+        raise ReplyError("an image of the reply is empty")
+    return data
+
+
+def _seed(value: Any) -> int | None:
+    """A seed from a number or from its digits; None for all else.
+
+    A picture that was paid for is not given up over its seed: we know which one we sent.
+    """
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value) if len(value) <= LONGEST_SEED else None
+    return value if type(value) is int else None

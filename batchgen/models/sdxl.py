@@ -1,0 +1,249 @@
+"""Stability AI's SDXL: past its end of life on Bedrock, alive in the simulator and old manifests.
+
+Limits and the shape of a reply: AWS Bedrock User Guide, "Stability.ai Diffusion 1.0 text to image".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from batchgen.models import replies
+from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
+from batchgen.models.limits import (
+    Check,
+    Choice,
+    Fields,
+    JsonObject,
+    ListOf,
+    Number,
+    Text,
+    Whole,
+    of_texts,
+    refused,
+)
+from batchgen.models.replies import Entry
+from batchgen.models.shapes import nearest_sizes
+from batchgen.nearest import shown
+
+NAME = "sdxl"
+
+TEXT_LONGEST = 2_000
+SIZES = (
+    (1024, 1024),
+    (1152, 896),
+    (1216, 832),
+    (1344, 768),
+    (1536, 640),
+    (640, 1536),
+    (768, 1344),
+    (832, 1216),
+    (896, 1152),
+)
+"""Width and height; no others go together."""
+PRESETS = ("FAST_BLUE", "FAST_GREEN", "NONE", "SIMPLE", "SLOW", "SLOWER", "SLOWEST")
+SAMPLERS = (
+    "DDIM",
+    "DDPM",
+    "K_DPMPP_2M",
+    "K_DPMPP_2S_ANCESTRAL",
+    "K_DPM_2",
+    "K_DPM_2_ANCESTRAL",
+    "K_EULER",
+    "K_EULER_ANCESTRAL",
+    "K_HEUN",
+    "K_LMS",
+)
+STYLES = (
+    "3d-model",
+    "analog-film",
+    "anime",
+    "cinematic",
+    "comic-book",
+    "digital-art",
+    "enhance",
+    "fantasy-art",
+    "isometric",
+    "line-art",
+    "low-poly",
+    "modeling-compound",
+    "neon-punk",
+    "origami",
+    "photographic",
+    "pixel-art",
+    "tile-texture",
+)
+EXACT = 2**53
+"""Below it a whole number and its float are one and the same."""
+CHEAP_STEPS = 50
+"""More steps than this cost twice as much, at every size of either version."""
+
+# End of life: AWS's notice of 21 November 2024 for 1.0; the day of 0.8 is not known, only that it
+# was deprecated after 30 April 2024. Prices: a public list of November 2026. 0.8 cost half of this
+# at 512x512, which none of the documented sizes is. Requests a minute: unconfirmed.
+_V1 = Model(
+    id="stability.stable-diffusion-xl-v1",
+    family=NAME,
+    title="SDXL 1.0",
+    price_usd=Decimal("0.04"),
+    requests_per_minute=60,
+    regions=("us-east-1", "us-west-2"),
+    life_cycle=LifeCycle.RETIRED,
+    end_of_life=date(2025, 5, 20),
+)
+_V0 = replace(
+    _V1,
+    id="stability.stable-diffusion-xl-v0",
+    title="SDXL 0.8",
+    price_usd=Decimal("0.036"),
+    end_of_life=None,
+)
+_ALIAS = replace(_V0, id="stability.stable-diffusion-xl")
+MODELS: Mapping[str, Model] = {model.id: model for model in (_V1, _V0, _ALIAS)}
+
+_TEXT_PROMPT = Fields(
+    owner="a text prompt",
+    checks={"text": Text(longest=TEXT_LONGEST), "weight": Number()},
+    required=("text",),
+)
+_PROMPT = Text(longest=TEXT_LONGEST)
+_NEGATIVE = Text(longest=TEXT_LONGEST, may_be_blank=True)
+_CHECKS: Mapping[str, Check] = {
+    "cfg_scale": Number(span=(0, 35)),
+    "clip_guidance_preset": Choice(names=PRESETS),
+    "extras": JsonObject(),
+    "height": Whole(),
+    "negative_prompt": _NEGATIVE,
+    "sampler": Choice(names=SAMPLERS),
+    "samples": Whole(span=(1, 1), hint="; for more images give the item more variants"),
+    "steps": Whole(span=(10, 150)),
+    "style_preset": Choice(names=STYLES),
+    "text_prompts": ListOf(member=_TEXT_PROMPT),
+    "width": Whole(),
+}
+PARAMETERS = tuple(sorted(_CHECKS))
+
+_FIELDS = Fields(
+    owner=f"the family {NAME}",
+    checks=_CHECKS,
+    refused=refused("image_strength", "init_image", "init_image_mode", "mask_image", "mask_source"),
+)
+_MISSING = 'there is no prompt: give the item a "prompt" or the parameters "text_prompts"'
+
+
+def generic(model_id: str) -> Model:
+    """An SDXL model of which only the family is known."""
+    return Model(
+        id=model_id,
+        family=NAME,
+        title="an SDXL model",
+        price_usd=None,
+        requests_per_minute=None,
+        regions=(),
+        life_cycle=LifeCycle.ACTIVE,
+    )
+
+
+def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG001 - one shape
+    """Everything in the texts and the parameters that the model would refuse."""
+    yield from _FIELDS((), parameters)
+    yield from _size_problems(parameters)
+    if "text_prompts" in parameters:
+        yield from _doubled(prompts, parameters)
+    else:
+        yield from of_texts(prompts, _PROMPT, _NEGATIVE, _MISSING)
+
+
+def _doubled(prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    """A prompt beside text prompts: which of them counts would be a guess."""
+    advice = '"text_prompts" says all of it: put the text there with a weight, or leave them out'
+    if prompts.prompt is not None:
+        text = f'"prompt" cannot stand beside "text_prompts"; {advice}'
+        yield Problem(key=("prompt",), text=text, of_prompts=True)
+    if prompts.negative_prompt or parameters.get("negative_prompt"):
+        text = f'"negative_prompt" cannot stand beside "text_prompts"; {advice}'
+        own = bool(prompts.negative_prompt)
+        yield Problem(key=("negative_prompt",), text=text, of_prompts=own)
+
+
+def _size_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    given = {side: parameters[side] for side in ("width", "height") if side in parameters}
+    if not given or any(type(value) is not int for value in given.values()):
+        return
+    width, height = given.get("width"), given.get("height")
+    if (width, height) in SIZES:
+        return
+    if width is None or height is None:
+        side, other = ("height", "width") if width is None else ("width", "height")
+        text = f'"{side}" needs "{other}" beside it'
+    else:
+        side, text = "width", f"width {shown(width)} and height {shown(height)} do not go together"
+    near = ", ".join(nearest_sizes(SIZES, width, height))
+    yield Problem(key=(side,), text=f"{text}; nearest allowed sizes: {near}")
+
+
+def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The request body: one image made from text."""
+    body: dict[str, Any] = {"text_prompts": (), "seed": seed, **parameters}
+    negative = body.pop("negative_prompt", None)
+    own = parameters.get("text_prompts")
+    if own is None:
+        if prompts.negative_prompt is not None:
+            negative = prompts.negative_prompt
+        body["text_prompts"] = [{"text": prompts.prompt, "weight": 1}]
+        if negative:
+            body["text_prompts"].append({"text": negative, "weight": -1})
+    else:
+        body["text_prompts"] = [
+            {"text": each["text"], "weight": _plain(each.get("weight", 1))} for each in own
+        ]
+    if "cfg_scale" in body:
+        body["cfg_scale"] = _plain(body["cfg_scale"])
+    return body
+
+
+def _plain(number: float) -> float:
+    """7 for 7.0: one request, however its numbers were written."""
+    exact = isinstance(number, float) and number.is_integer() and abs(number) < EXACT
+    return int(number) if exact else number
+
+
+def image_format(request: Mapping[str, Any]) -> str:  # noqa: ARG001 - one shape for every family
+    """SDXL answers in PNG only."""
+    return "png"
+
+
+def price(model: Model, request: Mapping[str, Any]) -> Decimal | None:
+    """The model's price, doubled for many steps (30 where the request does not say)."""
+    if model.price_usd is None:
+        return None
+    return model.price_usd * (2 if request.get("steps", 0) > CHEAP_STEPS else 1)
+
+
+def parse(body: bytes) -> Reply:
+    """The reply in `artifacts`, each with `base64`, `seed` and `finishReason`; or in `error`."""
+    reply = replies.read(body)
+    artifacts = replies.entries(reply, "artifacts")
+    if not artifacts and reply.get("result") == "error":
+        reason = _error_words(reply.get("error"))
+        return replies.assemble([Entry(image=None, seed=None, finish_reason=reason)])
+    return replies.assemble(_entry(artifact) for artifact in artifacts)
+
+
+def _entry(artifact: Any) -> Entry:
+    if not isinstance(artifact, dict):
+        raise ReplyError(f"an artifact of the reply is {shown(artifact)}, not an object")
+    return Entry(
+        image=artifact.get("base64"),
+        seed=artifact.get("seed"),
+        finish_reason=replies.finish_reason(artifact.get("finishReason")),
+    )
+
+
+def _error_words(error: Any) -> str:
+    """The name and the message of an error; together they tell moderation from a failure."""
+    parts = [error.get("name"), error.get("message")] if isinstance(error, dict) else [error]
+    return ": ".join(part for part in parts if isinstance(part, str) and part) or "error"

@@ -1,0 +1,187 @@
+"""Stability AI's Stable Image on Bedrock: Core, Ultra, SD3 Large and SD3.5 Large.
+
+Limits and the shape of a reply: AWS Bedrock User Guide, "Stable Image Core", "Stable Image Ultra",
+"Stable Diffusion 3.5 Large" and "Stable Diffusion 3 Large" request and response, November 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from batchgen.models import replies
+from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
+from batchgen.models.limits import Check, Choice, Fields, Text, of_texts, refused
+from batchgen.models.replies import Entry, Verdict, verdict
+from batchgen.models.shapes import nearest_ratio
+
+NAME = "stable-image"
+
+TEXT_LONGEST = 10_000
+ASPECT_RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
+DEFAULT_FORMAT = "png"
+"""Always sent: what the service answers in without it is not documented for every model."""
+
+_EVERY_FORMAT = ("png", "jpeg", "webp")
+_PNG_OR_JPEG = ("png", "jpeg")
+_OREGON = ("us-west-2",)
+
+# States and Regions: AWS Bedrock User Guide, "Model support by AWS Region"; the days on which the
+# retired ones ended are not published. Requests a minute: AWS General Reference, "Amazon Bedrock
+# endpoints and quotas". Prices: a public list of November 2026; check them against the AWS price
+# page. Core's page names JPEG and PNG only; that it takes webp too is unconfirmed.
+_CORE = Model(
+    id="stability.stable-image-core-v1:1",
+    family=NAME,
+    title="Stable Image Core 1.1",
+    price_usd=Decimal("0.04"),
+    requests_per_minute=90,
+    regions=_OREGON,
+    life_cycle=LifeCycle.ACTIVE,
+    output_formats=_EVERY_FORMAT,
+)
+_ULTRA = Model(
+    id="stability.stable-image-ultra-v1:1",
+    family=NAME,
+    title="Stable Image Ultra 1.1",
+    price_usd=Decimal("0.14"),
+    requests_per_minute=10,
+    regions=_OREGON,
+    life_cycle=LifeCycle.ACTIVE,
+    output_formats=_PNG_OR_JPEG,
+)
+_SD3_5 = Model(
+    id="stability.sd3-5-large-v1:0",
+    family=NAME,
+    title="Stable Diffusion 3.5 Large",
+    price_usd=Decimal("0.08"),
+    requests_per_minute=15,
+    regions=_OREGON,
+    life_cycle=LifeCycle.ACTIVE,
+    output_formats=_EVERY_FORMAT,
+    seed_max=4_294_967_294,
+)
+_SD3 = Model(
+    id="stability.sd3-large-v1:0",
+    family=NAME,
+    title="Stable Diffusion 3 Large",
+    price_usd=Decimal("0.08"),
+    requests_per_minute=15,
+    regions=_OREGON,
+    life_cycle=LifeCycle.RETIRED,
+    output_formats=_PNG_OR_JPEG,
+)
+_CORE_1_0 = replace(
+    _CORE,
+    id="stability.stable-image-core-v1:0",
+    title="Stable Image Core 1.0",
+    life_cycle=LifeCycle.RETIRED,
+)
+_ULTRA_1_0 = replace(
+    _ULTRA,
+    id="stability.stable-image-ultra-v1:0",
+    title="Stable Image Ultra 1.0",
+    life_cycle=LifeCycle.RETIRED,
+)
+MODELS: Mapping[str, Model] = {
+    model.id: model for model in (_CORE, _ULTRA, _SD3_5, _SD3, _CORE_1_0, _ULTRA_1_0)
+}
+
+_PROMPT = Text(longest=TEXT_LONGEST)
+_NEGATIVE = Text(longest=TEXT_LONGEST, may_be_blank=True)
+_CHECKS: Mapping[str, Check] = {
+    "aspect_ratio": Choice(names=ASPECT_RATIOS, meant=nearest_ratio),
+    # Sent only where a job gives it: the page of Core 1.1 no longer has it.
+    "mode": Choice(names=("text-to-image",)),
+    "negative_prompt": _NEGATIVE,
+    "output_format": Choice(names=_EVERY_FORMAT),
+}
+PARAMETERS = tuple(sorted(_CHECKS))
+
+
+@cache
+def _fields(output_formats: tuple[str, ...]) -> Fields:
+    return Fields(
+        owner=f"the family {NAME}",
+        checks={**_CHECKS, "output_format": Choice(names=output_formats)},
+        refused=refused("image", "strength"),
+    )
+
+
+def generic(model_id: str) -> Model:
+    """A Stable Image model of which only the family is known."""
+    return Model(
+        id=model_id,
+        family=NAME,
+        title="a Stable Image model",
+        price_usd=None,
+        requests_per_minute=None,
+        regions=(),
+        life_cycle=LifeCycle.ACTIVE,
+        output_formats=_EVERY_FORMAT,
+    )
+
+
+def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    """Everything in the texts and the parameters that the model would refuse."""
+    yield from of_texts(prompts, _PROMPT, _NEGATIVE, "there is no prompt")
+    yield from _fields(model.output_formats)((), parameters)
+
+
+def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The request body: one image made from text."""
+    body = {
+        "prompt": prompts.prompt,
+        "seed": seed,
+        "output_format": DEFAULT_FORMAT,
+        **parameters,
+    }
+    if prompts.negative_prompt is not None:
+        body["negative_prompt"] = prompts.negative_prompt
+    if body.get("negative_prompt") == "":
+        del body["negative_prompt"]
+    return body
+
+
+def image_format(request: Mapping[str, Any]) -> str:
+    """The format that the request asks for."""
+    asked: str = request.get("output_format", DEFAULT_FORMAT)
+    return asked
+
+
+def price(model: Model, request: Mapping[str, Any]) -> Decimal | None:  # noqa: ARG001 - one shape
+    """The model's price: no parameter changes it."""
+    return model.price_usd
+
+
+def parse(body: bytes) -> Reply:
+    """The reply in `seeds`, `finish_reasons` and `images`, three lists of one order."""
+    reply = replies.read(body)
+    images = replies.entries(reply, "images")
+    reasons = [replies.finish_reason(word) for word in replies.entries(reply, "finish_reasons")]
+    reasons = reasons or [None] * len(images)
+    fine = [verdict(reason) is Verdict.FINE for reason in reasons]
+    nothing = [None] * len(fine)
+    pictures = _spread(images, fine) if images else nothing
+    if pictures is None:
+        count = f"{len(images)} images beside {len(reasons)} finish reasons"
+        raise ReplyError(f"the reply has {count}: which belongs to which is not clear")
+    seeds = reply.get("seeds")
+    numbers = _spread(seeds, fine) if isinstance(seeds, list) else None
+    return replies.assemble(
+        Entry(image=picture, seed=number, finish_reason=reason)
+        for picture, number, reason in zip(pictures, numbers or nothing, reasons, strict=True)
+    )
+
+
+def _spread(values: list[Any], fine: list[bool]) -> list[Any] | None:
+    """One value for each finish reason, where refused artifacts may have none; None if unclear."""
+    if len(values) == len(fine):
+        return values
+    if len(values) != sum(fine):
+        return None
+    rest = iter(values)
+    return [next(rest) if good else None for good in fine]

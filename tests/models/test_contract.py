@@ -1,0 +1,249 @@
+"""One suite for every model of every family: what `models.base.Family` promises of requests."""
+
+import copy
+import json
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+
+import pytest
+from documented import (
+    DOCUMENTED,
+    NO_PROMPTS,
+    SIZES,
+    any_requests,
+    every_family,
+    every_model,
+    family_of,
+    few,
+    found,
+    right_requests,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.models import FAMILIES, MODELS
+from batchgen.models.base import Model, Prompts
+
+
+class TestFacts:
+    @every_family
+    def test_a_family_is_entered_under_its_own_name(self, name):
+        """The key in FAMILIES is NAME, and every model says so too, under its own id."""
+        family = FAMILIES[name]
+        assert name == family.NAME
+        assert family.MODELS
+        assert {name} == {model.family for model in family.MODELS.values()}
+        assert all(model_id == model.id for model_id, model in family.MODELS.items())
+
+    @every_family
+    def test_its_limits_are_stated_here(self, name):
+        """This suite knows the documented values of each parameter of each family."""
+        assert sorted(DOCUMENTED[name].parameters) == list(FAMILIES[name].PARAMETERS)
+
+    @every_family
+    def test_prompt_and_seed_are_no_parameters(self, name):
+        """PARAMETERS are sorted, and leave what an item has keys for to the item."""
+        names = FAMILIES[name].PARAMETERS
+        assert sorted(set(names)) == list(names)
+        assert not {"prompt", "seed"} & set(names)
+
+    def test_no_two_families_claim_one_id(self):
+        """Every id belongs to one family."""
+        assert len(MODELS) == sum(len(family.MODELS) for family in FAMILIES.values())
+
+    @every_model
+    def test_the_facts_of_a_model_can_be_true(self, model):
+        """Prices are exact and positive; Regions, quota, formats and seeds are there."""
+        assert isinstance(model.price_usd, Decimal)
+        assert model.price_usd > 0
+        assert model.requests_per_minute > 0
+        assert model.regions
+        assert model.title
+        assert set(model.output_formats) <= {"png", "jpeg", "webp"}
+        assert 2**31 < model.seed_max < 2**32
+
+    @every_family
+    def test_a_model_that_only_its_family_is_known_of_has_no_invented_facts(self, name):
+        """Its id stands as given; price, quota and Regions are unknown; limits are the loosest."""
+        family = FAMILIES[name]
+        model = family.generic("arn:anything")
+        assert (model.id, model.family) == ("arn:anything", name)
+        assert (model.price_usd, model.requests_per_minute, model.regions) == (None, None, ())
+        assert family.price(model, {"output_format": "png", "steps": 150}) is None
+        for known in family.MODELS.values():
+            assert set(known.output_formats) <= set(model.output_formats)
+            assert known.seed_max <= model.seed_max
+
+
+class TestBuild:
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_documented_requests_are_accepted_and_built(self, name, data):
+        """Any documented values together are no problem, and all of them reach the body."""
+        model, prompts, parameters = data.draw(right_requests(name))
+        assert found(model, prompts, parameters) == []
+        body = FAMILIES[name].build(prompts, parameters, 7)
+        assert DOCUMENTED[name].within_limits(model, body)
+        named = parameters.keys() - {"negative_prompt", "text_prompts"}
+        assert {key: parameters[key] for key in named} == {key: body[key] for key in named}
+
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_what_is_accepted_becomes_a_body_within_the_documented_limits(self, name, data):
+        """No text and no parameter that `problems` lets pass makes a request the model refuses."""
+        model, prompts, parameters = data.draw(any_requests(name))
+        if not found(model, prompts, parameters):
+            check_request(model, prompts, parameters, data.draw(st.integers(1, model.seed_max)))
+
+    @every_model
+    @few
+    @given(data=st.data())
+    def test_each_documented_value_is_accepted(self, model, data):
+        """Each parameter by itself, at any documented value, is no problem."""
+        name = data.draw(st.sampled_from(family_of(model).PARAMETERS))
+        value = data.draw(DOCUMENTED[model.family].parameters[name])
+        parameters = {name: value}
+        if name in ("width", "height"):
+            size = next(size for size in SIZES if value == size[name == "height"])
+            parameters = dict(zip(("width", "height"), size, strict=True))
+        prompt = None if name == "text_prompts" else "a cat"
+        right = name != "output_format" or value in model.output_formats
+        prompts = Prompts(prompt=prompt, negative_prompt=None)
+        assert right == (found(model, prompts, parameters) == [])
+
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_building_is_pure(self, name, data):
+        """The same arguments give the same body, and are left as they were."""
+        _, prompts, parameters = data.draw(right_requests(name))
+        before = copy.deepcopy(parameters)
+        first = json.dumps(FAMILIES[name].build(prompts, MappingProxyType(parameters), 7))
+        assert first == json.dumps(FAMILIES[name].build(prompts, parameters, 7))
+        assert before == parameters
+
+    @every_model
+    def test_the_ends_of_the_seed_range_are_sent_as_they_are(self, model):
+        """A seed is never changed on its way into the body."""
+        for seed in (1, model.seed_max):
+            check_request(model, Prompts(prompt="a cat", negative_prompt=None), {}, seed)
+
+    @every_model
+    def test_an_items_own_negative_prompt_wins(self, model):
+        """It takes the place of the one among the parameters; an empty one takes that away."""
+        family = family_of(model)
+        parameters = {"negative_prompt": "watermark"}
+
+        def built(negative: str | None) -> str:
+            prompts = Prompts(prompt="a cat", negative_prompt=negative)
+            assert found(model, prompts, parameters) == []
+            return json.dumps(family.build(prompts, parameters, 7))
+
+        assert "watermark" in built(None)
+        assert "watermark" not in built("blur")
+        assert "blur" in built("blur")
+        plain = family.build(Prompts(prompt="a cat", negative_prompt=None), {}, 7)
+        assert json.dumps(plain) == built("")
+
+    @every_model
+    def test_the_price_can_be_overridden(self, model):
+        """A price that a job gives takes the place of ours; no price stays none."""
+        family = family_of(model)
+        body = family.build(Prompts(prompt="a cat", negative_prompt=None), {}, 7)
+        assert family.price(model, body) == model.price_usd
+        assert family.price(replace(model, price_usd=Decimal("1.5")), body) == Decimal("1.5")
+        assert family.price(replace(model, price_usd=None), body) is None
+
+
+class TestProblems:
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_nothing_makes_the_checks_fail(self, name, data):
+        """Whatever a job file may hold, complaints are short printable sentences on one line."""
+        for problem in found(*data.draw(any_requests(name))):
+            assert problem.text.isprintable()
+            assert len(problem.text) < 500
+
+    @every_model
+    @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), b"x", [], True, object()])
+    def test_a_value_of_a_wrong_type_is_named(self, model, value):
+        """One problem at least for each parameter, at its key, with its name and what it may be."""
+        for name in family_of(model).PARAMETERS:
+            problems = found(model, Prompts(prompt="a cat", negative_prompt=None), {name: value})
+            assert (name,) in [problem.key for problem in problems if not problem.of_prompts]
+            text = next(problem.text for problem in problems if problem.key == (name,))
+            assert name in text
+            assert "allowed: " in text
+
+    @every_model
+    def test_everything_wrong_is_said_at_once(self, model):
+        """One wrong value does not hide another, nor do wrong texts hide wrong parameters."""
+        names = family_of(model).PARAMETERS
+        wrong = dict.fromkeys((*names, "qwerty", "seed"))
+        problems = found(model, NO_PROMPTS, wrong)
+        assert {(name,) for name in wrong} <= {problem.key for problem in problems}
+
+    @every_model
+    def test_an_unknown_parameter_is_refused_with_the_nearest_name(self, model):
+        """A slip of the pen finds the right name; all names are listed."""
+        for name in family_of(model).PARAMETERS:
+            slip = name[1] + name[0] + name[2:].upper().replace("_", "-")
+            prompts = Prompts(prompt="a cat", negative_prompt=None)
+            [problem] = found(model, prompts, {slip: 1})
+            assert problem.key == (slip,)
+            assert f'did you mean "{name}"?' in problem.text
+            assert ", ".join(family_of(model).PARAMETERS) in problem.text
+
+    @every_model
+    @pytest.mark.parametrize("name", ["prompt", "seed"])
+    def test_keys_of_the_item_are_no_parameters(self, model, name):
+        """`prompt` and `seed` among the parameters are refused, and the right place is named."""
+        prompts = Prompts(prompt="a cat", negative_prompt=None)
+        [problem] = found(model, prompts, {name: "7"})
+        assert problem.key == (name,)
+        assert not problem.of_prompts
+        assert "key of the item" in problem.text
+
+    @every_model
+    @pytest.mark.parametrize(
+        ("prompts", "key", "word"),
+        [
+            (NO_PROMPTS, "prompt", "no prompt"),
+            (Prompts(prompt="", negative_prompt=None), "prompt", "empty"),
+            (Prompts(prompt=" \n", negative_prompt=None), "prompt", "empty"),
+            (Prompts(prompt="x" * 10_001, negative_prompt=None), "prompt", "10,001 characters"),
+            (Prompts(prompt="\ud800", negative_prompt=None), "prompt", "half of a character"),
+            (Prompts(prompt="x", negative_prompt="x" * 10_001), "negative_prompt", "10,001"),
+            (Prompts(prompt="x", negative_prompt="a\udfff"), "negative_prompt", "character 2 "),
+        ],
+    )
+    def test_an_items_own_texts_are_checked(self, model, prompts, key, word):
+        """A text that is missing, empty, too long or broken is said to be the item's own."""
+        [problem] = found(model, prompts, {})
+        assert problem.key == (key,)
+        assert problem.of_prompts
+        assert word in problem.text
+
+    @every_model
+    def test_texts_pass_as_they_are(self, model):
+        """Control characters, direction marks, markup and U+2028 in a prompt are its author's."""
+        prompt = "\x1b[31m \r \u202e <script> =HYPERLINK( \u2028 \x00 👩‍🎨"
+        prompts = Prompts(prompt=prompt, negative_prompt=prompt)
+        assert found(model, prompts, {}) == []
+        body = family_of(model).build(prompts, {}, 7)
+        assert json.dumps(prompt) in json.dumps(body)
+
+
+def check_request(model: Model, prompts: Prompts, parameters: dict, seed: int) -> None:
+    """What must hold of every body that is built from an accepted request."""
+    family = family_of(model)
+    body = family.build(prompts, parameters, seed)
+    assert DOCUMENTED[model.family].within_limits(model, body)
+    assert body["seed"] == seed
+    assert json.loads(json.dumps(body, allow_nan=False)) == body
+    assert family.image_format(body) in model.output_formats
+    assert family.price(model, body) >= model.price_usd
