@@ -1,0 +1,49 @@
+"""The seed of every variant, chosen when the plan is made: never 0, never left to the service.
+
+The derived seeds of one item are a progression modulo the number of seeds, and start and step come
+from a hash of its names. So they are spread like random ones, do not depend on how many variants
+there are, and no two variants of an item ever have the same; independent random ones would meet
+after some 65,000.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+DERIVATION_VERSION = "1"
+"""Changes whenever `derived` would give other seeds for the same names."""
+MOST = 4_294_967_294
+"""Largest derived seed: what every known model takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeds:
+    """The seeds of one item's variants."""
+
+    first: int
+    """Of variant 1, counted from 0."""
+    step: int
+    count: int
+    """Of all seeds there are: the seeds are 1 to this."""
+
+    def of(self, variant: int) -> int:
+        """The seed of a variant; variants count from 1."""
+        return 1 + (self.first + (variant - 1) * self.step) % self.count
+
+
+def derived(*names: str, seed_max: int) -> Seeds:
+    """The seeds that these names stand for: a pure function of them and of the model's largest."""
+    count = min(seed_max, MOST)
+    text = "".join(f"{len(name)}:{name}," for name in (DERIVATION_VERSION, *names))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    step = 1 + int.from_bytes(digest[8:16]) % (count - 1) if count > 1 else 1
+    while math.gcd(step, count) != 1:
+        step += 1
+    return Seeds(first=int.from_bytes(digest[:8]) % count, step=step, count=count)
+
+
+def fixed(seed: int, *, seed_max: int) -> Seeds:
+    """The seeds from `seed` on, one after the other."""
+    return Seeds(first=seed - 1, step=1, count=seed_max)

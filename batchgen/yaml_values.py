@@ -1,0 +1,248 @@
+"""Parser events to plain values, without recursion and within bounds of depth and number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from batchgen.errors import Complaint
+from batchgen.nearest import shown
+from batchgen.yaml_events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    SyntaxProblem,
+    at,
+    events,
+    line_at,
+)
+from batchgen.yaml_scalars import meaning
+
+MAX_DEPTH = 32
+"""Mappings and lists inside each other."""
+MAX_NODES = 5_000_000
+"""Keys and values, each alias counted as all that it stands for."""
+
+
+class _Mark:
+    """Stands where a key is expected, or was `<<`."""
+
+
+_NO_KEY: Final = _Mark()
+_MERGE: Final = _Mark()
+
+
+class _Open:
+    """A mapping or list whose end has not come."""
+
+    __slots__ = ("anchor", "container", "deepest", "first", "key", "keys", "merged")
+
+    def __init__(self, container: dict[str, Any] | list[Any], first: int, depth: int) -> None:
+        self.container = container
+        self.anchor: str | None = None
+        self.first = first
+        self.deepest = depth
+        self.key: str | _Mark = _NO_KEY
+        self.keys: dict[str, int] = {}
+        self.merged: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    value: Any
+    nodes: int
+    height: int
+
+
+class Values:
+    """The document of one text; `complaints` fills while it is built."""
+
+    def __init__(self, text: str) -> None:
+        self.complaints: list[Complaint] = []
+        self.documents = 0
+        self._text = text
+        self._nodes = 0
+        self._root = _Open([], 0, 0)
+        self._stack = [self._root]
+        self._anchors: dict[str, _Anchored] = {}
+        self._known_keys: dict[str, str] = {}
+        self._take = {
+            ScalarEvent: self._scalar,
+            MappingStartEvent: self._open,
+            SequenceStartEvent: self._open,
+            MappingEndEvent: self._close,
+            SequenceEndEvent: self._close,
+            AliasEvent: self._alias,
+            DocumentStartEvent: self._document,
+        }
+
+    def build(self) -> Any:
+        """The value of the document; None if there is none.
+
+        Raises:
+            SyntaxProblem: it is not YAML, or more than the bounds allow.
+        """
+        for event in events(self._text):
+            take = self._take.get(type(event))
+            if take is not None:
+                take(event)
+        documents = self._root.container
+        return documents[0] if isinstance(documents, list) and documents else None
+
+    def _document(self, event: Event) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            raise self._stop("a second document begins here: a job file holds one", event)
+
+    def _scalar(self, event: ScalarEvent) -> None:
+        top = self._stack[-1]
+        if top.key is _NO_KEY and type(top.container) is dict:
+            self._key(top, event)
+            return
+        self._count(1, event)
+        value: Any = event.value
+        if event.tag is not None:
+            self._tagged(event)
+        elif event.implicit[0]:
+            value = self._plain(value, event)
+        elif not value.isascii():
+            self._whole_characters(value, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(value, 1, 0)
+        self._place(top, value, event)
+
+    def _open(self, event: CollectionStartEvent) -> None:
+        top = self._stack[-1]
+        if top.key is _NO_KEY and type(top.container) is dict:
+            raise self._stop("a mapping or a list cannot be a key: put the key in quotes", event)
+        self._count(1, event)
+        if len(self._stack) > MAX_DEPTH:
+            raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
+        if event.tag is not None:
+            self._tagged(event)
+        container: dict[str, Any] | list[Any] = {} if type(event) is MappingStartEvent else []
+        opened = _Open(container, self._nodes - 1, len(self._stack))
+        if event.anchor is not None:
+            opened.anchor = event.anchor
+            self._anchors.pop(event.anchor, None)
+        self._stack.append(opened)
+
+    def _close(self, event: CollectionEndEvent) -> None:
+        closed = self._stack.pop()
+        if closed.merged and type(closed.container) is dict:
+            for mapping in closed.merged:
+                for key, value in mapping.items():
+                    closed.container.setdefault(key, value)
+        top = self._stack[-1]
+        top.deepest = max(top.deepest, closed.deepest)
+        if closed.anchor is not None:
+            self._anchors[closed.anchor] = _Anchored(
+                closed.container,
+                self._nodes - closed.first,
+                closed.deepest - len(self._stack) + 1,
+            )
+        self._place(top, closed.container, event)
+
+    def _alias(self, event: AliasEvent) -> None:
+        name = event.anchor or ""
+        anchored = self._anchors.get(name)
+        if anchored is None:
+            text = f"the alias *{name} has no anchor &{name} that ends before it"
+            raise self._stop(text, event)
+        self._count(anchored.nodes, event)
+        top = self._stack[-1]
+        depth = len(self._stack) - 1 + anchored.height
+        if depth > MAX_DEPTH:
+            raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
+        top.deepest = max(top.deepest, depth)
+        if top.key is _NO_KEY and type(top.container) is dict:
+            raise self._stop("an alias cannot be a key: write the key out", event)
+        self._place(top, anchored.value, event)
+
+    def _key(self, top: _Open, event: ScalarEvent) -> None:
+        self._count(1, event)
+        text = event.value
+        name = self._known_keys.get(text)
+        if name is None or event.tag is not None or event.anchor is not None:
+            name = self._new_key(event)
+        if name in top.keys:
+            line = line_at(self._text, top.keys[name])
+            first = f"the key {shown(name)} stands twice in one mapping, first in line {line}"
+            self._add(f"{first}: remove one", event, name)
+        else:
+            top.keys[name] = at(event)
+        top.key = _MERGE if name == "<<" and event.implicit[0] else name
+
+    def _new_key(self, event: ScalarEvent) -> str:
+        name = event.value
+        if event.tag is not None:
+            self._tagged(event)
+        elif event.implicit[0]:
+            value = self._plain(name, event)
+            if not isinstance(value, str):
+                self._add(f"the key {shown(value)} is no text: put it in quotes", event)
+                return name
+        self._whole_characters(name, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(name, 1, 0)
+        return self._known_keys.setdefault(name, name)
+
+    def _place(self, top: _Open, value: Any, event: Event) -> None:
+        container = top.container
+        if type(container) is list:
+            container.append(value)
+        elif top.key is _MERGE:
+            top.key = _NO_KEY
+            self._merge(top, value, event)
+        else:
+            container[top.key] = value  # type: ignore[index]  # a dict, and a key that is a text
+            top.key = _NO_KEY
+
+    def _merge(self, top: _Open, value: Any, event: Event) -> None:
+        mappings = value if isinstance(value, list) else [value]
+        if all(isinstance(mapping, dict) for mapping in mappings):
+            top.merged.extend(mappings)
+        else:
+            self._add('"<<" takes a mapping, or a list of them', event, "<<")
+
+    def _plain(self, text: str, event: Event) -> Any:
+        try:
+            return meaning(text)
+        except ValueError as error:
+            self._add(str(error), event)
+            return text
+
+    def _whole_characters(self, text: str, event: Event) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._add(f"{shown(text)} has half of a character", event)
+
+    def _count(self, nodes: int, event: NodeEvent) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            text = f"more than {MAX_NODES:,} keys and values, all aliases written out"
+            raise self._stop(text, event)
+
+    def _tagged(self, event: ScalarEvent | CollectionStartEvent) -> None:
+        self._add(f"a tag such as {shown(event.tag)} has no meaning here: remove it", event)
+
+    def _add(self, text: str, event: Event, *below: str) -> None:
+        path = tuple(
+            len(opened.container) if type(opened.container) is list else opened.key
+            for opened in self._stack[1:]
+        )
+        named = tuple(part for part in path if not isinstance(part, _Mark))
+        line = line_at(self._text, at(event))
+        self.complaints.append(Complaint(path=(*named, *below), text=text, line=line))
+
+    def _stop(self, text: str, event: Event) -> SyntaxProblem:
+        return SyntaxProblem(text, line_at(self._text, at(event)))
