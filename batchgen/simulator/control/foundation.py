@@ -1,0 +1,79 @@
+"""The control plane of Bedrock: which models there are, and whether an account may use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batchgen.simulator.catalog import MODELS, Model
+from batchgen.simulator.errors import INVALID_MODEL, Refused
+from batchgen.simulator.identifiers import offered
+
+from .reply import Reply, plain_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batchgen.simulator.credentials import Caller
+    from batchgen.simulator.options import Options
+
+
+def models(query: Mapping[str, str], caller: Caller, options: Options) -> Reply:
+    """`ListFoundationModels`: those of the caller's Region."""
+    found = [
+        _details(model, caller.region)
+        for model in MODELS.values()
+        if offered(model, caller.region, options)
+        and not (model.retired and options.end_of_life)
+        and query.get("byProvider", "Stability AI").casefold() in {"stability ai", "stability"}
+        and query.get("byOutputModality", "IMAGE") == "IMAGE"
+        and query.get("byInferenceType", "ON_DEMAND") == "ON_DEMAND"
+    ]
+    return plain_json({"modelSummaries": found})
+
+
+def model(identifier: str, caller: Caller, options: Options) -> Reply:
+    """`GetFoundationModel`."""
+    known = _find(identifier)
+    gone = known.retired and options.end_of_life
+    if gone or not offered(known, caller.region, options):
+        raise Refused("ResourceNotFoundException", "The provided model identifier is not found.")
+    return plain_json({"modelDetails": _details(known, caller.region)})
+
+
+def availability(identifier: str, caller: Caller, options: Options) -> Reply:
+    """`GetFoundationModelAvailability`."""
+    known = _find(identifier)
+    may = known.id not in options.deny
+    here = offered(known, caller.region, options)
+    return plain_json(
+        {
+            "modelId": known.id,
+            "agreementAvailability": {"status": "AVAILABLE" if may else "NOT_AVAILABLE"},
+            "authorizationStatus": "AUTHORIZED" if may else "NOT_AUTHORIZED",
+            "entitlementAvailability": "AVAILABLE" if may else "NOT_AVAILABLE",
+            "regionAvailability": "AVAILABLE" if here else "NOT_AVAILABLE",
+        }
+    )
+
+
+def _find(identifier: str) -> Model:
+    known = MODELS.get(identifier.rpartition("/")[2])
+    if known is None:
+        raise Refused("ValidationException", INVALID_MODEL)
+    return known
+
+
+def _details(known: Model, region: str) -> dict[str, Any]:
+    takes_images = known.schema != "core"
+    return {
+        "modelArn": f"arn:aws:bedrock:{region}::foundation-model/{known.id}",
+        "modelId": known.id,
+        "modelName": known.title,
+        "providerName": "Stability AI",
+        "inputModalities": ["TEXT", "IMAGE"] if takes_images else ["TEXT"],
+        "outputModalities": ["IMAGE"],
+        "responseStreamingSupported": False,
+        "customizationsSupported": [],
+        "inferenceTypesSupported": ["ON_DEMAND"],
+        "modelLifecycle": {"status": "LEGACY" if known.retired else "ACTIVE"},
+    }

@@ -1,0 +1,75 @@
+"""The shape of a family module, and what several of them need."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from PIL import Image
+
+from batchgen.simulator.errors import Refused
+
+if TYPE_CHECKING:
+    from batchgen.simulator.catalog import Model
+    from batchgen.simulator.pictures.studio import Commission
+    from batchgen.simulator.result import Finish, Result
+
+MOST_PIXELS = 9_437_184
+"""Of a picture that is sent (AWS Bedrock User Guide, "Stability AI Image Services")."""
+
+
+class Family(Protocol):
+    """A family of models that share their wire format."""
+
+    def prompts(self, body: dict[str, Any]) -> str:
+        """The text that moderation reads and that the picture shows."""
+
+    def commission(self, model: Model, body: dict[str, Any], seed: int) -> Commission:
+        """What to paint.
+
+        Raises:
+            Refused: what only looking at the values together shows to be wrong.
+        """
+
+    def ended(self, finish: Finish, result: Result) -> Result:
+        """What becomes of a finished result that moderation refused or generation failed.
+
+        Raises:
+            Refused: where this family answers with an error.
+        """
+
+    def answer(self, result: Result) -> tuple[bytes, ...]:
+        """The reply's JSON text, in parts."""
+
+
+def canonical(body: dict[str, Any]) -> str:
+    """One text for equal requests, whatever the order of their keys; the seed counts elsewhere."""
+    asked = {name: value for name, value in body.items() if name != "seed"}
+    return json.dumps(asked, sort_keys=True)
+
+
+def decode(text: str, name: str) -> tuple[bytes, int, int]:
+    """A picture that was sent, with its width and height.
+
+    Raises:
+        Refused: the text is no base64, or the bytes are no picture of a fair size.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+            width, height = picture.size
+    except (ValueError, OSError, Image.DecompressionBombError, Warning):
+        raise refused_picture(
+            f"Invalid {name}: not a PNG, JPEG or WebP picture in base64"
+        ) from None
+    if width * height > MOST_PIXELS:
+        raise refused_picture(f"Invalid {name}: more than {MOST_PIXELS} pixels")
+    return data, width, height
+
+
+def refused_picture(detail: str) -> Refused:
+    """The error for a picture that was sent."""
+    text = json.dumps({"detail": detail}, separators=(",", ":"))
+    return Refused("ValidationException", text)

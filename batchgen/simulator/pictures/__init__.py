@@ -1,0 +1,1 @@
+"""The pictures that the simulator answers with: painted from the request, marked as simulated."""
