@@ -1,0 +1,82 @@
+"""Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record.
+
+What a program needs is here; everything is imported when it is first used, and the AWS SDK only by
+a run that calls AWS.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batchgen.api import load_job, plan_job, read_manifest, records, run
+    from batchgen.errors import (
+        BatchgenError,
+        InputError,
+        JobError,
+        ManifestError,
+        OutputBusy,
+        ServiceUnusable,
+        StorageError,
+    )
+    from batchgen.job import Item, Job
+    from batchgen.progress import Summary
+    from batchgen.record import Record, Status, StoredImage
+    from batchgen.select import Selection
+    from batchgen.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BatchgenError",
+    "InputError",
+    "Item",
+    "Job",
+    "JobError",
+    "ManifestError",
+    "OutputBusy",
+    "Record",
+    "Selection",
+    "ServiceUnusable",
+    "Status",
+    "StorageError",
+    "StoredImage",
+    "Summary",
+    "Task",
+    "__version__",
+    "load_job",
+    "plan_job",
+    "read_manifest",
+    "records",
+    "run",
+]
+
+_HOMES = {
+    "batchgen.api": ("load_job", "plan_job", "read_manifest", "records", "run"),
+    "batchgen.errors": (
+        "BatchgenError",
+        "InputError",
+        "JobError",
+        "ManifestError",
+        "OutputBusy",
+        "ServiceUnusable",
+        "StorageError",
+    ),
+    "batchgen.job": ("Item", "Job"),
+    "batchgen.progress": ("Summary",),
+    "batchgen.record": ("Record", "Status", "StoredImage"),
+    "batchgen.select": ("Selection",),
+    "batchgen.task": ("Task",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'batchgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,157 @@
+"""Images that a killed run left without a record: complete ones were paid for and are adopted.
+
+Can itself be killed at any point and run again: a file keeps its temporary name until its record is
+durable, and nothing is removed but a file that holds no whole image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchgen import plan
+from batchgen.conclude import Origin
+from batchgen.job import Job
+from batchgen.models.base import Artifact
+from batchgen.output import Leftover, Output
+from batchgen.record import Record, Status, StoredImage, utc_now
+from batchgen.store import EXTENSIONS, BrokenImage, Inspected, inspect
+from batchgen.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What recovery found."""
+
+    records: tuple[Record, ...]
+    strangers: tuple[str, ...]
+    """Paths of complete images of tasks that the job no longer has; they stay where they are."""
+
+
+async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) -> Adopted:
+    """Give every complete image of a killed run its name and its record, and drop broken files.
+
+    Raises:
+        StorageError: the disk did not take a name or a line.
+    """
+    leftovers = await asyncio.to_thread(lambda: list(output.leftovers()))
+    ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
+    if not ids:
+        return Adopted(records=(), strangers=())
+    tasks = await asyncio.to_thread(_tasks, job, random_seed_key, ids)
+    leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers)
+    records: list[Record] = []
+    strangers: list[str] = []
+    for leftover in leftovers:
+        found = await asyncio.to_thread(_read, output.folder / leftover.part)
+        if found is None or _is_recorded(output, leftover):
+            await asyncio.to_thread((output.folder / leftover.part).unlink, missing_ok=True)
+        elif leftover.task_id not in tasks:
+            strangers.append(leftover.part)
+        else:
+            task = tasks[leftover.task_id]
+            records.append(await _adopt(output, leftover, task, found, origin))
+    return Adopted(records=tuple(records), strangers=tuple(strangers))
+
+
+async def _adopt(
+    output: Output, leftover: Leftover, task: Task, found: tuple[bytes, Inspected], origin: Origin
+) -> Record:
+    data, inspected = found
+    if not await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
+        await output.store.place(leftover.part, leftover.path)
+    artifact = Artifact(data=data, seed=None, finish_reason=None)
+    image = output.store.describe(leftover.path, artifact, inspected)
+    record = _record(task, image, output.history.unanswered.get(task.id, 1), origin)
+    await output.manifest.append(record)
+    if leftover.part != leftover.path:
+        await output.store.settle(leftover.path, task.id)
+    return record
+
+
+def _record(task: Task, image: StoredImage, attempts: int, origin: Origin) -> Record:
+    """A record that says what is known: neither the request id nor the time of the call is."""
+    now = utc_now()
+    return Record(
+        run_id=origin.run_id,
+        task_id=task.id,
+        label=task.label,
+        item_id=task.item_id,
+        vars=dict(task.vars),
+        status=Status.SUCCEEDED,
+        model_id=task.model_id,
+        region=origin.region,
+        endpoint=origin.endpoint,
+        seed=task.seed,
+        request=dict(task.request),
+        images=(image,),
+        finish_reasons=(None,),
+        attempts=attempts,
+        request_id=None,
+        started_at=now,
+        finished_at=now,
+        latency_ms=None,
+        cost_usd=None if task.price_usd is None else float(task.price_usd),
+        maybe_billed=0,
+        error=None,
+    )
+
+
+def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Task]:
+    """The tasks of the plan that have these ids; stops when all are found."""
+    found: dict[str, Task] = {}
+    for task in plan.expand(job, random_seed_key=random_seed_key):
+        if task.id in ids:
+            found[task.id] = task
+            if len(found) == len(ids):
+                break
+    return found
+
+
+def _named_only(
+    output: Output, tasks: dict[str, Task], leftovers: Collection[Leftover]
+) -> list[Leftover]:
+    """Images that have their name but no record: a file system without hard links leaves those."""
+    by_part = {leftover.task_id for leftover in leftovers}
+    owned = output.owners() if output.history.unanswered else {}
+    return [
+        Leftover(part=path, path=path, task_id=task_id)
+        for task_id in output.history.unanswered
+        if task_id in tasks and task_id not in by_part
+        for extension in EXTENSIONS.values()
+        if (path := f"{tasks[task_id].file_stem}.{extension}") not in owned
+        and (output.folder / path).exists()
+    ]
+
+
+def _is_recorded(output: Output, leftover: Leftover) -> bool:
+    """Whether the record came through and only the temporary name was left to remove."""
+    record = output.history.record(leftover.task_id)
+    return (
+        record is not None
+        and record.status is Status.SUCCEEDED
+        and any(image.path == leftover.path for image in record.images)
+        and _same_file(output.folder, leftover.part, leftover.path)
+        and leftover.part != leftover.path
+    )
+
+
+def _same_file(folder: Path, first: str, second: str) -> bool:
+    try:
+        return (folder / first).samefile(folder / second)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> tuple[bytes, Inspected] | None:
+    """The bytes of a whole image; None for anything else."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
+        return data, inspect(data)
+    except (OSError, BrokenImage):
+        return None

@@ -1,0 +1,124 @@
+"""What a program needs to do what the command line does; `import batchgen` offers it.
+
+job = batchgen.load_job("jobs/catalog.yaml")
+summary = await batchgen.run(job, on_record=lambda record: print(record.label, record.status))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batchgen import manifest as manifests
+from batchgen import plan
+from batchgen.batch import Batch, Order
+from batchgen.conclude import Observer
+from batchgen.deadline import deadline_of
+from batchgen.job import Job, load
+from batchgen.progress import Summary
+from batchgen.record import Record
+from batchgen.select import Selection
+from batchgen.task import Task
+
+
+def load_job(path: str | Path) -> Job:
+    """The job in a YAML file.
+
+    Raises:
+        JobError: with every complaint about the file.
+    """
+    return load(Path(path))
+
+
+def plan_job(job: Job) -> Iterator[Task]:
+    """Every task of a job in order, made as it is asked for; nothing is called or written.
+
+    With `seed: random` the seeds are not those of a run: a run draws its own.
+
+    Raises:
+        JobError: with every complaint about the job.
+    """
+    plan.check(job)
+    return plan.expand(job, random_seed_key="plan")
+
+
+async def run(
+    job: Job,
+    *,
+    selection: Selection | None = None,
+    on_record: Callable[[Record], None] | None = None,
+) -> Summary:
+    """Make the images of a job that are not there yet, from a running event loop.
+
+    Args:
+        job: from `load_job`, or `Job(...)`.
+        selection: a part of it; None: all that is missing.
+        on_record: called in the loop with each record as soon as it is durable; it must not block.
+
+    Returns:
+        The figures of the run; its `exit_code` tells what the command would have returned.
+
+    Raises:
+        JobError: the job cannot be run.
+        ServiceUnusable: there are no credentials, or the simulator did not start.
+        OutputBusy: another run holds the output.
+        StorageError: the output cannot be written.
+    """
+    return await Batch(_order(job, selection, on_record)).run()
+
+
+async def records(job: Job, *, selection: Selection | None = None) -> AsyncIterator[Record]:
+    """Run a job and hand over each record as soon as it is durable.
+
+    Leaving the loop early drains the run: what is in flight is finished and recorded, for it is
+    paid for. Raises as `run` does.
+    """
+    queue: asyncio.Queue[Record | None] = asyncio.Queue()
+    batch = Batch(_order(job, selection, queue.put_nowait))
+
+    async def run_to_end() -> None:
+        try:
+            await batch.run()
+        finally:
+            queue.put_nowait(None)
+
+    running = asyncio.ensure_future(run_to_end())
+    try:
+        while (record := await queue.get()) is not None:
+            yield record
+    finally:
+        batch.drain()
+        await running
+
+
+def read_manifest(path: str | Path) -> Iterator[Record]:
+    """The records of a manifest, in the order of writing; the last one of a task id wins.
+
+    Raises:
+        ManifestError: it cannot be read, or a later version wrote it.
+    """
+    for line in manifests.read(Path(path)):
+        if isinstance(line, Record):
+            yield line
+
+
+class _Callback(Observer):
+    def __init__(self, on_record: Callable[[Record], None]) -> None:
+        self._on_record = on_record
+
+    def record(self, record: Record) -> None:
+        self._on_record(record)
+
+
+def _order(
+    job: Job, selection: Selection | None, on_record: Callable[[Record], None] | None
+) -> Order:
+    order = Order(
+        job=job,
+        selection=selection or Selection(),
+        deadline=deadline_of(job.limits.until, None, datetime.now(UTC)),
+    )
+    return order if on_record is None else replace(order, observer=_Callback(on_record))

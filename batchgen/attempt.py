@@ -1,0 +1,38 @@
+"""The seam between the policies and the call: one attempt of one task."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchgen.record import StoredImage
+from batchgen.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a task."""
+
+    task: Task
+    number: int
+    """1-based within the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What one successful attempt made."""
+
+    images: tuple[StoredImage, ...]
+    finish_reasons: tuple[str | None, ...]
+    request_id: str | None
+    started_at: datetime
+    latency_ms: int
+
+
+Generate = Callable[[Attempt], Awaitable[Generation]]
+"""The seam: one attempt, no retry, no waiting. Every policy wraps it and is one again.
+
+Raises `errors.AttemptError` for an attempt without an image, `errors.StorageError` if the image
+came and could not be stored, `errors.NotStarted` if the run stops before the call was sent.
+"""

@@ -1,0 +1,262 @@
+"""The story of one batch, readable from top to bottom.
+
+The order of the policies, and why: `retrying` is outermost, so that a wait before a retry holds
+nothing; `Renewing` next, so that an attempt with renewed credentials pays budget and pace again;
+`budgeted` before the quotas, so that no turn is spent on a call that cannot be paid; the quotas
+around the one call; `journaled` innermost, so that an attempt line stands for a call that is about
+to be sent and for nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from batchgen import __version__, plan
+from batchgen import history as histories
+from batchgen.admission import Budget, Cause, Stop, budgeted
+from batchgen.adopt import adopt
+from batchgen.conclude import Concluding, Ledger, Observer, Origin
+from batchgen.credentials import Renewing
+from batchgen.deadline import Deadline, watch_deadline
+from batchgen.endpoint import Open, Opened, opened
+from batchgen.errors import StorageError
+from batchgen.generate import generating
+from batchgen.job import Job
+from batchgen.journal import Room, journaled
+from batchgen.output import Output, opened_output
+from batchgen.pacing import Pace, Pacer
+from batchgen.pool import drain
+from batchgen.progress import Summary, Tally
+from batchgen.quotas import Quotas
+from batchgen.record import EndLine, RunLine, utc_now
+from batchgen.retry import Make, RetryPolicy, retrying
+from batchgen.select import Pending, Selection, select
+from batchgen.work import working
+
+STORE_THREADS = 32
+"""Threads for the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
+LONGEST_CALL = 30.0
+"""Seconds that a call is expected to take before any call has been seen (Bedrock: 3 to 30 s)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to run and how."""
+
+    job: Job
+    selection: Selection = field(default_factory=Selection)
+    deadline: Deadline | None = None
+    observer: Observer = field(default_factory=Observer)
+    wait_lock: float = 0.0
+    """Seconds to wait for another run that holds the output."""
+    open_service: Open = opened
+
+
+class Batch:
+    """One run of one job; make one for each run."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.stop = Stop()
+        self.budget = Budget(order.job.limits.budget_usd)
+        self.tally = Tally(self.run_id, str(order.job.output))
+        self._quotas: Quotas | None = None
+
+    def snapshot(self) -> Summary:
+        """How far the run is."""
+        pace = self._quotas.state() if self._quotas else {}
+        return self.tally.snapshot(self.budget, pace, self.stop.stopping)
+
+    def drain(self) -> None:
+        """Start no more calls; `run` returns when those in flight are recorded."""
+        self.stop.request(Cause.INTERRUPTED, "The caller stopped the run.")
+
+    async def run(self) -> Summary:
+        """Make what the output does not have yet, and say what came of it.
+
+        Raises:
+            JobError: the job cannot be run; nothing was written or called.
+            ServiceUnusable: there are no credentials; nothing was written or called.
+            OutputBusy: another run holds the output.
+            StorageError: the output cannot be written at all.
+            ManifestError: the output's manifest cannot be used.
+        """
+        job = self.order.job
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS))
+        outline = await asyncio.to_thread(plan.check, job)
+        for warning in outline.warnings:
+            self.order.observer.notice(warning)
+        pacers = _pacers(job, outline)
+        calls = job.limits.concurrency * len(pacers)
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(self.order.open_service(job, calls))
+            output = await stack.enter_async_context(opened_output(Path(job.output), self.run_id))
+            return await self._within(output, service, Quotas(pacers))
+
+    async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
+        """The run proper, with everything open."""
+        self._quotas = quotas
+        self.budget.spent = output.history.spent
+        key = self._random_seed_key(output)
+        await output.manifest.append(self._run_line(key))
+        output = await self._recover(output, key)
+        pending = await asyncio.to_thread(
+            select, self.order.job, output.history, self.order.selection, key
+        )
+        self._announce(pending)
+        for move in pending.moves:
+            await output.rename(move.task_id, move.path, move.new_path)
+        try:
+            await self._make_all(pending, output, service, quotas)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._end(output))
+            raise
+        return await self._end(output)
+
+    async def _end(self, output: Output) -> Summary:
+        """Close the run in the manifest; a fault or a kill leaves it open, and is read as such."""
+        summary = self.snapshot()
+        line = EndLine(
+            run_id=self.run_id,
+            finished_at=utc_now(),
+            exit_code=summary.exit_code,
+            summary=summary.to_json(),
+        )
+        try:
+            await output.manifest.append(line)
+        except StorageError as error:
+            self.stop.request(Cause.DISK, f"{error}.")
+        return self.snapshot()
+
+    async def _recover(self, output: Output, key: str) -> Output:
+        """Take in what a killed run left behind."""
+        adopted = await adopt(self.order.job, output, self._origin(), key)
+        self.tally.adopted = len(adopted.records)
+        for record in adopted.records:
+            self.order.observer.record(record)
+        for path in adopted.strangers:
+            self.order.observer.notice(
+                f"{output.folder / path} is a complete image of a task that the job no longer has; "
+                "it stays there."
+            )
+        if adopted.records:
+            output.history = await asyncio.to_thread(histories.load, output.history.path)
+        return output
+
+    def _announce(self, pending: Pending) -> None:
+        self.tally.earlier = pending.earlier
+        self.tally.saved_usd = pending.saved
+        earlier = pending.earlier.succeeded + pending.earlier.filtered
+        self.tally.total = pending.count + earlier
+        if earlier or pending.unknown:
+            self.order.observer.notice(
+                f"{earlier} tasks done in earlier runs, {pending.count} to make, "
+                f"{pending.unknown} in the manifest that the job no longer has."
+            )
+
+    async def _make_all(
+        self, pending: Pending, output: Output, service: Opened, quotas: Quotas
+    ) -> None:
+        """Every pending task, each model at the pace of its own quota."""
+        job = self.order.job
+        concluding = Concluding(
+            self._origin(),
+            Ledger(
+                manifest=output.manifest,
+                store=output.store,
+                tally=self.tally,
+                observer=self.order.observer,
+            ),
+            self.stop,
+            models=len(pending.wanted),
+            failure_limit=job.limits.max_failures,
+        )
+        make = self._policies(output, service, quotas, concluding)
+        work = working(make, concluding, self.stop)
+        self.stop.on_request(quotas.stop)
+        workers = 2 * job.limits.concurrency + 8
+        async with asyncio.TaskGroup() as group:
+            watcher = group.create_task(self._watch_deadline())
+            async with asyncio.TaskGroup() as pools:
+                for model_id in pending.wanted:
+                    tasks = self.stop.until(pending.tasks(model_id))
+                    pools.create_task(drain(tasks, work, workers))
+            watcher.cancel()
+
+    def _policies(
+        self, output: Output, service: Opened, quotas: Quotas, concluding: Concluding
+    ) -> Make:
+        """The one call, wrapped; the module's docstring gives the order and its reasons."""
+        job = self.order.job
+        room = Room(output.folder)
+        generate = generating(service.service, output.store)
+        generate = journaled(generate, self.run_id, output.manifest, room, self.stop)
+        generate = quotas.wrap(generate)
+        generate = budgeted(generate, self.budget, self.stop)
+        generate = Renewing(generate, service.renew, self.stop)
+        policy = RetryPolicy(
+            attempts=job.retry.attempts,
+            max_elapsed=job.retry.max_elapsed,
+            ambiguous=job.retry.ambiguous == "retry",
+        )
+        return retrying(generate, policy, sleep=self.stop.sleep, on_retry=concluding.retry)
+
+    async def _watch_deadline(self) -> None:
+        """Stop handing out early enough for the longest call to end before the deadline."""
+        if self.order.deadline is not None:
+            await watch_deadline(self.order.deadline, self.stop, margin=self._longest_call)
+
+    def _longest_call(self) -> float:
+        return self.tally.longest_call or LONGEST_CALL
+
+    def _origin(self) -> Origin:
+        job = self.order.job
+        return Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)
+
+    def _random_seed_key(self, output: Output) -> str:
+        """What `seed: random` draws from: the same for all runs of an output, until `--fresh`."""
+        known = output.history.random_seed_key
+        return known if known and not self.order.selection.fresh else secrets.token_hex(8)
+
+    def _run_line(self, random_seed_key: str) -> RunLine:
+        job = self.order.job
+        return RunLine(
+            run_id=self.run_id,
+            batchgen_version=__version__,
+            sdk_versions=sdk_versions(),
+            job_name=job.name,
+            job_file=job.source.file if job.source else None,
+            job_sha256=job.source.sha256 if job.source else None,
+            endpoint=job.endpoint,
+            region=job.region,
+            random_seed_key=random_seed_key,
+            started_at=utc_now(),
+        )
+
+
+def _pacers(job: Job, outline: plan.PlanSummary) -> dict[str, Pacer]:
+    """A pacer for each model, at the quota that the job gives or the model's documented one."""
+    given = job.limits.requests_per_minute
+    return {
+        each.model_id: Pacer(
+            Pace(
+                requests_per_minute=(
+                    given if isinstance(given, int | float) else each.model.requests_per_minute
+                ),
+                concurrency=job.limits.concurrency,
+            )
+        )
+        for each in outline.models
+    }
+
+
+def sdk_versions() -> dict[str, str]:
+    """Versions of the packages that make the calls, for the manifest."""
+    return {name: version(name) for name in ("aioboto3", "aiobotocore", "botocore", "aiohttp")}

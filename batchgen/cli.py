@@ -1,0 +1,131 @@
+"""The command line: arguments to one command, the only error boundary and the only exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from batchgen import __version__
+from batchgen.errors import (
+    BatchgenError,
+    InputError,
+    OutputBusy,
+    ServiceUnusable,
+    StorageError,
+)
+from batchgen.nearest import nearest
+
+EXIT_USAGE = 2
+EXIT_RESUMABLE = 3
+EXIT_SERVICE = 4
+EXIT_BUSY = 6
+EXIT_FAULT = 70
+EXIT_INTERRUPTED = 130
+
+COMMANDS = {
+    "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
+    "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
+    "models": ("batchgen.commands.models", "List the models: prices, quotas, Regions, life cycle."),
+    "simulate": ("batchgen.simulator.cli", "Run a local Bedrock that costs nothing."),
+}
+"""Command -> its module and its line in the help. A module is imported only for its own command."""
+
+
+class Commands(click.Group):
+    """The commands, each imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        known = COMMANDS.get(cmd_name)
+        if known is None:
+            return None
+        command: click.Command = importlib.import_module(known[0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and name the nearest one to a slip."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            guess = nearest(args[0], COMMANDS)
+            hint = "" if guess is None else f" Did you mean '{guess}'?"
+            raise click.UsageError(f"{error.message}{hint}", ctx) from None
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("-v", "--verbose", count=True, help="Say more on standard error; twice for all.")
+@click.version_option(__version__, prog_name="batchgen")
+def root(verbose: int) -> None:
+    """Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record."""
+    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+    logging.basicConfig(
+        level=levels[min(verbose, 2)],
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # The SDK's DEBUG lines hold session tokens, keys, signatures and prompts.
+    for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
+        logging.getLogger(name).setLevel(max(levels[min(verbose, 2)], logging.INFO))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code, whatever happens."""
+    try:
+        outcome = root.main(args=arguments, prog_name="batchgen", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the results went away; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except SystemExit as exiting:
+        return exiting.code if isinstance(exiting.code, int) else EXIT_FAULT
+    except BatchgenError as error:
+        return _complain(str(error), _exit_code(error))
+    except Exception as error:
+        logging.getLogger(__name__).debug("the fault", exc_info=True)
+        text = f"A fault in batchgen itself: {type(error).__name__}: {error}"
+        return _complain(f"{text}. `batchgen -vv …` shows where; please report it.", EXIT_FAULT)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _exit_code(error: BatchgenError) -> int:
+    match error:
+        case InputError():
+            return EXIT_USAGE
+        case StorageError():
+            return EXIT_RESUMABLE
+        case ServiceUnusable():
+            return EXIT_SERVICE
+        case OutputBusy():
+            return EXIT_BUSY
+        case _:
+            return EXIT_FAULT
+
+
+def _complain(text: str, code: int) -> int:
+    print(text, file=sys.stderr)  # noqa: T201  # the error boundary is where complaints are printed
+    return code

@@ -1,0 +1,209 @@
+"""What a person sees of a run on standard error: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from batchgen.conclude import Observer
+from batchgen.nearest import printable
+from batchgen.progress import Summary
+from batchgen.record import Record, Status
+from batchgen.service_errors import advice
+
+LINE_EVERY = 5.0
+"""Seconds between plain lines."""
+BAR_EVERY = 0.25
+MESSAGE_SHOWN = 300
+"""Characters of a service's message that are printed."""
+
+
+class Screen(Protocol):
+    """Where progress goes."""
+
+    every: float
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+
+    def show(self, summary: Summary) -> None:
+        """Show how far the run is."""
+
+
+class PlainScreen:
+    """Lines, for logs, pipes and cron mails."""
+
+    every = LINE_EVERY
+
+    def line(self, text: str) -> None:
+        """Print a line; a reader that went away is no reason to stop."""
+        try:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201  # commands print
+        except OSError:
+            return
+
+    def show(self, summary: Summary) -> None:
+        """One line with all figures."""
+        self.line(status_line(summary))
+
+
+@dataclass(slots=True)
+class Failures:
+    """Equal failures, counted: ten thousand of them are one line."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note(self, record: Record) -> str | None:
+        """Count a task without images; the sentence to print if it is the first of its kind."""
+        sentence = _sentence(record)
+        self.counts[sentence] += 1
+        if self.counts[sentence] > 1:
+            return None
+        return f"{printable(record.label)} {sentence}"
+
+    def repeated(self) -> Iterator[str]:
+        """One line for every kind that happened more than once."""
+        for sentence, count in self.counts.most_common():
+            if count > 1:
+                yield f"{count} tasks {sentence}"
+
+
+class Display(Observer):
+    """Tells a person what happens."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self.failures = Failures()
+
+    def record(self, record: Record) -> None:
+        """Print the first failure of each kind."""
+        if record.status is not Status.SUCCEEDED:
+            text = self.failures.note(record)
+            if text is not None:
+                self._screen.line(text)
+
+    def notice(self, text: str) -> None:
+        """Print a sentence."""
+        self._screen.line(printable(text))
+
+    @contextmanager
+    def showing(self, snapshot: Callable[[], Summary]) -> Iterator[None]:
+        """Show the state again and again for the length of the block, from the running loop."""
+        ticker = _Ticker(self._screen.every, lambda: self._screen.show(snapshot()))
+        try:
+            yield
+        finally:
+            ticker.stop()
+
+
+class _Ticker:
+    """Calls something at even intervals until it is stopped."""
+
+    def __init__(self, every: float, call: Callable[[], None]) -> None:
+        self._every = every
+        self._call = call
+        self._timer = self._next()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _next(self) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(self._every, self._tick)
+
+    def _tick(self) -> None:
+        self._call()
+        self._timer = self._next()
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """A bar if standard error is a terminal, else plain lines."""
+    if not sys.stderr.isatty():
+        yield PlainScreen()
+        return
+    from batchgen.commands.bar import bar_screen  # noqa: PLC0415  # rich costs 100 ms to import
+
+    with bar_screen(BAR_EVERY) as shown:
+        yield shown
+
+
+def figures(summary: Summary) -> list[str]:
+    """The figures of a run as short texts, the most important first."""
+    parts = [f"{summary.images_per_minute:.1f} images/min"]
+    if summary.throttled:
+        parts.append(f"{summary.throttled} throttled")
+    if summary.failed:
+        parts.append(f"{summary.failed} failed")
+    if summary.filtered:
+        parts.append(f"{summary.filtered} filtered")
+    parts.append(f"{summary.billed_usd:.2f} USD")
+    if summary.time_left_s is not None and summary.left:
+        parts.append(f"{duration(summary.time_left_s)} left")
+    return parts
+
+
+def status_line(summary: Summary) -> str:
+    """All figures in one line."""
+    return f"{summary.done}/{summary.total}  " + ", ".join(figures(summary))
+
+
+def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
+    """The lines that close a run."""
+    earlier = summary.earlier_succeeded + summary.earlier_filtered
+    lines = [
+        *failures.repeated(),
+        f"{summary.succeeded} images made, {summary.filtered} filtered, {summary.failed} failed, "
+        f"{summary.left} left open, {earlier} done earlier, in {duration(summary.elapsed_s)} "
+        f"({summary.images_per_minute:.1f} images/min, {summary.throttled} throttled).",
+        _money(summary),
+        f"Images and manifest: {manifest}",
+    ]
+    if summary.adopted:
+        lines.insert(-2, f"{summary.adopted} images of a run that was killed were recorded.")
+    if summary.stopping is not None and summary.left:
+        lines.append(printable(summary.stopping.text))
+    if summary.left:
+        lines.append("The same command again goes on where this run stopped.")
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """`1:05:09` or `0:42`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _money(summary: Summary) -> str:
+    parts = [f"billed {summary.billed_usd:.2f} USD"]
+    if summary.maybe_billed_usd:
+        parts.append(f"maybe billed as well {summary.maybe_billed_usd:.2f} USD")
+    if summary.saved_usd:
+        parts.append(f"saved by reuse {summary.saved_usd:.2f} USD")
+    if summary.budget_left_usd is not None:
+        parts.append(f"left of the budget {summary.budget_left_usd:.2f} USD")
+    return "Cost: " + ", ".join(parts) + "."
+
+
+def _sentence(record: Record) -> str:
+    """What happened to a task and what to do, without its name."""
+    if record.status is Status.FILTERED:
+        reason = record.error.message if record.error else "no reason given"
+        return f"was filtered by the service: {_cut(reason)}. Reword its prompt."
+    error = record.error
+    if error is None:
+        return "failed."
+    text = f"failed: {error.code}: {_cut(error.message)}"
+    todo = advice(error.code, error.message)
+    ended = text if text.endswith((".", "!", "?")) else f"{text}."
+    return f"{ended} {todo}".rstrip()
+
+
+def _cut(text: str) -> str:
+    shown = printable(text[:MESSAGE_SHOWN])
+    return shown if len(text) <= MESSAGE_SHOWN else f"{shown}…"

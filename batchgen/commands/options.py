@@ -1,0 +1,53 @@
+"""Values of options, checked as the job file's own values are, with the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchgen import job_checks as checks
+from batchgen.job_fields import DURATION, Check, Refused, money, whole
+from batchgen.nearest import shown
+
+
+class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """An option that means what a key of the job file means."""
+
+    def __init__(self, name: str, check: Check, parse: Callable[[str], Any] = str) -> None:
+        self.name = name
+        self._check = check
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value as the job has it."""
+        try:
+            return self._check.read(self._parse(value) if isinstance(value, str) else value)
+        except (Refused, ValueError, InvalidOperation) as error:
+            hint = f" ({error})" if isinstance(error, Refused) and str(error) else ""
+            self.fail(f"{shown(value)} is not {self._check.allowed}{hint}.", param, ctx)
+
+
+def _number_or_text(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+ENDPOINT = Checked("simulator|aws|URL", checks.ENDPOINT)
+FOLDER = Checked("folder", checks.OUTPUT)
+UNTIL = Checked("HH:MM", checks.UNTIL)
+RATE = Checked("number|auto", checks.REQUESTS_PER_MINUTE, _number_or_text)
+CONCURRENCY = Checked("number", whole(1, 1_000), int)
+COUNT = Checked("number", whole(1, 1_000_000_000), int)
+USD = Checked("usd", money(positive=True), Decimal)
+DURATION_TYPE = Checked("duration", DURATION)
+
+job_argument = click.argument("job", type=click.Path(path_type=Path))
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object on standard output."
+)

@@ -1,0 +1,187 @@
+"""`batchgen run`: make the images of a job that are not there yet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen import plan
+from batchgen.commands import options
+from batchgen.commands.display import (
+    Display,
+    PlainScreen,
+    Screen,
+    duration,
+    report,
+    screen,
+    status_line,
+)
+from batchgen.deadline import deadline_of
+from batchgen.job import Job, load
+from batchgen.select import Selection
+
+if TYPE_CHECKING:
+    from batchgen.batch import Batch
+    from batchgen.progress import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """Options that stand for keys of the job file and win over them; None leaves the key alone."""
+
+    output: str | None
+    endpoint: str | None
+    concurrency: int | None
+    requests_per_minute: float | str | None
+    budget_usd: Any
+    until: Any
+
+    def apply(self, job: Job) -> Job:
+        """The job with these values in place of its own."""
+        limits = _given(
+            concurrency=self.concurrency,
+            requests_per_minute=self.requests_per_minute,
+            budget_usd=self.budget_usd,
+            until=self.until,
+        )
+        changes = _given(output=self.output, endpoint=self.endpoint)
+        return job.model_copy(update={**changes, "limits": job.limits.model_copy(update=limits)})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@click.command(name="run")
+@options.job_argument
+@click.option("--output", type=options.FOLDER, help="Folder of images and manifest.")
+@click.option("--endpoint", type=options.ENDPOINT, help="What is called.")
+@click.option("--limit", type=options.COUNT, help="Make this many tasks at most.")
+@click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'.")
+@click.option("--fresh", is_flag=True, help="Make again what the manifest has.")
+@click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused.")
+@click.option("--max-cost", type=options.USD, help="Spend this much at most.")
+@click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
+@click.option("--max-duration", type=options.DURATION_TYPE, help="Be done after this time: 90m.")
+@click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
+@click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
+@click.option(
+    "--wait-lock", type=options.DURATION_TYPE, help="Wait this long for another run to end: 30m."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
+@options.json_option
+def command(job: Path, **given: Any) -> int:
+    """Make the images of a job that are not there yet.
+
+    The same command again makes only what is missing: after a crash, after an edit, every night.
+    """
+    ordered = Overrides(
+        output=given["output"],
+        endpoint=given["endpoint"],
+        concurrency=given["concurrency"],
+        requests_per_minute=given["rpm"],
+        budget_usd=given["max_cost"],
+        until=given["until"],
+    ).apply(load(job, defer=True))
+    selection = Selection(
+        limit=given["limit"],
+        only=given["only"],
+        fresh=given["fresh"],
+        retry_filtered=given["retry_filtered"],
+    )
+    if given["dry_run"]:
+        return _dry_run(ordered, selection, as_json=given["as_json"])
+    with screen() as shown:
+        runner = _Runner(ordered, selection, shown, given["wait_lock"])
+        return asyncio.run(runner.run(given["max_duration"], as_json=given["as_json"]))
+
+
+class _Runner:
+    """One run with its display and its signals."""
+
+    def __init__(
+        self, job: Job, selection: Selection, shown: Screen, wait_lock: float | None
+    ) -> None:
+        self._job = job
+        self._selection = selection
+        self._screen = shown
+        self._display = Display(shown)
+        self._wait_lock = wait_lock
+
+    async def run(self, max_duration: float | None, *, as_json: bool) -> int:
+        """Run, and return the exit code."""
+        # Half a second of imports that `--help` and `validate` must not pay.
+        from batchgen.batch import Batch, Order  # noqa: PLC0415
+        from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
+
+        deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
+        order = Order(
+            job=self._job,
+            selection=self._selection,
+            deadline=deadline,
+            observer=self._display,
+            wait_lock=self._wait_lock or 0.0,
+        )
+        batch = Batch(order)
+        signals = Signals(batch.stop, lambda: batch.tally.in_flight, self._display.notice)
+        with handled(signals, lambda: self._screen.line(status_line(batch.snapshot()))):
+            with self._display.showing(batch.snapshot):
+                summary = await _completed(batch)
+        self._screen.show(summary)
+        for line in report(summary, self._display.failures, self._job.output):
+            self._screen.line(line)
+        if as_json:
+            click.echo(json.dumps(summary.to_json()))
+        return summary.exit_code
+
+
+async def _completed(batch: Batch) -> Summary:
+    """The run's summary, also when a second signal ended it."""
+    try:
+        return await batch.run()
+    except asyncio.CancelledError:
+        if batch.stop.stopping is None:
+            raise
+        return batch.snapshot()
+
+
+def _dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
+    """Say what a run would make and cost."""
+    from batchgen import history as histories  # noqa: PLC0415  # as above
+    from batchgen.manifest import NAME  # noqa: PLC0415  # as above
+    from batchgen.select import select  # noqa: PLC0415  # as above
+
+    outline = plan.check(job)
+    history = histories.load(Path(job.output) / NAME)
+    pending = select(job, history, selection, history.random_seed_key or "dry-run")
+    minutes = max(
+        (
+            len(pending.wanted[each.model_id]) / each.model.requests_per_minute
+            for each in outline.models
+            if each.model_id in pending.wanted and each.model.requests_per_minute
+        ),
+        default=0.0,
+    )
+    plain = PlainScreen()
+    for warning in outline.warnings:
+        plain.line(warning)
+    if as_json:
+        fields = {
+            "tasks": outline.tasks,
+            "to_make": pending.count,
+            "cost_usd": float(pending.cost),
+            "minutes": round(minutes, 1),
+        }
+        click.echo(json.dumps(fields))
+        return 0
+    click.echo(
+        f"{pending.count} of {outline.tasks} tasks would be made for {pending.cost:.2f} USD, "
+        f"in about {duration(minutes * 60)}; nothing was called or written."
+    )
+    return 0

@@ -1,0 +1,69 @@
+"""Signals while a batch runs: the first one drains, the second one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from batchgen.admission import Cause, Stop
+
+DRAIN_TIMEOUT = 120.0
+"""Seconds that calls in flight get to end after the first signal."""
+CAUSES = {
+    signal.SIGINT: Cause.INTERRUPTED,
+    signal.SIGTERM: Cause.TERMINATED,
+    signal.SIGHUP: Cause.INTERRUPTED,
+}
+
+
+class Signals:
+    """Turns signals into a drain, and a second one into an end."""
+
+    def __init__(
+        self, stop: Stop, in_flight: Callable[[], int], tell: Callable[[str], None]
+    ) -> None:
+        self._stop = stop
+        self._in_flight = in_flight
+        self._tell = tell
+        self._task = asyncio.current_task()
+        self._received = 0
+
+    def receive(self, number: signal.Signals) -> None:
+        """One of the signals in `CAUSES` came."""
+        self._received += 1
+        if self._received == 1:
+            self._drain(number)
+        elif self._received == 2:  # noqa: PLR2004  # the second one
+            self._end("Ending now; what was in flight may have been billed and is on record.")
+
+    def _drain(self, number: signal.Signals) -> None:
+        flying = self._in_flight()
+        self._stop.request(CAUSES[number], f"Stopped by {number.name}.")
+        if flying:
+            self._tell(
+                f"{number.name}: no more calls are started; {flying} in flight are paid for and get "
+                f"up to {DRAIN_TIMEOUT:g} s to end. Once more ends at once."
+            )
+            late = f"{DRAIN_TIMEOUT:g} s are over."
+            asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._end, late)
+
+    def _end(self, text: str) -> None:
+        self._tell(text)
+        if self._task is not None:
+            self._task.cancel()
+
+
+@contextmanager
+def handled(signals: Signals, status: Callable[[], None]) -> Iterator[None]:
+    """Signals go to `signals`, and SIGUSR1 calls `status`, for the length of the block."""
+    loop = asyncio.get_running_loop()
+    for number in CAUSES:
+        loop.add_signal_handler(number, signals.receive, number)
+    loop.add_signal_handler(signal.SIGUSR1, status)
+    try:
+        yield
+    finally:
+        for number in (*CAUSES, signal.SIGUSR1):
+            loop.remove_signal_handler(number)

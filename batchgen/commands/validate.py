@@ -1,0 +1,36 @@
+"""`batchgen validate`: is this job file right?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from batchgen import plan
+from batchgen.commands import options
+from batchgen.job import load
+from batchgen.nearest import printable
+
+
+@click.command(name="validate")
+@options.job_argument
+@options.json_option
+def command(job: Path, *, as_json: bool) -> int:
+    """Check a job file: every complaint at once, before anything is called or written."""
+    loaded = load(job, defer=True)
+    outline = plan.check(loaded)
+    if as_json:
+        fields = {
+            "job": loaded.name,
+            "tasks": outline.tasks,
+            "cost_usd": None if outline.price_usd is None else float(outline.price_usd),
+            "warnings": list(outline.warnings),
+        }
+        click.echo(json.dumps(fields))
+        return 0
+    for warning in outline.warnings:
+        click.echo(printable(warning), err=True)
+    cost = "an unknown sum" if outline.price_usd is None else f"{outline.price_usd:.2f} USD"
+    click.echo(f"{printable(str(job))} is right: {outline.tasks} tasks, {cost}.")
+    return 0

@@ -1,0 +1,235 @@
+"""What one task's outcome means for the manifest, the counts and the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from batchgen.admission import Cause, Stop, may_be_billed
+from batchgen.attempt import Generation
+from batchgen.errors import AttemptError, CredentialsRefused, Filtered, ModelDenied, NeverSent
+from batchgen.job import FailureLimit
+from batchgen.manifest import Manifest
+from batchgen.progress import Tally
+from batchgen.record import ErrorInfo, Record, Status, utc_now
+from batchgen.retry import NOT_BILLED, Made, Retry, retryable
+from batchgen.store import Store
+from batchgen.task import Task
+
+SHARE_SPEAKS_FROM = 20
+"""Finished tasks before a share of failures says anything."""
+UNSENT_ATTEMPTS = 6
+"""Attempts at one task without reaching a service that never answered before the run gives up."""
+DENIALS = 3
+"""Equal denials of a model with no success after which it is not called again."""
+
+
+class Observer:
+    """Hears what happens in a run; the default hears nothing. Nothing here may wait or raise."""
+
+    def record(self, record: Record) -> None:
+        """A task was finished, and its record is durable."""
+
+    def retry(self, retry: Retry) -> None:
+        """An attempt failed and is about to be made again."""
+
+    def notice(self, text: str) -> None:
+        """Something that a person should know, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What every record of a run has in common."""
+
+    run_id: str
+    region: str
+    endpoint: str
+
+
+def exceeded(limit: FailureLimit | None, failed: int, finished: int) -> bool:
+    """Whether a run has had more failures than it bears.
+
+    A share of the finished tasks is judged from `SHARE_SPEAKS_FROM` tasks on.
+    """
+    if limit is None:
+        return False
+    if limit.count is not None:
+        return failed >= limit.count
+    if limit.share is None or finished < SHARE_SPEAKS_FROM:
+        return False
+    return failed > limit.share * finished
+
+
+class Denials:
+    """Models that the service refuses: three equal denials with no success end a model's calls."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._worked: set[str] = set()
+        self.denied: dict[str, ModelDenied] = {}
+        """Model id -> its last denial, for models that are not called again."""
+
+    def worked(self, model_id: str) -> None:
+        """The model answered with an image or a filter: it can be used."""
+        self._worked.add(model_id)
+
+    def note(self, model_id: str, error: ModelDenied) -> bool:
+        """Count a denial; True when it ends the model's calls."""
+        key = (model_id, error.code, error.message)
+        self._seen[key] += 1
+        if self._seen[key] < DENIALS or model_id in self._worked or model_id in self.denied:
+            return False
+        self.denied[model_id] = error
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Where outcomes are written down."""
+
+    manifest: Manifest
+    store: Store
+    tally: Tally
+    observer: Observer
+
+
+class Concluding:
+    """Turns outcomes into records, and into the end of the run where they mean that."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        ledger: Ledger,
+        stop: Stop,
+        models: int,
+        failure_limit: FailureLimit | None,
+    ) -> None:
+        self._origin = origin
+        self._ledger = ledger
+        self._stop = stop
+        self._models = models
+        self._failure_limit = failure_limit
+        self._denials = Denials()
+        self._answered = False
+
+    def refuses(self, task: Task) -> bool:
+        """Whether the task's model was denied so often that its tasks stay open."""
+        return task.model_id in self._denials.denied
+
+    def retry(self, retry: Retry) -> None:
+        """Take note of an attempt that failed and is made again."""
+        self._ledger.tally.retry(retry)
+        self._ledger.observer.retry(retry)
+        if not isinstance(retry.error, NeverSent):
+            self._answered = True
+        elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS:
+            text = f"Nothing answers at the endpoint: {retry.error.message}. {retry.error.advice}"
+            self._stop.request(Cause.UNREACHABLE, text.strip())
+
+    async def conclude(self, made: Made) -> None:
+        """Write down what became of a task; one that only the service's state failed stays open.
+
+        Raises:
+            StorageError: the manifest could not be written.
+        """
+        if isinstance(made.error, NOT_BILLED) and not self._ledger.tally.recently_succeeded():
+            self._give_up(made.error)
+            return
+        self._answered = True
+        record = record_of(made, self._origin)
+        await self._ledger.manifest.append(record)
+        for image in record.images:
+            await self._ledger.store.settle(image.path, record.task_id)
+        self._ledger.tally.record(record)
+        self._ledger.observer.record(record)
+        self._judge(made)
+
+    def _give_up(self, error: AttemptError) -> None:
+        if isinstance(error, CredentialsRefused):
+            self._stop.request(Cause.CREDENTIALS, error.message)
+            return
+        text = f"No call has succeeded for a long time: {error.message}"
+        self._stop.request(Cause.THROTTLED_OUT, text)
+
+    def _judge(self, made: Made) -> None:
+        """Whether this outcome ends a model's calls or the run."""
+        if isinstance(made.error, ModelDenied):
+            self._deny(made.task.model_id, made.error)
+        elif made.error is None or isinstance(made.error, Filtered):
+            self._denials.worked(made.task.model_id)
+        counts = self._ledger.tally.counts
+        failed = counts[Status.FAILED]
+        if exceeded(self._failure_limit, failed, sum(counts.values())):
+            text = f"{failed} tasks failed, more than limits.max_failures allows."
+            self._stop.request(Cause.FAILURES, text)
+
+    def _deny(self, model_id: str, error: ModelDenied) -> None:
+        if not self._denials.note(model_id, error):
+            return
+        text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
+        if len(self._denials.denied) == self._models:
+            self._stop.request(Cause.DENIED, text)
+        else:
+            self._ledger.observer.notice(f"{text} Its other tasks stay open.")
+
+
+def record_of(made: Made, origin: Origin) -> Record:
+    """The manifest's line for what became of a task."""
+    task, generation, error = made.task, made.generation, made.error
+    now = utc_now()
+    filtered = error if isinstance(error, Filtered) else None
+    price = None if task.price_usd is None else float(task.price_usd)
+    return Record(
+        run_id=origin.run_id,
+        task_id=task.id,
+        label=task.label,
+        item_id=task.item_id,
+        vars=dict(task.vars),
+        status=_status(error),
+        model_id=task.model_id,
+        region=origin.region,
+        endpoint=origin.endpoint,
+        seed=task.seed,
+        request=dict(task.request),
+        images=generation.images if generation else (),
+        finish_reasons=_finish_reasons(generation, filtered),
+        attempts=made.attempts,
+        request_id=_request_id(generation, error),
+        started_at=generation.started_at if generation else (error and error.started_at) or now,
+        finished_at=now,
+        latency_ms=generation.latency_ms if generation else None,
+        cost_usd=price if generation or price is None else 0.0,
+        maybe_billed=made.maybe_billed + (filtered is not None and may_be_billed(filtered)),
+        error=_error_info(error),
+    )
+
+
+def _request_id(generation: Generation | None, error: AttemptError | None) -> str | None:
+    if generation is not None:
+        return generation.request_id
+    return None if error is None else error.request_id
+
+
+def _status(error: AttemptError | None) -> Status:
+    if error is None:
+        return Status.SUCCEEDED
+    return Status.FILTERED if isinstance(error, Filtered) else Status.FAILED
+
+
+def _finish_reasons(
+    generation: Generation | None, filtered: Filtered | None
+) -> tuple[str | None, ...]:
+    if generation is not None:
+        return generation.finish_reasons
+    return filtered.finish_reasons if filtered is not None else ()
+
+
+def _error_info(error: AttemptError | None) -> ErrorInfo | None:
+    if error is None:
+        return None
+    return ErrorInfo(
+        type=type(error).__name__,
+        code=error.code,
+        message=error.message,
+        retryable=retryable(error),
+    )

@@ -1,0 +1,69 @@
+"""The instant at which a run must have ended: absolute, whatever is done to the clock meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+
+from batchgen.admission import Cause, Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """An absolute instant at which everything must have ended."""
+
+    at: float
+    """Seconds since the epoch."""
+    text: str
+    """As the user said it: `06:00`."""
+
+
+async def watch_deadline(
+    deadline: Deadline,
+    stop: Stop,
+    *,
+    margin: Callable[[], float],
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Request the stop `margin()` seconds before the deadline: what is in flight ends in time.
+
+    Looks at the wall clock every 30 s or sooner, for it may be set and the machine may sleep.
+    """
+    while (left := deadline.at - margin() - now()) > 0:
+        await sleep(min(left, 30.0))
+    stop.request(Cause.DEADLINE, f"The deadline {deadline.text} has come.")
+
+
+def next_time(until: time_of_day, now: datetime) -> datetime:
+    """The next instant after `now` at which local clocks show this time of day.
+
+    Args:
+        now: with its time zone. The result is in the zone that this machine has on that day, so
+            that 06:00 is 06:00 in the morning after the clocks changed, too.
+    """
+    local = now.astimezone()
+    for days in (0, 1, 2):
+        day = local.date() + timedelta(days=days)
+        instant = datetime.combine(day, until).astimezone()
+        if instant > now:
+            return instant
+    raise AssertionError("two days from now is after now")
+
+
+def deadline_of(
+    until: time_of_day | None, longest: float | None, now: datetime
+) -> Deadline | None:
+    """The earlier of a time of day and a longest duration in seconds; None without either."""
+    deadlines = []
+    if until is not None:
+        at = next_time(until, now).timestamp()
+        deadlines.append(Deadline(at=at, text=f"{until:%H:%M}"))
+    if longest is not None:
+        text = f"of {longest:g} s after the start"
+        deadlines.append(Deadline(at=now.timestamp() + longest, text=text))
+    return min(deadlines, key=lambda deadline: deadline.at, default=None)

@@ -1,0 +1,68 @@
+"""Open what a job calls: AWS, a URL, or a simulator that lives as long as the run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from batchgen.errors import ServiceUnusable
+from batchgen.generate import Service
+from batchgen.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A service that is ready for calls."""
+
+    service: Service
+    renew: Callable[[], Awaitable[bool]]
+    """Reads credentials anew; False if only a person can change them."""
+
+
+Open = Callable[[Job, int], AbstractAsyncContextManager[Opened]]
+"""From a job and the most calls in flight to a service; `opened`, or a fake in a test."""
+
+SPARE_CONNECTIONS = 8
+"""Connections beyond the calls in flight, so that none waits for one that is just closing."""
+
+
+@asynccontextmanager
+async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
+    """The service of this job's endpoint.
+
+    Raises:
+        ServiceUnusable: no credentials, an unknown profile or Region, or no simulator.
+    """
+    # The SDK takes a third of a second to import; only a run that makes calls pays for it.
+    from batchgen.bedrock import Connection, connect  # noqa: PLC0415
+
+    async with AsyncExitStack() as stack:
+        url = await _url(job, stack)
+        connection = Connection(
+            region=job.region, url=url, calls_in_flight=calls_in_flight + SPARE_CONNECTIONS
+        )
+        bedrock = await stack.enter_async_context(connect(connection))
+        yield Opened(service=bedrock, renew=bedrock.renew)
+
+
+async def _url(job: Job, stack: AsyncExitStack) -> str | None:
+    if job.endpoint == "aws":
+        return None
+    if job.endpoint != "simulator":
+        return job.endpoint
+    from batchgen.simulator.launch import running  # noqa: PLC0415  # needs aiohttp
+
+    try:
+        simulator = await stack.enter_async_context(running(*_simulator_options(job)))
+    except OSError as error:
+        raise ServiceUnusable(f"The simulator did not start: {error}") from error
+    return simulator.url
+
+
+def _simulator_options(job: Job) -> tuple[str, ...]:
+    wanted = {
+        "--latency": job.simulator.latency,
+        "--requests-per-minute": job.simulator.requests_per_minute,
+    }
+    return tuple(f"{name}={value:g}" for name, value in wanted.items() if value is not None)

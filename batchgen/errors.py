@@ -1,0 +1,195 @@
+"""Everything that can go wrong, as one tree; what to do about it is decided elsewhere.
+
+BatchgenError                   the base; its text is a sentence for a person
+├── InputError                  usage, job file, data file or manifest cannot be used (exit 2)
+│   ├── JobError                carries every complaint about a job file
+│   └── ManifestError
+├── ServiceUnusable             no call can succeed: credentials, access, Region (exit 4)
+├── OutputBusy                  another run holds the output (exit 6)
+├── StorageError                the disk: full, read-only, broken; can be resumed (exit 3)
+├── NotStarted                  the run is stopping; the attempt was never sent, the task stays open
+└── AttemptError                one attempt of one call brought no image we keep
+    ├── NeverSent               nothing reached the service: not billed
+    ├── Throttled               429: the quota; not billed
+    ├── Unavailable             503 and "not ready": capacity; not billed
+    ├── CredentialsRefused      expired or wrong credentials, or a wrong clock; not billed
+    ├── Ambiguous               the call may have been billed
+    │   ├── AnswerLost          sent, and no whole answer came: timeout, reset, cut or stalled body
+    │   ├── ServiceFault        the service says that it failed: 5xx, 408, 424, "Inference error"
+    │   └── UnusableReply       HTTP 200 with nothing we can keep; carries the bytes that came
+    ├── BatchgenFault           a fault in batchgen itself, met at one task
+    ├── Filtered                the service's moderation refused it
+    └── Permanent               the same call will never succeed; not billed
+        ├── Rejected            the request is wrong
+        └── ModelDenied         the model cannot be used: access, not found, end of life
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class BatchgenError(Exception):
+    """Base of everything that batchgen raises on purpose; its text is one sentence for a person."""
+
+
+class InputError(BatchgenError):
+    """The command line, a job file, a data file or a manifest cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """One thing that is wrong with a job file."""
+
+    path: tuple[str | int, ...]
+    """Where in the document: keys and list indices from its root; empty for the whole file."""
+    text: str
+    """What is wrong, the value, what is allowed and the nearest name: one sentence, no position."""
+    line: int | None = None
+    """1-based line in the file; None until the document's source has been asked."""
+
+
+class JobError(InputError):
+    """A job file cannot be used; `complaints` lists all that is wrong with it."""
+
+    def __init__(self, file: str, complaints: tuple[Complaint, ...]) -> None:
+        self.file = file
+        self.complaints = complaints
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> list[str]:
+        return [f"{self._where(complaint)}: {complaint.text}" for complaint in self.complaints]
+
+    def _where(self, complaint: Complaint) -> str:
+        position = self.file if complaint.line is None else f"{self.file}:{complaint.line}"
+        key = dotted(complaint.path)
+        return f"{position}: {key}" if key else position
+
+
+class ManifestError(InputError):
+    """A manifest cannot be read or does not belong to this job."""
+
+
+class ServiceUnusable(BatchgenError):
+    """Every further call is pointless until a person changes credentials, access or Region."""
+
+
+class OutputBusy(BatchgenError):
+    """Another run holds this output."""
+
+
+class StorageError(BatchgenError):
+    """The disk failed us; what is already durable stays, and the run can be resumed."""
+
+
+class NotStarted(BatchgenError):
+    """The run is stopping: this attempt was never sent and its task stays open."""
+
+
+class AttemptError(BatchgenError):
+    """One attempt brought no image we keep."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        advice: str = "",
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        """What happened, in the service's or the network's own words."""
+        self.code = code
+        """The service's error code, or the name of the local exception."""
+        self.advice = advice
+        """One sentence of what a person can do; empty where there is nothing to do."""
+        self.request_id = request_id
+        self.started_at: datetime | None = None
+        """When the attempt was sent, UTC; set by whoever announced it."""
+
+
+class NeverSent(AttemptError):
+    """Nothing reached the service: DNS, refused, certificate, connect timeout."""
+
+
+class Throttled(AttemptError):
+    """The account's quota rejected the call (HTTP 429)."""
+
+
+class Unavailable(AttemptError):
+    """The service has no capacity for the call now (HTTP 503, or a model that is not ready)."""
+
+
+class CredentialsRefused(AttemptError):
+    """The service did not accept the signature: expired or wrong credentials, or a wrong clock."""
+
+    clock_skew: float | None = None
+    """Seconds by which this machine's clock is ahead of the service's, where the service said."""
+
+
+class Ambiguous(AttemptError):
+    """The call may have been billed although no usable answer came."""
+
+
+class AnswerLost(Ambiguous):
+    """The request was sent, or may have been, and no whole answer came back."""
+
+
+class ServiceFault(Ambiguous):
+    """The service says that it failed: 500, 502, 504, 408, 424 or "Inference error"."""
+
+
+class UnusableReply(Ambiguous):
+    """An HTTP 200 whose body holds nothing we can keep; the body is kept, for it was paid for."""
+
+    def __init__(self, message: str, *, body: bytes, request_id: str | None = None) -> None:
+        super().__init__(message, code="UnusableReply", request_id=request_id)
+        self.body = body
+
+
+class BatchgenFault(AttemptError):
+    """A fault in batchgen itself that one task met; please report it."""
+
+
+class Filtered(AttemptError):
+    """The service's moderation refused the prompt or the image; never retried by itself."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        finish_reasons: tuple[str | None, ...] = (),
+        image_came: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, request_id=request_id)
+        self.finish_reasons = finish_reasons
+        """The service's own words, one for each artifact of the reply; empty for an HTTP 400."""
+        self.image_came = image_came
+        """Whether an image stood beside the filter reason: it was made, and is assumed paid for."""
+
+
+class Permanent(AttemptError):
+    """The same call will never succeed."""
+
+
+class Rejected(Permanent):
+    """The service says that the request is wrong."""
+
+
+class ModelDenied(Permanent):
+    """The model cannot be used: no access, not found, wrong Region or past its end of life."""
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """A document path as a person writes it: `items[3].parameters.seed`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,167 @@
+"""One output folder in the hands of one run: lock, history, manifest, files and their names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+import aiofiles.os
+
+from batchgen import history as histories
+from batchgen.errors import OutputBusy, StorageError
+from batchgen.history import History
+from batchgen.lock import locked
+from batchgen.manifest import NAME, Manifest, read
+from batchgen.record import MovedLine, Record
+from batchgen.store import PART, SUPERSEDED, Store
+
+LOCK_EVERY = 1.0
+"""Seconds between two looks at a lock that another run holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """A temporary image file of a run that was killed."""
+
+    part: str
+    """Path of the temporary file, below the output."""
+    path: str
+    """Path that the image was to have."""
+    task_id: str
+
+
+class Output:
+    """An output folder that is locked, read and open for writing."""
+
+    def __init__(self, folder: Path, history: History, manifest: Manifest, run_id: str) -> None:
+        self.folder = folder
+        self.history = history
+        self.manifest = manifest
+        self.store = Store(folder, self._make_room)
+        self._run_id = run_id
+        self._owners: dict[str, str] | None = None
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Temporary files below the output whose names say which task they belong to."""
+        for found in sorted(self.folder.rglob(f".*{PART}")):
+            name, _, task_id = found.name[1 : -len(PART)].rpartition(".")
+            relative = found.relative_to(self.folder)
+            if name and relative.parts[0] != SUPERSEDED:
+                path = (relative.parent / name).as_posix()
+                yield Leftover(part=relative.as_posix(), path=path, task_id=task_id)
+
+    async def move(self, task_id: str | None, path: str, new_path: str) -> None:
+        """Move a file without a moment in which a record points at nothing.
+
+        The second name first, then the line that follows the file to it, then the first name goes.
+
+        Args:
+            task_id: whose image it is; None for a file that no record knows.
+        """
+        source, target = self.folder / path, self.folder / new_path
+        try:
+            await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(_second_name, source, target)
+            await self.store.sync_folder(Path(new_path).parent)
+            if task_id is not None:
+                line = MovedLine(run_id=self._run_id, task_id=task_id, path=path, new_path=new_path)
+                await self.manifest.append(line)
+            await asyncio.to_thread(source.unlink, missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{source} could not be moved to {target}: {error}") from error
+        if task_id is not None:
+            self.history.moved[task_id] = new_path
+
+    def owners(self) -> dict[str, str]:
+        """Path -> task id of the record whose file it was when this run began; blocks."""
+        if self._owners is None:
+            self._owners = _owners(self.folder / NAME)
+        return self._owners
+
+    async def rename(self, task_id: str, path: str, new_path: str) -> None:
+        """Give an image of an earlier run the name that its task has now."""
+        if await asyncio.to_thread(os.path.lexists, self.folder / new_path):
+            await self._make_room(new_path)
+        await self.move(task_id, path, new_path)
+
+    async def _make_room(self, path: str) -> None:
+        """Move the file that has a new image's name to `superseded/`: it was paid for."""
+        owners = await asyncio.to_thread(self.owners)
+        await self.move(owners.get(path), path, self._free_name(path))
+
+    def _free_name(self, path: str) -> str:
+        inside = PurePosixPath(SUPERSEDED, path.removeprefix("images/"))
+        for number in count(1):
+            name = inside.with_name(f"{inside.stem}~{number}{inside.suffix}")
+            if not os.path.lexists(self.folder / name):
+                return name.as_posix()
+        raise AssertionError("the count has no end")
+
+
+def _second_name(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        if not source.samefile(target):
+            raise
+    except OSError:
+        source.rename(target)  # a file system without hard links
+
+
+def _owners(manifest: Path) -> dict[str, str]:
+    """Path -> task id of the record whose file it is now, for every file of a manifest."""
+    paths: dict[str, str] = {}
+    for line in read(manifest):
+        if isinstance(line, Record):
+            paths.update((image.path, line.task_id) for image in line.images)
+        elif isinstance(line, MovedLine):
+            if paths.get(line.path) == line.task_id:
+                del paths[line.path]
+            paths[line.new_path] = line.task_id
+    return paths
+
+
+@asynccontextmanager
+async def opened_output(folder: Path, run_id: str, *, wait: float = 0.0) -> AsyncIterator[Output]:
+    """Make, lock, seal and read an output folder.
+
+    Args:
+        wait: seconds to wait for another run to end.
+
+    Raises:
+        OutputBusy: another run holds it.
+        StorageError: it cannot be written.
+        ManifestError: its manifest cannot be used.
+    """
+    try:
+        await aiofiles.os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
+    with ExitStack() as stack:
+        await _lock(stack, folder, wait)
+        manifest = Manifest.open(folder)
+        try:
+            history = await asyncio.to_thread(histories.load, folder / NAME)
+            yield Output(folder, history, manifest, run_id)
+        finally:
+            manifest.close()
+
+
+async def _lock(stack: ExitStack, folder: Path, wait: float) -> None:
+    """Take the lock; the kernel tells nobody when it is free, so a waiter looks every second."""
+    last = time.monotonic() + wait
+    while True:
+        try:
+            stack.enter_context(locked(folder))
+        except OutputBusy:
+            if time.monotonic() >= last:
+                raise
+            await asyncio.sleep(LOCK_EVERY)
+        else:
+            return

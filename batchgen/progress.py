@@ -1,0 +1,204 @@
+"""What a run has come to so far: counts, money and rates, for people and for the `end` line."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batchgen.admission import Budget, Cause, Stopping
+from batchgen.errors import Throttled
+from batchgen.pacing import PaceState
+from batchgen.record import Record, Status
+from batchgen.retry import Retry
+
+RATE_WINDOW = 300.0
+"""Seconds over which images a minute are counted."""
+PATIENCE = 1800.0
+"""Seconds without a success after which a task that was never admitted does not count as failed."""
+EXIT_CODES = {
+    Cause.BUDGET: 3,
+    Cause.DEADLINE: 3,
+    Cause.DISK: 3,
+    Cause.FAILURES: 3,
+    Cause.THROTTLED_OUT: 3,
+    Cause.CREDENTIALS: 4,
+    Cause.DENIED: 4,
+    Cause.UNREACHABLE: 4,
+    Cause.INTERRUPTED: 130,
+    Cause.TERMINATED: 143,
+}
+"""Why a run stopped early -> its exit code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What the plan's tasks came to in earlier runs of this output."""
+
+    succeeded: int = 0
+    filtered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A run, or how far it is, in figures."""
+
+    run_id: str
+    output: str
+    total: int
+    """Tasks that were asked for, those of earlier runs included."""
+    earlier_succeeded: int
+    earlier_filtered: int
+    succeeded: int
+    filtered: int
+    failed: int
+    adopted: int
+    """Images of a run that was killed, found complete and recorded now without a call."""
+    retried: int
+    throttled: int
+    in_flight: int
+    images_per_minute: float
+    billed_usd: Decimal
+    maybe_billed_usd: Decimal
+    saved_usd: Decimal
+    """What the images of earlier runs would have cost again."""
+    budget_left_usd: Decimal | None
+    elapsed_s: float
+    pace: Mapping[str, PaceState]
+    """Model id -> how its pacer stands."""
+    stopping: Stopping | None
+
+    @property
+    def done(self) -> int:
+        """Tasks with a record, now or earlier."""
+        earlier = self.earlier_succeeded + self.earlier_filtered
+        return earlier + self.succeeded + self.filtered + self.failed
+
+    @property
+    def left(self) -> int:
+        """Tasks that stay open."""
+        return self.total - self.done
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds until the last task, at the present rate; None before there is one."""
+        if self.images_per_minute <= 0:
+            return None
+        return self.left / self.images_per_minute * 60.0
+
+    @property
+    def exit_code(self) -> int:
+        """By the contract with users."""
+        if self.left and self.stopping is not None:
+            return EXIT_CODES[self.stopping.cause]
+        if self.stopping is not None and self.stopping.cause is Cause.DENIED:
+            return EXIT_CODES[Cause.DENIED]
+        return 1 if self.failed or self.filtered or self.earlier_filtered or self.left else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json` and the `end` line; money in USD as numbers."""
+        return {
+            "run_id": self.run_id,
+            "output": self.output,
+            "exit_code": self.exit_code,
+            "tasks": self.total,
+            "succeeded": self.succeeded,
+            "filtered": self.filtered,
+            "failed": self.failed,
+            "left": self.left,
+            "earlier": {"succeeded": self.earlier_succeeded, "filtered": self.earlier_filtered},
+            "adopted": self.adopted,
+            "retried": self.retried,
+            "throttled": self.throttled,
+            "images_per_minute": round(self.images_per_minute, 2),
+            "billed_usd": float(self.billed_usd),
+            "maybe_billed_usd": float(self.maybe_billed_usd),
+            "saved_usd": float(self.saved_usd),
+            "budget_left_usd": None
+            if self.budget_left_usd is None
+            else float(self.budget_left_usd),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "stopped": self.stopping
+            and {"cause": str(self.stopping.cause), "text": self.stopping.text},
+        }
+
+
+class Tally:
+    """Counts what happens in a run."""
+
+    def __init__(
+        self, run_id: str, output: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.run_id = run_id
+        self.output = output
+        self.total = 0
+        self.earlier = Earlier()
+        self.adopted = 0
+        self.retried = 0
+        self.throttled = 0
+        self.in_flight = 0
+        self.saved_usd = Decimal(0)
+        self.counts = dict.fromkeys(Status, 0)
+        self.longest_call = 0.0
+        """Seconds of the longest call so far."""
+        self._clock = clock
+        self._started = clock()
+        self._finished: deque[float] = deque()
+        self._last_success: float | None = None
+
+    def record(self, record: Record) -> None:
+        """Count one finished task."""
+        self.counts[record.status] += 1
+        if record.latency_ms is not None:
+            self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
+        if record.status is Status.SUCCEEDED:
+            self._last_success = self._clock()
+            self._finished.append(self._last_success)
+
+    def retry(self, retry: Retry) -> None:
+        """Count one attempt that failed and is made again."""
+        self.retried += 1
+        self.throttled += isinstance(retry.error, Throttled)
+
+    def recently_succeeded(self) -> bool:
+        """Whether any call brought an image within the last half hour."""
+        return self._last_success is not None and (self._clock() - self._last_success < PATIENCE)
+
+    def snapshot(
+        self, budget: Budget, pace: Mapping[str, PaceState], stopping: Stopping | None
+    ) -> Summary:
+        """The figures as they stand."""
+        elapsed = self._clock() - self._started
+        return Summary(
+            run_id=self.run_id,
+            output=self.output,
+            total=self.total,
+            earlier_succeeded=self.earlier.succeeded,
+            earlier_filtered=self.earlier.filtered,
+            succeeded=self.counts[Status.SUCCEEDED],
+            filtered=self.counts[Status.FILTERED],
+            failed=self.counts[Status.FAILED],
+            adopted=self.adopted,
+            retried=self.retried,
+            throttled=self.throttled,
+            in_flight=self.in_flight,
+            images_per_minute=self._rate(elapsed),
+            billed_usd=budget.billed,
+            maybe_billed_usd=budget.maybe_billed,
+            saved_usd=self.saved_usd,
+            budget_left_usd=budget.left,
+            elapsed_s=elapsed,
+            pace=pace,
+            stopping=stopping,
+        )
+
+    def _rate(self, elapsed: float) -> float:
+        """Images a minute over the last minutes, or over the whole run if it is shorter."""
+        horizon = self._clock() - RATE_WINDOW
+        while self._finished and self._finished[0] < horizon:
+            self._finished.popleft()
+        window = min(elapsed, RATE_WINDOW)
+        return len(self._finished) * 60.0 / window if window > 0 else 0.0

@@ -1,0 +1,169 @@
+"""What became of a task and of a run, as the lines of a manifest (version 1 of the format)."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+UtcTime = Annotated[
+    datetime,
+    PlainSerializer(
+        lambda time: time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        return_type=str,
+        when_used="json",
+    ),
+]
+"""A time that a line holds as `2026-11-21T02:00:03.120Z`."""
+
+FORMAT_VERSION = 1
+"""Written in every `run` line; a reader refuses a larger one than it knows."""
+
+
+class Status(StrEnum):
+    """What became of one task."""
+
+    SUCCEEDED = "succeeded"
+    FILTERED = "filtered"
+    """The service's moderation refused it."""
+    FAILED = "failed"
+
+
+class Line(BaseModel):
+    """One line of a manifest. Readers ignore fields they do not know: later versions may add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_json(self) -> bytes:
+        """The line as ASCII JSON with its newline.
+
+        ASCII only, because U+2028 and its kin end a line for some readers.
+        """
+        return json.dumps(self.model_dump(mode="json"), separators=(", ", ": ")).encode() + b"\n"
+
+
+class StoredImage(BaseModel):
+    """One image file of a task, as it lies in the output."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: str
+    """Below the output folder, with `/`."""
+    sha256: str
+    bytes: int
+    format: str
+    """What the bytes are: `png`, `jpeg` or `webp`, whatever was asked for."""
+    width: int
+    height: int
+    seed: int | None
+    """The seed that the service says it used; None where it did not say."""
+    finish_reason: str | None
+
+
+class ErrorInfo(BaseModel):
+    """Why a task was not made."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: str
+    """Name of the class in `batchgen.errors`."""
+    code: str
+    """The service's error code or the name of the local error."""
+    message: str
+    retryable: bool
+    """Whether a later run of the same job may succeed without an edit."""
+
+
+class Record(Line):
+    """What became of one task. The last record of a task id wins."""
+
+    kind: Literal["record"] = "record"
+    run_id: str
+    task_id: str
+    label: str
+    item_id: str
+    vars: dict[str, str]
+    status: Status
+    model_id: str
+    region: str
+    endpoint: str
+    seed: int
+    """The seed that was asked for."""
+    request: dict[str, Any]
+    """The exact body that was sent."""
+    images: tuple[StoredImage, ...]
+    finish_reasons: tuple[str | None, ...]
+    """The service's own words, one for each artifact of the reply."""
+    attempts: int
+    request_id: str | None
+    started_at: UtcTime
+    """When the last attempt started, UTC."""
+    finished_at: UtcTime
+    latency_ms: int | None
+    """Time of the last attempt's call; None where it is not known (an adopted image)."""
+    cost_usd: float | None
+    """What this task surely cost; None where the price is unknown."""
+    maybe_billed: int
+    """Attempts without a usable answer that may have been billed as well."""
+    error: ErrorInfo | None
+
+
+class RunLine(Line):
+    """Opens a run."""
+
+    kind: Literal["run"] = "run"
+    run_id: str
+    version: int = FORMAT_VERSION
+    batchgen_version: str
+    sdk_versions: dict[str, str]
+    job_name: str
+    job_file: str | None
+    """Path as it was given; None for a job that a program made."""
+    job_sha256: str | None
+    endpoint: str
+    region: str
+    random_seed_key: str
+    """What `seed: random` draws from; a later run of this output takes it over."""
+    started_at: UtcTime
+
+
+class AttemptLine(Line):
+    """Precedes each call: after a crash it tells *maybe paid* from *never sent*."""
+
+    kind: Literal["attempt"] = "attempt"
+    run_id: str
+    task_id: str
+    attempt: int
+    """1-based within the run."""
+    seed: int
+    cost_usd: float | None
+    started_at: UtcTime
+
+
+class MovedLine(Line):
+    """Follows a file that made room for another, or took its name back."""
+
+    kind: Literal["moved"] = "moved"
+    run_id: str
+    task_id: str
+    path: str
+    new_path: str
+
+
+class EndLine(Line):
+    """Closes a run."""
+
+    kind: Literal["end"] = "end"
+    run_id: str
+    finished_at: UtcTime
+    exit_code: int
+    summary: dict[str, Any]
+    """Counts, cost and rates: the same object that `run --json` prints."""
+
+
+def utc_now() -> datetime:
+    """The current time, UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,212 @@
+"""The retry policy: which failed attempts are made again, when, and how often.
+
+The only importer of tenacity. What an attempt *was* the errors say; what to *do* is decided here:
+
+error                      retried                                   counts as an attempt
+Throttled, Unavailable     until `max_elapsed`                       no: not the task's fault
+NeverSent                  until `max_elapsed`                       no: nothing reached the service
+CredentialsRefused         until `max_elapsed`                       no: renewed elsewhere
+AnswerLost, UnusableReply  `lost_again` times, unless told not to    yes: may have been paid for
+ServiceFault               `fault_again` times, unless told not to   yes: may have been paid for
+everything else            never
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import tenacity
+
+from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.errors import (
+    Ambiguous,
+    AnswerLost,
+    AttemptError,
+    CredentialsRefused,
+    NeverSent,
+    NotStarted,
+    Permanent,
+    ServiceFault,
+    Throttled,
+    Unavailable,
+    UnusableReply,
+)
+from batchgen.task import Task
+
+NOT_BILLED = (Throttled, Unavailable, NeverSent, CredentialsRefused)
+"""Attempts that surely cost nothing and say nothing about the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long one task is tried."""
+
+    attempts: int = 6
+    """Most attempts that count; throttled and unsent ones do not."""
+    max_elapsed: float = 1800.0
+    """Seconds from the first attempt after which no further one starts."""
+    ambiguous: bool = True
+    """Whether a call that may have been billed is made again at all."""
+    lost_again: int = 1
+    """How often a call whose answer was lost or unusable is made again."""
+    fault_again: int = 2
+    """How often a call that the service says it failed is made again."""
+    wait_first: float = 1.0
+    """Upper bound in seconds of the first wait; each further one doubles it."""
+    wait_most: float = 60.0
+
+
+@dataclass(slots=True)
+class Tries:
+    """What the attempts at one task came to so far."""
+
+    attempts: int = 0
+    counted: int = 0
+    lost: int = 0
+    faults: int = 0
+    errors: list[AttemptError] = field(default_factory=list)
+    """The last few, oldest first."""
+
+    @property
+    def maybe_billed(self) -> int:
+        """Attempts that may have been billed without bringing an image."""
+        return self.lost + self.faults
+
+    def note(self, error: AttemptError) -> None:
+        """Count one failed attempt."""
+        self.errors = [*self.errors[-9:], error]
+        if not isinstance(error, NOT_BILLED):
+            self.counted += 1
+        if isinstance(error, AnswerLost | UnusableReply):
+            self.lost += 1
+        elif isinstance(error, ServiceFault):
+            self.faults += 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What became of one task after all its attempts: a generation or the last error."""
+
+    task: Task
+    attempts: int
+    maybe_billed: int
+    generation: Generation | None = None
+    error: AttemptError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """One retry that is about to wait, for the log and the progress line."""
+
+    task: Task
+    attempt: int
+    wait: float
+    error: AttemptError
+
+
+Make = Callable[[Task], Awaitable[Made]]
+"""All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""
+
+
+def again(policy: RetryPolicy, tries: Tries, error: BaseException) -> bool:
+    """Whether a task whose last attempt failed like this is tried again; `tries` has counted it."""
+    if isinstance(error, NOT_BILLED):
+        return True
+    if not isinstance(error, Ambiguous) or not policy.ambiguous:
+        return False
+    if tries.counted >= policy.attempts:
+        return False
+    if isinstance(error, ServiceFault):
+        return tries.faults <= policy.fault_again
+    return tries.lost <= policy.lost_again
+
+
+def retryable(error: AttemptError) -> bool:
+    """Whether a later run of the same job may succeed where this one gave up."""
+    return not isinstance(error, Permanent) and isinstance(error, (*NOT_BILLED, Ambiguous))
+
+
+def retrying(
+    generate: Generate,
+    policy: RetryPolicy,
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    on_retry: Callable[[Retry], None],
+    draw: Callable[[float, float], float] = random.uniform,
+    clock: Callable[[], float] = time.monotonic,
+) -> Make:
+    """Make a task with as many attempts as the policy allows.
+
+    Args:
+        generate: one attempt; whatever limits the attempts is inside it, so that a wait here holds
+            no slot, no money and no place in a queue.
+        policy: what is tried again.
+        sleep: waits; may raise `NotStarted` to end the task's attempts.
+        on_retry: told of every retry before its wait.
+        draw: draws the wait between two bounds in seconds (full jitter).
+        clock: seconds, for `max_elapsed`.
+    """
+
+    async def make(task: Task) -> Made:
+        tries = Tries()
+        last_start = clock() + policy.max_elapsed
+
+        async def attempt() -> Generation:
+            number = tries.attempts + 1
+            try:
+                generation = await generate(Attempt(task=task, number=number))
+            except NotStarted:
+                raise
+            except AttemptError as error:
+                tries.attempts = number
+                tries.note(error)
+                raise
+            tries.attempts = number
+            return generation
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, AttemptError):
+                wait = state.upcoming_sleep
+                on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
+
+        retryer = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: again(policy, tries, error)),
+            stop=lambda _: clock() >= last_start,
+            wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
+            sleep=sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        try:
+            generation: Generation = await retryer(attempt)
+        except AttemptError as error:
+            return _made(task, tries, error=error)
+        return _made(task, tries, generation=generation)
+
+    return make
+
+
+def _bound(policy: RetryPolicy, attempt: int) -> float:
+    """Most seconds to wait after this attempt (1-based): exponential, capped."""
+    exponent = min(attempt - 1, 30)
+    return min(policy.wait_most, policy.wait_first * 2.0**exponent)
+
+
+def _made(
+    task: Task,
+    tries: Tries,
+    *,
+    generation: Generation | None = None,
+    error: AttemptError | None = None,
+) -> Made:
+    return Made(
+        task=task,
+        attempts=tries.attempts,
+        maybe_billed=tries.maybe_billed,
+        generation=generation,
+        error=error,
+    )

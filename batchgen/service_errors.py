@@ -1,0 +1,222 @@
+"""The table from what the service and the SDK raise to our errors, with what a person can do.
+
+Sources: botocore's service model of bedrock-runtime (codes and HTTP status), the Bedrock User Guide
+"Troubleshooting API error codes", and messages quoted in public issue threads. A code that is in no
+table is judged by its HTTP status: 4xx is permanent, 5xx may have been billed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from batchgen.errors import (
+    AnswerLost,
+    AttemptError,
+    CredentialsRefused,
+    Filtered,
+    ModelDenied,
+    NeverSent,
+    Permanent,
+    Rejected,
+    ServiceFault,
+    Throttled,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an error means to us."""
+
+    error: type[AttemptError]
+    advice: str = ""
+    """One sentence of what a person can do; empty where there is nothing to do."""
+
+
+REGION_ADVICE = (
+    "Check the model id and the Region: Core, Ultra and SD3.5 are served in us-west-2 only "
+    "(`batchgen models` lists them)."
+)
+ACCESS_ADVICE = (
+    "Ask for access to this model on the Bedrock console's model access page, and allow "
+    "bedrock:InvokeModel on it in IAM."
+)
+LIFE_CYCLE_ADVICE = "Choose a model that is still served; `batchgen models` lists them."
+PROFILE_ADVICE = "Name the inference profile (its id starts with `us.`) or its ARN as the model."
+REFRESH_ADVICE = (
+    "Renew the credentials (for example `aws sso login`) and run the same command again."
+)
+KEYS_ADVICE = "Check which credentials are in use with `aws sts get-caller-identity`."
+CLOCK_ADVICE = "Set this machine's clock (NTP); signatures are valid for five minutes."
+REQUEST_ADVICE = "Correct the prompt or the parameters in the job file."
+ACCOUNT_ADVICE = "Ask AWS Support to raise the account's limits, or lower what the job asks for."
+
+SERVICE_ERRORS: Mapping[str, Meaning] = {
+    # Modelled errors of bedrock-runtime.
+    "AccessDeniedException": Meaning(ModelDenied, ACCESS_ADVICE),
+    "ConflictException": Meaning(Rejected, REQUEST_ADVICE),
+    "InternalServerException": Meaning(ServiceFault),
+    "ModelErrorException": Meaning(ServiceFault),
+    "ModelNotReadyException": Meaning(Unavailable),
+    "ModelStreamErrorException": Meaning(ServiceFault),
+    "ModelTimeoutException": Meaning(ServiceFault),
+    "ResourceNotFoundException": Meaning(ModelDenied, REGION_ADVICE),
+    "ServiceQuotaExceededException": Meaning(Permanent, ACCOUNT_ADVICE),
+    "ServiceUnavailableException": Meaning(Unavailable),
+    "ThrottlingException": Meaning(Throttled),
+    "ValidationException": Meaning(Rejected, REQUEST_ADVICE),
+    # Service-wide codes that the model does not list.
+    "AccessDenied": Meaning(ModelDenied, ACCESS_ADVICE),
+    "ExpiredToken": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "ExpiredTokenException": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "IncompleteSignature": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "IncompleteSignatureException": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "InternalFailure": Meaning(ServiceFault),
+    "InvalidAction": Meaning(Rejected, "This endpoint is not Bedrock Runtime; check `endpoint`."),
+    "InvalidClientTokenId": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "InvalidSignatureException": Meaning(CredentialsRefused, CLOCK_ADVICE),
+    "MissingAuthenticationToken": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "MissingAuthenticationTokenException": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "MPAgreementBeingCreated": Meaning(
+        ModelDenied, "The Marketplace agreement is being created: try again in 15 minutes."
+    ),
+    "NotAuthorized": Meaning(ModelDenied, ACCESS_ADVICE),
+    "OptInRequired": Meaning(ModelDenied, ACCESS_ADVICE),
+    "RequestExpired": Meaning(CredentialsRefused, CLOCK_ADVICE),
+    "RequestLimitExceeded": Meaning(Throttled),
+    "RequestThrottled": Meaning(Throttled),
+    "RequestTimeTooSkewed": Meaning(CredentialsRefused, CLOCK_ADVICE),
+    "ServiceUnavailable": Meaning(Unavailable),
+    "SignatureDoesNotMatch": Meaning(CredentialsRefused, KEYS_ADVICE),
+    "SlowDown": Meaning(Throttled),
+    "Throttling": Meaning(Throttled),
+    "ThrottledException": Meaning(Throttled),
+    "TooManyRequestsException": Meaning(Throttled),
+    "UnrecognizedClientException": Meaning(CredentialsRefused, KEYS_ADVICE),
+}
+"""Error code of a reply -> its meaning."""
+
+WORDINGS: tuple[tuple[str, str, Meaning], ...] = (
+    ("ValidationException", "blocked by our content filters", Meaning(Filtered)),
+    ("ValidationException", "contains filtered words", Meaning(Filtered)),
+    ("ValidationException", "invalid_prompts", Meaning(Filtered)),
+    ("ValidationException", "model identifier is invalid", Meaning(ModelDenied, REGION_ADVICE)),
+    ("ValidationException", "on-demand throughput", Meaning(ModelDenied, PROFILE_ADVICE)),
+    ("ResourceNotFoundException", "end of its life", Meaning(ModelDenied, LIFE_CYCLE_ADVICE)),
+    ("ResourceNotFoundException", "as Legacy", Meaning(ModelDenied, LIFE_CYCLE_ADVICE)),
+    (
+        "AccessDeniedException",
+        "aws-marketplace",
+        Meaning(
+            ModelDenied,
+            "Allow aws-marketplace:ViewSubscriptions and aws-marketplace:Subscribe in IAM, "
+            "then wait 5 minutes.",
+        ),
+    ),
+)
+"""(code, words in the message, meaning) for codes whose meaning hangs on the text; first match wins."""
+
+
+def reply_error(status: int, code: str, message: str, request_id: str | None) -> AttemptError:
+    """Our error for an error reply: by its code and wording, else by its HTTP status."""
+    meaning = _meaning(status, code, message)
+    if meaning.error is Filtered:
+        return Filtered(message, code=code, request_id=request_id)
+    return meaning.error(message, code=code, advice=meaning.advice, request_id=request_id)
+
+
+def advice(code: str, message: str) -> str:
+    """What a person can do about an error with this code, one sentence; empty if nothing."""
+    if code in LOCAL_ERRORS:
+        return LOCAL_ERRORS[code].advice
+    return _meaning(0, code, message).advice
+
+
+def _meaning(status: int, code: str, message: str) -> Meaning:
+    for wanted, words, meaning in WORDINGS:
+        if code == wanted and words.lower() in message.lower():
+            return meaning
+    known = SERVICE_ERRORS.get(code)
+    return known if known is not None else _by_status(status)
+
+
+def _by_status(status: int) -> Meaning:
+    match status:
+        case 429:
+            return Meaning(Throttled)
+        case 401 | 403:
+            return Meaning(ModelDenied, ACCESS_ADVICE)
+        case 408 | 424:
+            return Meaning(ServiceFault)
+        case 503:
+            return Meaning(Unavailable)
+        case _ if status >= 500:  # noqa: PLR2004  # the class of HTTP server errors
+            return Meaning(ServiceFault)
+        case _:
+            return Meaning(Permanent, REQUEST_ADVICE)
+
+
+CREDENTIAL_ADVICE = (
+    "Configure credentials (`aws configure`, `aws sso login` or AWS_PROFILE); "
+    "`endpoint: simulator` needs none."
+)
+NETWORK_ADVICE = "Check the network, the Region's name and `endpoint`."
+
+LOCAL_ERRORS: Mapping[str, Meaning] = {
+    # Nothing was sent.
+    "ConnectTimeoutError": Meaning(NeverSent, NETWORK_ADVICE),
+    "ProxyConnectionError": Meaning(NeverSent, "Check HTTPS_PROXY and the proxy itself."),
+    "InvalidProxiesConfigError": Meaning(Permanent, "Check HTTPS_PROXY."),
+    "SSLError": Meaning(
+        Permanent, "The certificate is not trusted: check AWS_CA_BUNDLE, the proxy and the clock."
+    ),
+    "NoCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
+    "PartialCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
+    "CredentialRetrievalError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
+    "TokenRetrievalError": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "SSOTokenLoadError": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "SSOError": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "UnauthorizedSSOTokenError": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "MetadataRetrievalError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
+    "ParamValidationError": Meaning(Rejected, REQUEST_ADVICE),
+    "InvalidRegionError": Meaning(Permanent, NETWORK_ADVICE),
+    # The request was read, or may have been: the service may finish it and charge.
+    "ReadTimeoutError": Meaning(AnswerLost),
+    "AioReadTimeoutError": Meaning(AnswerLost),
+    "ConnectionClosedError": Meaning(AnswerLost),
+    "EndpointConnectionError": Meaning(AnswerLost),  # unless its cause says otherwise, see bedrock
+    "HTTPClientError": Meaning(AnswerLost),
+    "IncompleteReadError": Meaning(AnswerLost),
+    "ResponseStreamingError": Meaning(AnswerLost),
+    "ResponseParserError": Meaning(ServiceFault),
+    "ClientPayloadError": Meaning(AnswerLost),
+    "ClientConnectionError": Meaning(AnswerLost),
+    "ClientOSError": Meaning(AnswerLost),
+    "ServerDisconnectedError": Meaning(AnswerLost),
+    "ServerTimeoutError": Meaning(AnswerLost),
+    "SocketTimeoutError": Meaning(AnswerLost),
+    "TimeoutError": Meaning(AnswerLost),
+    "ConnectionResetError": Meaning(AnswerLost),
+}
+"""Class name of an exception of botocore, aiobotocore, aiohttp or asyncio -> its meaning.
+
+By name, so that the table can be read without importing any of them.
+"""
+
+
+def local_error(error: BaseException, *, sent: bool = True) -> AttemptError | None:
+    """Our error for one that the SDK raised by itself; None for one that nobody foresaw.
+
+    Args:
+        error: what was raised; its class or the nearest base class in the table counts.
+        sent: False when it is certain that not a byte of the request left.
+    """
+    for base in type(error).__mro__:
+        meaning = LOCAL_ERRORS.get(base.__name__)
+        if meaning is not None:
+            if meaning.error is AnswerLost and not sent:
+                meaning = Meaning(NeverSent, NETWORK_ADVICE)
+            text = str(error) or base.__name__
+            return meaning.error(text, code=type(error).__name__, advice=meaning.advice)
+    return None

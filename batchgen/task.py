@@ -1,0 +1,85 @@
+"""The value that travels from the plan to the call: one image to make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+ID_VERSION = "1"
+"""Changes whenever `task_id` would give another id for the same request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One call to make. Equal requests to one model have equal ids, whatever else differs."""
+
+    id: str
+    """`task_id(model_id, request)`."""
+    label: str
+    """For people: `mug-blue/studio/1`."""
+    item_id: str
+    variant: int
+    """1-based."""
+    vars: Mapping[str, str]
+    """The variables that the placeholders took, for the manifest."""
+    model_id: str
+    """As the job names it: a model id, an inference profile or an ARN. What the call is sent to."""
+    family: str
+    """The key of its module in `models.FAMILIES`."""
+    request: Mapping[str, Any]
+    """The exact body to send, seed included."""
+    seed: int
+    file_stem: str
+    """Path of the image below the output, with `/` and without an extension: `images/mug-1`."""
+    image_format: str
+    """The format asked for: `png`, `jpeg` or `webp`."""
+    price_usd: Decimal | None
+    """Price of one call; None where nobody knows it."""
+
+
+def task_id(model_id: str, request: Mapping[str, Any]) -> str:
+    """A stable id of this request to this model: a version, a dash and 32 hexadecimal digits.
+
+    A pure function of its arguments: the order of keys, of items and of files does not change it.
+    """
+    return _digest(hashlib.sha256(_canonical([model_id, request]).encode("ascii")))
+
+
+class SeededId:
+    """`task_id` of requests that differ in their seed alone; `request` has a `seed` at its top."""
+
+    __slots__ = ("_hash", "after", "before")
+
+    def __init__(self, model_id: str, request: Mapping[str, Any]) -> None:
+        self.before, self.after = _around_seed(model_id, request)
+        """What stands before and after the seed in the canonical form."""
+        self._hash = hashlib.sha256(self.before.encode("ascii"))
+
+    def of(self, seed: int) -> str:
+        """The `task_id` of the request with this seed."""
+        digest = self._hash.copy()
+        digest.update(f"{seed}{self.after}".encode("ascii"))
+        return _digest(digest)
+
+
+def _around_seed(model_id: str, request: Mapping[str, Any]) -> tuple[str, str]:
+    text = _canonical([model_id, request])
+    # Quotes inside a text are escaped, so only a key looks like this: ours, or one deeper down.
+    before, _, after = text.partition(f'"seed":{request["seed"]}')
+    if '"seed":' not in after:
+        return f'{before}"seed":', after
+    earlier = {key: value for key, value in request.items() if key < "seed"}
+    later = {key: value for key, value in request.items() if key > "seed"}
+    head = f'{_canonical([model_id, earlier])[:-2]}{"," if earlier else ""}"seed":'
+    return head, f",{_canonical(later)[1:]}]" if later else "}]"
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
+def _digest(digest: hashlib._Hash) -> str:
+    return f"{ID_VERSION}-{digest.hexdigest()[:32]}"

@@ -1,0 +1,47 @@
+"""What every test stands on: an environment of its own, and the sweeps left out by default."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("batchgen", deadline=None)  # a busy machine is no failure
+settings.load_profile("batchgen")
+
+FOREIGN = ("AWS_", "BOTO", "BATCHGEN_")
+"""What names of variables that change the SDK, or us, begin with."""
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the sweeps marked `long` as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="a long sweep: --long runs it")
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory):
+    """A home folder with AWS files that say nothing."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "config").touch()
+    (home / "credentials").touch()
+    return home
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch, empty_home):
+    """No variable and no file of the person who runs the tests reaches them."""
+    for name in os.environ:
+        if name.startswith(FOREIGN) or name.lower() in PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(empty_home))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(empty_home / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_home / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -1,0 +1,230 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from fakes import NOON, make_image, make_record, make_task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.manifest import parse_line
+from batchgen.record import (
+    AttemptLine,
+    EndLine,
+    ErrorInfo,
+    MovedLine,
+    Record,
+    RunLine,
+    Status,
+    utc_now,
+)
+
+RECORD = {
+    "kind": "record",
+    "run_id": "run-1",
+    "task_id": "1-0123",
+    "label": "mug-blue/studio/1",
+    "item_id": "mug-blue",
+    "vars": {"style": "studio"},
+    "status": "succeeded",
+    "model_id": "stability.stable-image-core-v1:1",
+    "region": "us-west-2",
+    "endpoint": "simulator",
+    "seed": 3141592653,
+    "request": {"prompt": "a mug", "seed": 3141592653, "output_format": "png"},
+    "images": [
+        {
+            "path": "images/mug-blue-studio-1.png",
+            "sha256": "ab" * 32,
+            "bytes": 1508159,
+            "format": "png",
+            "width": 1024,
+            "height": 1024,
+            "seed": 3141592653,
+            "finish_reason": None,
+        }
+    ],
+    "finish_reasons": [None],
+    "attempts": 1,
+    "request_id": "r-1",
+    "started_at": "2026-11-21T02:00:03.120Z",
+    "finished_at": "2026-11-21T02:00:06.010Z",
+    "latency_ms": 2890,
+    "cost_usd": 0.04,
+    "maybe_billed": 0,
+    "error": None,
+}
+"""A record as the contract with users has it: names, order and forms are fixed."""
+
+
+class TestContract:
+    def test_a_record_is_written_as_the_contract_has_it(self):
+        """Same fields, same order, same forms; ASCII JSON on one line."""
+        record = Record.model_validate(RECORD)
+        assert record.to_json() == json.dumps(RECORD).encode() + b"\n"
+
+    def test_a_failed_record_says_why(self):
+        """`error` is type, code, message and whether a later run may succeed."""
+        error = ErrorInfo(type="Throttled", code="ThrottlingException", message="x", retryable=True)
+        record = make_record(status=Status.FAILED, images=(), cost_usd=0.0, error=error)
+        line = json.loads(record.to_json())
+        assert line["error"] == {
+            "type": "Throttled",
+            "code": "ThrottlingException",
+            "message": "x",
+            "retryable": True,
+        }
+        assert (line["status"], line["images"]) == ("failed", [])
+
+    def test_a_run_line(self):
+        """`run` opens a run and gives the version of the format."""
+        line = RunLine(
+            run_id="run-1",
+            batchgen_version="0.1.0",
+            sdk_versions={"botocore": "1.40.61"},
+            job_name="catalog",
+            job_file="jobs/catalog.yaml",
+            job_sha256="ab" * 32,
+            endpoint="simulator",
+            region="us-west-2",
+            random_seed_key="k",
+            started_at=NOON,
+        )
+        assert json.loads(line.to_json()) == {
+            "kind": "run",
+            "run_id": "run-1",
+            "version": 1,
+            "batchgen_version": "0.1.0",
+            "sdk_versions": {"botocore": "1.40.61"},
+            "job_name": "catalog",
+            "job_file": "jobs/catalog.yaml",
+            "job_sha256": "ab" * 32,
+            "endpoint": "simulator",
+            "region": "us-west-2",
+            "random_seed_key": "k",
+            "started_at": "2026-11-21T12:00:00.000Z",
+        }
+
+    def test_an_attempt_line(self):
+        """`attempt` precedes a call and gives its price."""
+        line = AttemptLine(
+            run_id="run-1", task_id="t", attempt=2, seed=7, cost_usd=0.04, started_at=NOON
+        )
+        assert json.loads(line.to_json()) == {
+            "kind": "attempt",
+            "run_id": "run-1",
+            "task_id": "t",
+            "attempt": 2,
+            "seed": 7,
+            "cost_usd": 0.04,
+            "started_at": "2026-11-21T12:00:00.000Z",
+        }
+
+    def test_a_moved_line(self):
+        """`moved` follows a file to its new path."""
+        line = MovedLine(run_id="run-1", task_id="t", path="a.png", new_path="superseded/a~1.png")
+        assert json.loads(line.to_json()) == {
+            "kind": "moved",
+            "run_id": "run-1",
+            "task_id": "t",
+            "path": "a.png",
+            "new_path": "superseded/a~1.png",
+        }
+
+    def test_an_end_line(self):
+        """`end` closes a run with its exit code and its summary."""
+        line = EndLine(run_id="run-1", finished_at=NOON, exit_code=3, summary={"failed": 1})
+        assert json.loads(line.to_json()) == {
+            "kind": "end",
+            "run_id": "run-1",
+            "finished_at": "2026-11-21T12:00:00.000Z",
+            "exit_code": 3,
+            "summary": {"failed": 1},
+        }
+
+    @pytest.mark.parametrize(
+        ("line", "kind"),
+        [(RunLine, "run"), (AttemptLine, "attempt"), (EndLine, "end"), (MovedLine, "moved")],
+    )
+    def test_the_kind_comes_first(self, line, kind):
+        """The first field of a line is its kind."""
+        first = next(iter(line.model_fields))
+        assert (first, line.model_fields[first].default) == ("kind", kind)
+
+
+class TestTimes:
+    def test_any_zone_is_written_as_utc(self):
+        """A time is written in UTC, to the millisecond, with a Z."""
+        east = NOON.astimezone(timezone(timedelta(hours=5, minutes=30))) + timedelta(microseconds=999)
+        line = json.loads(make_record(started_at=east).to_json())
+        assert line["started_at"] == "2026-11-21T12:00:00.000Z"
+
+    @given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1)))  # noqa: DTZ001  # hypothesis wants bounds without a zone
+    def test_a_time_comes_back_to_the_millisecond(self, time):
+        """Reading a line gives the time that was written, cut to milliseconds."""
+        record = make_record(finished_at=time)
+        assert parse_line(record.to_json()).finished_at == time.replace(
+            microsecond=time.microsecond // 1000 * 1000
+        )
+
+    def test_now_is_in_utc(self):
+        """`utc_now` knows its zone."""
+        assert utc_now().utcoffset() == timedelta(0)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+texts = st.text(st.characters())  # every character, lone halves of pairs included
+
+
+class TestRoundTrip:
+    @given(
+        label=texts,
+        variables=st.dictionaries(texts, texts, max_size=3),
+        request=st.dictionaries(texts, json_values, max_size=4),
+        reasons=st.lists(st.none() | texts, max_size=3),
+        message=texts,
+    )
+    def test_any_text_comes_back(self, label, variables, request, reasons, message):  # noqa: PLR0917  # one drawn value each
+        """What is written is read back exactly, whatever characters people and services send."""
+        record = make_record(
+            label=label,
+            vars=variables,
+            request=request,
+            finish_reasons=tuple(reasons),
+            error=ErrorInfo(type="Rejected", code="C", message=message, retryable=False),
+        )
+        data = record.to_json()
+        assert data.isascii()
+        assert data.count(b"\n") == 1
+        assert parse_line(data) == record
+
+    @pytest.mark.parametrize(
+        "text",
+        ["\u2028\u2029\x85", "\x00\x1b[31m\r\n\t\x7f", "\u202e\u200f", "\ud800", "\udc00x", "é😀", '"\\'],
+    )
+    def test_hard_texts_come_back(self, text):
+        """Line ends of all kinds, controls, directions and half characters survive the manifest."""
+        task = make_task(request={"prompt": text}, label=text)
+        record = make_record(task)
+        data = record.to_json()
+        assert data.isascii()
+        assert len(data.splitlines()) == 1
+        assert parse_line(data) == record
+
+    def test_what_a_later_version_adds_is_ignored(self):
+        """Unknown fields are no fault, in a line and in its parts."""
+        fields = json.loads(make_record().to_json())
+        known = Record.model_validate(fields)
+        fields["later"] = 1
+        fields["images"][0]["later"] = 1
+        assert parse_line(json.dumps(fields).encode()) == known
+
+    def test_lines_are_values(self):
+        """A line cannot be changed after it was made."""
+        with pytest.raises(ValueError, match="frozen"):
+            make_record().label = "other"
+        with pytest.raises(ValueError, match="frozen"):
+            make_image().path = "other"
