@@ -57,6 +57,22 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
     return Adopted(records=tuple(records), strangers=tuple(strangers))
 
 
+async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
+    """Record the whole image that lies under a task's name; False if there is none.
+
+    Raises:
+        StorageError: the disk did not take the line.
+    """
+    for extension in EXTENSIONS.values():
+        path = f"{task.file_stem}.{extension}"
+        found = await asyncio.to_thread(_read, output.folder / path)
+        if found is not None:
+            leftover = Leftover(part=path, path=path, task_id=task.id)
+            await _adopt(output, leftover, task, found, origin)
+            return True
+    return False
+
+
 async def _adopt(
     output: Output, leftover: Leftover, task: Task, found: tuple[bytes, Inspected], origin: Origin
 ) -> Record:

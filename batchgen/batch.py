@@ -13,7 +13,8 @@ import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from batchgen import __version__, plan
 from batchgen import history as histories
 from batchgen.admission import Budget, Cause, Stop, budgeted
 from batchgen.adopt import adopt
+from batchgen.audit import audit
 from batchgen.conclude import Concluding, Ledger, Observer, Origin
 from batchgen.credentials import Renewing
 from batchgen.deadline import Deadline, watch_deadline
@@ -31,13 +33,14 @@ from batchgen.job import Job
 from batchgen.journal import Room, journaled
 from batchgen.output import Output, opened_output
 from batchgen.pacing import Pace, Pacer
+from batchgen.plan import PlanSummary
 from batchgen.pool import drain
 from batchgen.progress import Summary, Tally
 from batchgen.quotas import Quotas
 from batchgen.record import EndLine, RunLine, utc_now
 from batchgen.retry import Make, RetryPolicy, retrying
-from batchgen.select import Pending, Selection, select
-from batchgen.work import working
+from batchgen.select import Chosen, Pending, Selection, select
+from batchgen.work import Work, working
 
 STORE_THREADS = 32
 """Threads for the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
@@ -68,6 +71,7 @@ class Batch:
         self.budget = Budget(order.job.limits.budget_usd)
         self.tally = Tally(self.run_id, str(order.job.output))
         self._quotas: Quotas | None = None
+        self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
     def snapshot(self) -> Summary:
         """How far the run is."""
@@ -90,7 +94,7 @@ class Batch:
         """
         job = self.order.job
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS))
-        outline = await asyncio.to_thread(plan.check, job)
+        self._outline = outline = await asyncio.to_thread(plan.check, job)
         for warning in outline.warnings:
             self.order.observer.notice(warning)
         pacers = _pacers(job, outline)
@@ -110,9 +114,7 @@ class Batch:
         pending = await asyncio.to_thread(
             select, self.order.job, output.history, self.order.selection, key
         )
-        self._announce(pending)
-        for move in pending.moves:
-            await output.rename(move.task_id, move.path, move.new_path)
+        self._announce(pending, output)
         try:
             await self._make_all(pending, output, service, quotas)
         except asyncio.CancelledError:
@@ -137,6 +139,7 @@ class Batch:
 
     async def _recover(self, output: Output, key: str) -> Output:
         """Take in what a killed run left behind."""
+        await output.finish_move()
         adopted = await adopt(self.order.job, output, self._origin(), key)
         self.tally.adopted = len(adopted.records)
         for record in adopted.records:
@@ -150,22 +153,30 @@ class Batch:
             output.history = await asyncio.to_thread(histories.load, output.history.path)
         return output
 
-    def _announce(self, pending: Pending) -> None:
+    def _announce(self, pending: Pending, output: Output) -> None:
         self.tally.earlier = pending.earlier
-        self.tally.saved_usd = pending.saved
+        self.tally.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
-        self.tally.total = pending.count + earlier
-        if earlier or pending.unknown:
-            self.order.observer.notice(
-                f"{earlier} tasks done in earlier runs, {pending.count} to make, "
-                f"{pending.unknown} in the manifest that the job no longer has."
+        self.tally.total = len(pending.wanted) + earlier
+        notice = self.order.observer.notice
+        if len(output.history):
+            notice(
+                f"Tasks done in earlier runs: {earlier}, to make: {len(pending.wanted)}, "
+                f"in the manifest and no longer in the job: {pending.unknown}."
+            )
+        if output.history.unreadable:
+            notice(
+                f"Lines of {output.history.path} that cannot be read: "
+                f"{output.history.unreadable}; they count as not written."
             )
 
     async def _make_all(
         self, pending: Pending, output: Output, service: Opened, quotas: Quotas
     ) -> None:
-        """Every pending task, each model at the pace of its own quota."""
-        job = self.order.job
+        """Every pending task, and then those whose images turned out to be gone.
+
+        Looking for the images of earlier runs takes a while; the first call does not wait for it.
+        """
         concluding = Concluding(
             self._origin(),
             Ledger(
@@ -175,20 +186,42 @@ class Batch:
                 observer=self.order.observer,
             ),
             self.stop,
-            models=len(pending.wanted),
-            failure_limit=job.limits.max_failures,
+            models=len(self._outline.models),
+            failure_limit=self.order.job.limits.max_failures,
         )
         make = self._policies(output, service, quotas, concluding)
         work = working(make, concluding, self.stop)
         self.stop.on_request(quotas.stop)
-        workers = 2 * job.limits.concurrency + 8
+        damaged = pending.wanted.emptied()
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(self._watch_deadline())
             async with asyncio.TaskGroup() as pools:
-                for model_id in pending.wanted:
-                    tasks = self.stop.until(pending.tasks(model_id))
-                    pools.create_task(drain(tasks, work, workers))
+                pools.create_task(self._audit(output, pending, damaged))
+                self._start_pools(pools, pending.wanted, work)
+            async with asyncio.TaskGroup() as pools:
+                self._start_pools(pools, damaged, work)
             watcher.cancel()
+
+    def _start_pools(self, pools: asyncio.TaskGroup, chosen: Chosen, work: Work) -> None:
+        """One pool for each model, for each has a quota of its own."""
+        workers = 2 * self.order.job.limits.concurrency + 8
+        for model_id in chosen.models():
+            tasks = self.stop.until(chosen.tasks(model_id))
+            pools.create_task(drain(tasks, work, workers))
+
+    async def _audit(self, output: Output, pending: Pending, damaged: Chosen) -> None:
+        try:
+            missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin())
+        except StorageError as error:
+            self.stop.request(Cause.DISK, f"{error}.")
+            return
+        if missing:
+            earlier = self.tally.earlier
+            self.tally.earlier = replace(earlier, succeeded=earlier.succeeded - missing)
+            self.tally.saved_usd *= Decimal(earlier.succeeded - missing) / earlier.succeeded
+            self.order.observer.notice(
+                f"Missing or altered images of earlier runs: {missing}; they are made again."
+            )
 
     def _policies(
         self, output: Output, service: Opened, quotas: Quotas, concluding: Concluding

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aioboto3
+import aiohttp
 import botocore.exceptions
 import botocore.utils
 from aiobotocore.config import AioConfig
@@ -86,7 +87,11 @@ class Bedrock:
                 config=_config(self._connection),
             )
             self._client = await self._stack.enter_async_context(client)
-        except botocore.exceptions.BotoCoreError as error:
+        except (
+            botocore.exceptions.BotoCoreError,
+            botocore.exceptions.ClientError,  # a role that cannot be assumed
+            ValueError,  # a URL that is none
+        ) as error:
             raise ServiceUnusable(f"AWS cannot be used: {error}") from error
         return source not in FIXED_SOURCES
 
@@ -133,11 +138,13 @@ async def connect(connection: Connection) -> AsyncIterator[Bedrock]:
 
 
 def quiet_sdk() -> None:
-    """Keep the SDK's loggers at INFO or above: its DEBUG lines hold tokens, keys and prompts."""
+    """Keep the SDK's loggers at INFO or above: its DEBUG lines hold tokens, keys and prompts.
+
+    Each gets a level of its own, so that a root logger that is turned up later does not matter.
+    """
     for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "urllib3"):
         logger = logging.getLogger(name)
-        if logger.getEffectiveLevel() < logging.INFO:
-            logger.setLevel(logging.INFO)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
 
 
 def is_plain_loopback(url: str | None) -> bool:
@@ -148,15 +155,30 @@ def is_plain_loopback(url: str | None) -> bool:
     return parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
-class _KeepAliveSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
-    """aiobotocore's session with TCP keep-alive, which aiobotocore 2.25 takes and ignores.
+class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
+    """aiobotocore's session with TCP keep-alive, and with one request for one call.
 
-    Idle connections die after 350 s behind a NAT or a VPC endpoint (Bedrock User Guide).
+    aiobotocore 2.25 takes the first and ignores it; idle connections die after 350 s behind a NAT
+    or a VPC endpoint (Bedrock User Guide). And it follows redirects, which Bedrock never sends: a
+    proxy that does would get a second, signed POST, or have its login page taken for a reply.
     """
 
     def __init__(self, connector_args: dict[str, Any] | None = None, **arguments: Any) -> None:
         with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
         super().__init__(connector_args=with_factory, **arguments)
+
+    async def _get_session(self, proxy_url: str | None) -> _Direct:
+        return _Direct(await super()._get_session(proxy_url))
+
+
+class _Direct:
+    """An aiohttp session that follows no redirect."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, **arguments: Any) -> aiohttp.ClientResponse:
+        return await self._session.request(method, allow_redirects=False, **arguments)
 
 
 def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
@@ -193,7 +215,7 @@ def _config(connection: Connection) -> AioConfig:
         # A proxy or a bearer token of the environment is not meant for this machine's own server.
         loopback = {"proxies": {}, "signature_version": "v4"}
     return AioConfig(
-        http_session_cls=_KeepAliveSession,
+        http_session_cls=_HttpSession,
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         max_pool_connections=connection.calls_in_flight,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from batchgen import __version__
+from batchgen.commands.results import lost
 from batchgen.errors import (
     BatchgenError,
     InputError,
@@ -18,7 +21,7 @@ from batchgen.errors import (
     ServiceUnusable,
     StorageError,
 )
-from batchgen.nearest import nearest
+from batchgen.nearest import nearest, printable
 
 EXIT_USAGE = 2
 EXIT_RESUMABLE = 3
@@ -39,11 +42,15 @@ COMMANDS = {
 class Commands(click.Group):
     """The commands, each imported when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # Click's signature
         """In the order in which a newcomer needs them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
         """The command of this name."""
         known = COMMANDS.get(cmd_name)
         if known is None:
@@ -51,7 +58,11 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(known[0]).command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
         """The list of commands, without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -89,27 +100,43 @@ def root(verbose: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, whatever happens."""
+    _replace_closed_streams()
     try:
         outcome = root.main(args=arguments, prog_name="batchgen", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the results went away; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except click.ClickException as error:
-        error.show(file=sys.stderr)
-        return EXIT_USAGE
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except SystemExit as exiting:
         return exiting.code if isinstance(exiting.code, int) else EXIT_FAULT
-    except BatchgenError as error:
-        return _complain(str(error), _exit_code(error))
     except Exception as error:
-        logging.getLogger(__name__).debug("the fault", exc_info=True)
-        text = f"A fault in batchgen itself: {type(error).__name__}: {error}"
-        return _complain(f"{text}. `batchgen -vv …` shows where; please report it.", EXIT_FAULT)
+        return _ended_by(error)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _ended_by(error: Exception) -> int:
+    """Say what ended a command; its exit code."""
+    match error:
+        case click.ClickException():
+            usage = io.StringIO()
+            error.show(file=usage)
+            return _complain(usage.getvalue().rstrip(), EXIT_USAGE)
+        case BatchgenError():
+            return _complain(str(error), _exit_code(error))
+        case BrokenPipeError() if _nobody_reads():
+            return 0
+        case _:
+            logging.getLogger(__name__).debug("the fault", exc_info=error)
+            text = f"A fault in batchgen itself: {type(error).__name__}: {error}"
+            return _complain(f"{text}. `batchgen -vv …` shows where; please report it.", EXIT_FAULT)
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of a help text went away."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        lost(error)
+        return True
+    return False
 
 
 def _exit_code(error: BatchgenError) -> int:
@@ -127,5 +154,30 @@ def _exit_code(error: BatchgenError) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    print(text, file=sys.stderr)  # noqa: T201  # the error boundary is where complaints are printed
+    try:
+        print(_harmless(text), file=sys.stderr, flush=True)  # noqa: T201  # the error boundary prints
+    except OSError:
+        return code  # nobody reads it; the exit code still tells
     return code
+
+
+def _harmless(text: str) -> str:
+    """The lines of a message; file names and arguments in it may hold what steers a terminal."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _replace_closed_streams() -> None:
+    """Give a standard stream that was closed (`2>&-`) a place where its text is lost.
+
+    Else the next file that is opened, a manifest perhaps, takes its number, and what is meant for
+    the stream goes there.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end

@@ -1,30 +1,140 @@
-"""How many calls may be in flight: the user's cap, less while the service lacks capacity; pure."""
+"""How many calls may be in flight: the user's cap, less while the service lacks capacity.
+
+A 503 halves the number and calls that are served regrow it. A service that caps calls in flight and
+says 429 for it is recognised by refusals at a number that was never admitted.
+"""
 
 from __future__ import annotations
 
-from batchgen.quota import Call
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from batchgen.probing import Tries
+from batchgen.starts import Call
+
+_ANSWER_S = 1.0
+"""An answer may be on its way for so long: its call is no longer in flight for the service."""
+_SURE_S = 2.0
+"""A call that was not refused within this time was admitted: refusals come at once."""
+_OFTEN = 4
+"""A number in flight is one that the service admits if so many calls were admitted at it."""
+_QUIET_S = 60.0
+_SHORTAGE_S = 1.0
+_SHORTAGE_MOST_S = 30.0
+
+
+@dataclass(slots=True)
+class _Flight:
+    started_at: float
+    surely: int
+    """Calls that the service surely had in flight with this one, itself included."""
 
 
 class Places:
-    """The number of places for calls in flight: halved when the service is short, then regrown."""
+    """The places for calls in flight, and who holds them."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        self._limit = float(cap)
+        self._share = float(cap)
+        self._served_cap: int | None = None
+        self._widened_at = -math.inf
+        self._widening = 1
+        self._seen: Counter[int] = Counter()
+        self._suspicious = False
+        self._flights: dict[int, _Flight] = {}
+        self._number = 0
         self._last_cut = 0
+        self._shortages = 0
+        self._not_before = -math.inf
+
+    @property
+    def in_flight(self) -> int:
+        """Calls in flight."""
+        return len(self._flights)
 
     @property
     def cap(self) -> int:
-        """Calls that may be in flight now, at least 1."""
-        return max(1, int(self._limit))
+        """Calls that may be in flight now; at least 1."""
+        cap = self._cap if self._served_cap is None else min(self._cap, self._served_cap)
+        return max(1, min(cap, int(self._share)))
 
-    def admitted(self) -> None:
-        """A call was served: one place more for each round of calls."""
-        self._limit = min(float(self._cap), self._limit + 1 / self._limit)
+    @property
+    def not_before(self) -> float:
+        """No call may start before this instant: with one place left, the service was still short."""
+        return self._not_before
 
-    def unavailable(self, call: Call, newest: int) -> None:
-        """The service had no capacity for `call`; one cut for all calls up to number `newest`."""
+    def start(self, now: float) -> Call:
+        """Take a place."""
+        self._number += 1
+        in_flight = len(self._flights) + 1
+        self._flights[self._number] = _Flight(now, in_flight)
+        return Call(number=self._number, started_at=now, in_flight=in_flight)
+
+    def leave(self, call: Call) -> None:
+        """Give back the place of a call that was not admitted."""
+        del self._flights[call.number]
+
+    def admitted(self, call: Call, now: float) -> None:
+        """`call` was served: one place more for each round of calls."""
+        flight = self._flights.pop(call.number)
+        for other in reversed(self._flights.values()):
+            if other.started_at < now - _ANSWER_S:
+                break
+            other.surely -= 1
+        self._seen[flight.surely] += 1
+        self._share = min(float(self._cap), self._share + 1 / self._share)
+        self._shortages = 0
+
+    def unavailable(self, call: Call, now: float) -> None:
+        """The service had no capacity for `call`: one cut for all calls that are in flight."""
+        self.leave(call)
         if call.number <= self._last_cut:
             return
-        self._last_cut = newest
-        self._limit = max(1.0, min(self._limit, call.in_flight) / 2)
+        self._last_cut = self._number
+        if self._share < 2:  # noqa: PLR2004 - one place is left, so only waiting helps
+            pause = _SHORTAGE_S * 2.0 ** min(self._shortages, 10)
+            self._not_before = now + min(_SHORTAGE_MOST_S, pause)
+            self._shortages += 1
+        self._share = max(1.0, min(self._share, call.in_flight) / 2)
+
+    def explains(self, call: Call, now: float, passed: int) -> bool:
+        """Whether the calls in flight, and not the rate, are why `call` got a 429.
+
+        `passed` is the number of calls that were admitted since the 429 before it.
+        """
+        admitted = self._admitted_at(now)
+        if call.in_flight <= admitted:
+            self._suspicious = False
+            if self._served_cap is not None and call.in_flight <= self._served_cap:
+                self._served_cap = None
+            return False
+        if self._served_cap is None and not (self._suspicious and passed and admitted):
+            self._suspicious = True
+            return False
+        self._served_cap = max(1, admitted)
+        self._widened_at = now
+        self._widening = 1
+        return True
+
+    def widen(self, now: float, tries: Tries) -> None:
+        """All places are taken: try one more than the service had, now and then."""
+        if self._served_cap is None or not tries.affordable or now < self._widened_at + _QUIET_S:
+            return
+        self._served_cap += self._widening
+        self._widening *= 2
+        self._widened_at = now
+
+    def _admitted_at(self, now: float) -> int:
+        """The largest number in flight at which the service admits calls."""
+        seen = self._seen + Counter(
+            flight.surely
+            for flight in self._flights.values()
+            if flight.started_at < now - _SURE_S
+        )
+        calls = 0
+        for in_flight in sorted(seen, reverse=True):
+            calls += seen[in_flight]
+            if calls >= _OFTEN:
+                return in_flight
+        return 0

@@ -46,6 +46,8 @@ class Output:
         self.store = Store(folder, self._make_room)
         self._run_id = run_id
         self._owners: dict[str, str] | None = None
+        self._moving = asyncio.Lock()
+        """One move at a time: a file that moves must not be moved by another."""
 
     def leftovers(self) -> Iterator[Leftover]:
         """Temporary files below the output whose names say which task they belong to."""
@@ -56,7 +58,7 @@ class Output:
                 path = (relative.parent / name).as_posix()
                 yield Leftover(part=relative.as_posix(), path=path, task_id=task_id)
 
-    async def move(self, task_id: str | None, path: str, new_path: str) -> None:
+    async def _move(self, task_id: str | None, path: str, new_path: str) -> None:
         """Move a file without a moment in which a record points at nothing.
 
         The second name first, then the line that follows the file to it, then the first name goes.
@@ -72,11 +74,40 @@ class Output:
             if task_id is not None:
                 line = MovedLine(run_id=self._run_id, task_id=task_id, path=path, new_path=new_path)
                 await self.manifest.append(line)
+                self.history.moved[task_id] = new_path
             await asyncio.to_thread(source.unlink, missing_ok=True)
         except OSError as error:
             raise StorageError(f"{source} could not be moved to {target}: {error}") from error
-        if task_id is not None:
-            self.history.moved[task_id] = new_path
+
+    async def finish_move(self) -> None:
+        """Take away the first name of a file whose move a kill cut short after its line."""
+        if self.history.last_move is None:
+            return
+        path, new_path = (self.folder / name for name in self.history.last_move)
+        if await asyncio.to_thread(_is_same, path, new_path):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def rename(self, task_id: str, path: str, new_path: str) -> None:
+        """Give an image of an earlier run the name that its task has now.
+
+        Args:
+            path: where its record says it is, unless it moved since.
+        """
+        async with self._moving:
+            await self._clear(new_path)
+            await self._move(task_id, self.history.moved.get(task_id, path), new_path)
+
+    async def _make_room(self, path: str) -> None:
+        async with self._moving:
+            await self._clear(path)
+
+    async def _clear(self, path: str) -> None:
+        """Move the file that has a name which is needed to `superseded/`: it was paid for."""
+        if not await asyncio.to_thread(os.path.lexists, self.folder / path):
+            return
+        owners = await asyncio.to_thread(self.owners)
+        owner = owners.get(path)
+        await self._move(owner, path, await asyncio.to_thread(self._free_name, path))
 
     def owners(self) -> dict[str, str]:
         """Path -> task id of the record whose file it was when this run began; blocks."""
@@ -84,31 +115,29 @@ class Output:
             self._owners = _owners(self.folder / NAME)
         return self._owners
 
-    async def rename(self, task_id: str, path: str, new_path: str) -> None:
-        """Give an image of an earlier run the name that its task has now."""
-        if await asyncio.to_thread(os.path.lexists, self.folder / new_path):
-            await self._make_room(new_path)
-        await self.move(task_id, path, new_path)
-
-    async def _make_room(self, path: str) -> None:
-        """Move the file that has a new image's name to `superseded/`: it was paid for."""
-        owners = await asyncio.to_thread(self.owners)
-        await self.move(owners.get(path), path, self._free_name(path))
-
     def _free_name(self, path: str) -> str:
         inside = PurePosixPath(SUPERSEDED, path.removeprefix("images/"))
         for number in count(1):
             name = inside.with_name(f"{inside.stem}~{number}{inside.suffix}")
-            if not os.path.lexists(self.folder / name):
+            target = self.folder / name
+            # The same file under both names is a move that a kill cut short.
+            if not os.path.lexists(target) or _is_same(self.folder / path, target):
                 return name.as_posix()
         raise AssertionError("the count has no end")
+
+
+def _is_same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
 
 
 def _second_name(source: Path, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError:
-        if not source.samefile(target):
+        if not _is_same(source, target):
             raise
     except OSError:
         source.rename(target)  # a file system without hard links

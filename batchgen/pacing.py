@@ -6,6 +6,7 @@ Invariant: an attempt holds a place from the moment it may start until its outco
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from batchgen import errors
-from batchgen.concurrency import Places
-from batchgen.quota import Call, Quota
+from batchgen.quota import Estimator
+from batchgen.starts import Call
 
 Attempt = TypeVar("Attempt")
 Outcome = TypeVar("Outcome")
@@ -79,12 +80,10 @@ class Pacer:
     def __init__(self, pace: Pace, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pace = pace
         self._clock = clock
-        self._quota = Quota(pace.requests_per_minute)
-        self._places = Places(pace.concurrency)
+        self._quota = Estimator(pace.requests_per_minute, pace.concurrency)
         self._waiters: deque[asyncio.Future[Call]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
-        self._in_flight = 0
         self._started = 0
         self._throttled = 0
         self._unavailable = 0
@@ -124,15 +123,15 @@ class Pacer:
         now = self._clock()
         allowed = self._quota.allowed_per_minute()
         reached = self._quota.reached_per_minute(now)
-        quota = self._pace.requests_per_minute or allowed
+        quota = self._quota.quota_per_minute()
         return PaceState(
-            phase="stopped" if self._stopped else self._quota.phase,
+            phase="stopped" if self._stopped else str(self._quota.phase(now)),
             allowed_per_minute=allowed,
             reached_per_minute=reached,
             quota_share=None if quota is None else reached / quota,
-            in_flight=self._in_flight,
+            in_flight=self._quota.in_flight,
             waiting=len(self._waiters),
-            concurrency=self._places.cap,
+            concurrency=self._quota.concurrency,
             started=self._started,
             throttled=self._throttled,
             unavailable=self._unavailable,
@@ -162,9 +161,11 @@ class Pacer:
     def _hand_out(self) -> None:
         """Give every turn that is due; wake up when the next one will be."""
         self._cancel_timer()
-        while self._waiters and self._in_flight < self._places.cap:
+        while self._waiters:
             now = self._clock()
             wait = self._quota.next_start(now) - now
+            if wait == math.inf:
+                return  # until a call in flight ends
             if wait > _DUE_S:
                 self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
                 return
@@ -173,28 +174,22 @@ class Pacer:
                 waiter.set_result(self._begin(now))
 
     def _begin(self, now: float) -> Call:
-        self._in_flight += 1
         self._started += 1
-        call = Call(number=self._started, started_at=now, in_flight=self._in_flight)
-        self._quota.started(call)
-        return call
+        return self._quota.start(now)
 
     def _end(self, call: Call, outcome: BaseException | None) -> None:
-        self._in_flight -= 1
         now = self._clock()
         match outcome:
             case errors.Throttled():
                 self._throttled += 1
                 self._quota.throttled(call, now)
-            case errors.NeverSent():
-                self._quota.unsent(call, now)
+            case errors.NeverSent() | errors.NotStarted():
+                self._quota.unsent(call)
             case errors.Unavailable():
                 self._unavailable += 1
-                self._quota.admitted(call, now)
-                self._places.unavailable(call, self._started)
+                self._quota.unavailable(call, now)
             case _:
                 self._quota.admitted(call, now)
-                self._places.admitted()
         if not self._stopped:
             self._hand_out()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, islice
 
@@ -19,10 +19,8 @@ __all__ = [
     "check",
     "count",
     "expand",
+    "fits",
     "ids",
-    "limit",
-    "only",
-    "pending",
 ]
 
 
@@ -73,27 +71,11 @@ def ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
         yield from map(blueprint.id, range(1, blueprint.variants + 1))
 
 
-def pending(tasks: Iterable[Task], done: Container[str]) -> Iterator[Task]:
-    """The tasks whose id is not among those `done`."""
-    return (task for task in tasks if task.id not in done)
-
-
-def limit(tasks: Iterable[Task], count: int) -> Iterator[Task]:
-    """The first `count` tasks."""
-    return islice(tasks, count)
-
-
-def only(tasks: Iterable[Task], patterns: Sequence[str]) -> Iterator[Task]:
-    """The tasks whose item id or label fits one of the patterns (`mug-*`); all if there is none."""
-    if not patterns:
-        return iter(tasks)
-    return (
-        task
-        for task in tasks
-        if any(
-            fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
-            for pattern in patterns
-        )
+def fits(task: Task, patterns: Sequence[str]) -> bool:
+    """Whether the item id or the label fits one of the patterns (`mug-*`); any task if none is."""
+    return not patterns or any(
+        fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
+        for pattern in patterns
     )
 
 

@@ -60,7 +60,9 @@ class Summary:
     retried: int
     throttled: int
     in_flight: int
+    """Calls that have started and whose outcome is not on record yet."""
     images_per_minute: float
+    """Over the last five minutes, for the time left."""
     billed_usd: Decimal
     maybe_billed_usd: Decimal
     saved_usd: Decimal
@@ -81,6 +83,11 @@ class Summary:
     def left(self) -> int:
         """Tasks that stay open."""
         return self.total - self.done
+
+    @property
+    def average_per_minute(self) -> float:
+        """Images a minute from the start of the run."""
+        return self.succeeded * 60.0 / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     @property
     def time_left_s(self) -> float | None:
@@ -113,7 +120,7 @@ class Summary:
             "adopted": self.adopted,
             "retried": self.retried,
             "throttled": self.throttled,
-            "images_per_minute": round(self.images_per_minute, 2),
+            "images_per_minute": round(self.average_per_minute, 2),
             "billed_usd": float(self.billed_usd),
             "maybe_billed_usd": float(self.maybe_billed_usd),
             "saved_usd": float(self.saved_usd),
@@ -139,7 +146,6 @@ class Tally:
         self.adopted = 0
         self.retried = 0
         self.throttled = 0
-        self.in_flight = 0
         self.saved_usd = Decimal(0)
         self.counts = dict.fromkeys(Status, 0)
         self.longest_call = 0.0
@@ -184,7 +190,7 @@ class Tally:
             adopted=self.adopted,
             retried=self.retried,
             throttled=self.throttled,
-            in_flight=self.in_flight,
+            in_flight=sum(state.in_flight for state in pace.values()),
             images_per_minute=self._rate(elapsed),
             billed_usd=budget.billed,
             maybe_billed_usd=budget.maybe_billed,

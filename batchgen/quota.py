@@ -1,86 +1,120 @@
-"""When the next call may start under a quota a minute; pure: no clock, no waiting."""
+"""When the next call may start, and what its outcome says of the quota and of the places; pure.
+
+No clock, no waiting: the instants, in seconds of any clock that never goes back, are given.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from dataclasses import dataclass
 
-WINDOW_S = 60.0
-"""The quota is so many calls in this time."""
-MARGIN_S = 0.5
-"""What a call may be late on its way to the service's meter without counting in a later minute."""
+from batchgen.concurrency import Places
+from batchgen.rate import Phase, Rate, Refusal
+from batchgen.starts import MINUTE_S, WINDOW_S, Call, StartLog
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call that started: what the estimators want back with its outcome."""
-
-    number: int
-    """1, 2, 3 in the order of starting."""
-    started_at: float
-    in_flight: int
-    """Calls in flight when it started, itself included."""
+_MEASURED_S = 20.0
+_MEASURED_CALLS = 5
 
 
-class Quota:
-    """The rate at which calls may start, known or found; asked before each call, told after it."""
+class Estimator:
+    """One quota as its calls show it; asked before each call and told each outcome."""
 
-    def __init__(self, known_per_minute: float | None = None) -> None:
-        self._known = known_per_minute
-        self._rate = known_per_minute if known_per_minute is not None else 6.0
-        self._log: deque[Call] = deque()
-        self._next = -math.inf
-        self._cut_at = 0
-        self._quiet_since: float | None = None
-        self._seen = 0
-
-    @property
-    def phase(self) -> str:
-        return "known" if self._known is not None else "finding"
-
-    def allowed_per_minute(self) -> float | None:
-        return self._rate
+    def __init__(self, requests_per_minute: float | None, concurrency: int) -> None:
+        """`requests_per_minute` is the quota, None if unknown; `concurrency` the most in flight."""
+        self._known = requests_per_minute
+        self._rate = Rate(requests_per_minute)
+        self._places = Places(concurrency)
+        self._log = StartLog()
+        self._newest = 0
+        self._corrected_at = 0
+        self._series_at = -math.inf
+        self._refused_at = -math.inf
 
     def next_start(self, now: float) -> float:
-        self._forget(now)
-        places = max(1, math.floor(self._rate))
-        if len(self._log) < places:
-            return self._next
-        return max(self._next, self._log[-places].started_at + WINDOW_S + MARGIN_S)
+        """The earliest instant for the next call; infinite until a call in flight ends."""
+        self._rate.advance(now)
+        if self._places.in_flight >= self._places.cap:
+            self._places.widen(now, self._rate.tries)
+        if self._places.in_flight >= self._places.cap:
+            return math.inf
+        return max(
+            self._log.next_start(self._rate.allowed), self._rate.not_before, self._places.not_before
+        )
 
-    def started(self, call: Call) -> None:
-        interval = (WINDOW_S + MARGIN_S) / self._rate
-        self._next = max(self._next + interval, call.started_at + 0.8 * interval)
-        self._log.append(call)
-        self._seen = call.number
-        if self._quiet_since is None:
-            self._quiet_since = call.started_at
+    def start(self, now: float) -> Call:
+        """A call starts now."""
+        call = self._places.start(now)
+        self._newest = call.number
+        self._log.add(call, self._rate.allowed)
+        self._rate.started(now)
+        return call
 
     def admitted(self, call: Call, now: float) -> None:
-        if self._quiet_since is not None and now - self._quiet_since > 15 and call.number:
-            self._quiet_since = now
-            factor = 2.0 if self._cut_at == 0 else 1.04
-            self._rate = min(self._rate * factor, self._known or math.inf)
+        """The quota admitted `call`, whatever became of it then."""
+        self._places.admitted(call, now)
+
+    def unavailable(self, call: Call, now: float) -> None:
+        """The service had no capacity for `call` (503, not ready)."""
+        self._places.unavailable(call, now)
+
+    def unsent(self, call: Call) -> None:
+        """`call` never reached the service."""
+        self._places.leave(call)
+        self._log.drop(call)
 
     def throttled(self, call: Call, now: float) -> None:
-        if call in self._log:
-            self._log.remove(call)
-        if call.number <= self._cut_at:
+        """The quota refused `call` (429)."""
+        self._places.leave(call)
+        self._log.drop(call)
+        if call.number <= self._corrected_at:
+            self._rate.throttled_again(now)
             return
-        self._cut_at = self._seen
-        self._quiet_since = now
-        self._rate = max(self._rate / 2, min(0.93 * self._rate, float(len(self._log))), 0.5)
+        self._corrected_at = self._newest
+        passed = self._log.between(self._refused_at, call.started_at)
+        if self._places.explains(call, now, passed):
+            self._rate.tries.spend()
+            self._rate.search_again(now)
+        else:
+            self._rate.throttled(self._refusal(call, passed), now)
+        self._refused_at = call.started_at
 
-    def unsent(self, call: Call, now: float) -> None:
-        self._forget(now)
-        if call in self._log:
-            self._log.remove(call)
+    def allowed_per_minute(self) -> float | None:
+        """The rate that calls may start at; None while the quota is being searched for."""
+        return None if self._rate.searching else self._rate.allowed
+
+    def quota_per_minute(self) -> float | None:
+        """The quota that was given, else the rate allowed; None while it is searched for."""
+        return self._known if self._known is not None else self.allowed_per_minute()
 
     def reached_per_minute(self, now: float) -> int:
-        self._forget(now)
-        return sum(call.started_at > now - WINDOW_S for call in self._log)
+        """Calls that started in the last 60 s and were not throttled."""
+        return self._log.reached(now)
 
-    def _forget(self, now: float) -> None:
-        while self._log and self._log[0].started_at < now - WINDOW_S - MARGIN_S:
-            self._log.popleft()
+    def phase(self, now: float) -> Phase:
+        """What the estimator is at."""
+        return self._rate.phase(now)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls in flight."""
+        return self._places.in_flight
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that may be in flight now."""
+        return self._places.cap
+
+    def _refusal(self, call: Call, passed: int) -> Refusal:
+        at = call.started_at
+        in_window = max(1, self._log.between(at - WINDOW_S, at))
+        measured = self._measured(at)
+        # A bucket is empty at each 429: what it admits between two is what it is filled with.
+        if not passed or at - self._refused_at > MINUTE_S or at - self._series_at > MINUTE_S:
+            self._series_at = at
+        return Refusal(started_at=at, passed=passed, in_window=in_window, measured=measured)
+
+    def _measured(self, until: float) -> float | None:
+        begin = self._log.first_after(self._series_at)
+        if begin is None or until - begin < _MEASURED_S:
+            return None
+        calls = self._log.between(self._series_at, until)
+        return calls * WINDOW_S / (until - begin) if calls >= _MEASURED_CALLS else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import tenacity
 
@@ -28,7 +28,6 @@ from batchgen.errors import (
     CredentialsRefused,
     NeverSent,
     NotStarted,
-    Permanent,
     ServiceFault,
     Throttled,
     Unavailable,
@@ -47,7 +46,7 @@ class RetryPolicy:
     attempts: int = 6
     """Most attempts that count; throttled and unsent ones do not."""
     max_elapsed: float = 1800.0
-    """Seconds from the first attempt after which no further one starts."""
+    """Seconds from the start of the first attempt to that of the last."""
     ambiguous: bool = True
     """Whether a call that may have been billed is made again at all."""
     lost_again: int = 1
@@ -67,8 +66,6 @@ class Tries:
     counted: int = 0
     lost: int = 0
     faults: int = 0
-    errors: list[AttemptError] = field(default_factory=list)
-    """The last few, oldest first."""
 
     @property
     def maybe_billed(self) -> int:
@@ -77,7 +74,6 @@ class Tries:
 
     def note(self, error: AttemptError) -> None:
         """Count one failed attempt."""
-        self.errors = [*self.errors[-9:], error]
         if not isinstance(error, NOT_BILLED):
             self.counted += 1
         if isinstance(error, AnswerLost | UnusableReply):
@@ -126,7 +122,7 @@ def again(policy: RetryPolicy, tries: Tries, error: BaseException) -> bool:
 
 def retryable(error: AttemptError) -> bool:
     """Whether a later run of the same job may succeed where this one gave up."""
-    return not isinstance(error, Permanent) and isinstance(error, (*NOT_BILLED, Ambiguous))
+    return isinstance(error, (*NOT_BILLED, Ambiguous))
 
 
 def retrying(
@@ -175,7 +171,7 @@ def retrying(
 
         retryer = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: again(policy, tries, error)),
-            stop=lambda _: clock() >= last_start,
+            stop=lambda state: clock() + state.upcoming_sleep > last_start,
             wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
             sleep=sleep,
             before_sleep=before_sleep,

@@ -11,36 +11,44 @@ import aiohttp
 import botocore.exceptions
 
 from batchgen.errors import AttemptError, CredentialsRefused
-from batchgen.service_errors import local_error, reply_error
+from batchgen.service_errors import REFRESH_ADVICE, local_error, reply_error
+
+OPERATION = "InvokeModel"
+LONGEST_MESSAGE = 2_000
+"""Characters; where a proxy answers, the SDK takes its whole page for the message."""
 
 
 def translated(error: Exception) -> AttemptError | None:
     """Our error for what a call raised; None for one that nobody foresaw."""
     if isinstance(error, botocore.exceptions.ClientError):
         return _client_error(error)
-    return local_error(error, sent=not _never_left(error))
+    cause = _cause(error)
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        error = cause  # the SDK has one class for a wrong certificate and for a broken handshake
+    # Only a failure to connect proves that not a byte of the request left: the SDK's
+    # EndpointConnectionError covers a reset after the request was read as well.
+    sent = not isinstance(cause, aiohttp.ClientConnectorError | socket.gaierror)
+    return local_error(error, sent=sent)
 
 
-def _never_left(error: Exception) -> bool:
-    """Whether not a byte of the request left: only a failure to connect proves that.
-
-    The SDK's EndpointConnectionError covers a reset after the request was read as well.
-    """
-    cause = (
-        error.kwargs.get("error") if isinstance(error, botocore.exceptions.BotoCoreError) else error
-    )
-    return isinstance(cause, aiohttp.ClientConnectorError | socket.gaierror)
+def _cause(error: Any) -> object:
+    """What the network layer raised, out of the SDK's wrapping."""
+    wrapped = isinstance(error, botocore.exceptions.BotoCoreError)
+    return error.kwargs.get("error") if wrapped else error
 
 
 def _client_error(error: Any) -> AttemptError:
     details = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
-    ours = reply_error(
-        int(metadata.get("HTTPStatusCode", 0)),
-        str(details.get("Code", "Unknown")),
-        str(details.get("Message") or details.get("message") or "the service gave no message"),
-        metadata.get("RequestId"),
-    )
+    code = str(details.get("Code", "Unknown"))
+    said = details.get("Message") or details.get("message") or "the service gave no message"
+    message = str(said)[:LONGEST_MESSAGE]
+    request_id = metadata.get("RequestId")
+    if error.operation_name != OPERATION:
+        # The SDK was still at its credentials: a role that cannot be assumed, say.
+        text = f"{error.operation_name}: {message}"
+        return CredentialsRefused(text, code=code, advice=REFRESH_ADVICE, request_id=request_id)
+    ours = reply_error(int(metadata.get("HTTPStatusCode", 0)), code, message, request_id)
     if isinstance(ours, CredentialsRefused):
         ours.clock_skew = _clock_skew(metadata.get("HTTPHeaders", {}).get("date"))
     return ours

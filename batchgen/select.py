@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from itertools import islice
 
 from batchgen import plan
 from batchgen.history import History
 from batchgen.job import Job
+from batchgen.plan import PlanSummary
 from batchgen.progress import Earlier
-from batchgen.record import Record, Status
-from batchgen.store import EXTENSIONS
+from batchgen.record import Status
 from batchgen.task import Task
 
 ZERO = Decimal(0)
@@ -32,21 +31,11 @@ class Selection:
     retry_filtered: bool = False
     """Make again what the service's moderation refused."""
 
-    def wants(self, task: Task) -> bool:
-        """Whether `only` names this task."""
-        return not self.only or any(
-            fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
-            for pattern in self.only
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A file of an earlier run whose task has another name in the present plan."""
-
-    task_id: str
-    path: str
-    new_path: str
+    def is_done(self, status: Status | None) -> bool:
+        """Whether a task with this last status is left as it is."""
+        if self.fresh:
+            return False
+        return status is Status.SUCCEEDED or (status is Status.FILTERED and not self.retry_filtered)
 
 
 class Bits:
@@ -55,9 +44,6 @@ class Bits:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
 
     def add(self, number: int) -> None:
         """Put a number in."""
@@ -71,84 +57,122 @@ class Bits:
         place = number >> 3
         return place < len(self._bytes) and bool(self._bytes[place] >> (number & 7) & 1)
 
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers in ascending order."""
+        for place, byte in enumerate(self._bytes):
+            if byte:
+                yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
+
+
+class Chosen:
+    """Some tasks of a plan, as bits over it; each task is made again when it is asked for."""
+
+    def __init__(self, job: Job, random_seed_key: str) -> None:
+        self._job = job
+        self._key = random_seed_key
+        self._bits: dict[str, Bits] = {}
+        """Model id -> running indices of its tasks in the plan."""
+
+    def add(self, model_id: str, index: int) -> None:
+        """Choose a task."""
+        bits = self._bits.get(model_id)
+        if bits is None:
+            bits = self._bits[model_id] = Bits()
+        bits.add(index)
+
+    def __len__(self) -> int:
+        return sum(len(bits) for bits in self._bits.values())
+
+    def emptied(self) -> Chosen:
+        """None of the tasks of the same plan."""
+        return Chosen(self._job, self._key)
+
+    def models(self) -> dict[str, int]:
+        """Model id -> how many of its tasks are chosen."""
+        return {model_id: len(bits) for model_id, bits in self._bits.items()}
+
+    def tasks(self, model_id: str) -> Iterator[Task]:
+        """The chosen tasks of one model."""
+        bits = self._bits[model_id]
+        return plan.expand(self._job, random_seed_key=self._key, wanted=bits.__contains__)
+
+    def indexed(self) -> Iterator[tuple[int, Task]]:
+        """All chosen tasks with their running indices."""
+        for model_id, bits in self._bits.items():
+            yield from zip(bits, self.tasks(model_id), strict=True)
+
 
 @dataclass(slots=True)
 class Pending:
-    """The tasks that this run makes, as bits over the plan, and what earlier runs have done."""
+    """The tasks that this run makes, and those that earlier runs have done."""
 
-    job: Job
-    random_seed_key: str
-    wanted: dict[str, Bits] = field(default_factory=dict)
-    """Model id -> running indices of its tasks in the plan."""
-    count: int = 0
-    cost: Decimal = ZERO
-    """USD that the pending tasks cost if each succeeds at once; unknown prices count as nothing."""
+    wanted: Chosen
+    succeeded: Chosen
+    """Done by earlier runs according to the manifest; whether the files are there is not said."""
     earlier: Earlier = field(default_factory=Earlier)
-    saved: Decimal = ZERO
-    """USD that the tasks which earlier runs made would cost again."""
-    moves: list[Move] = field(default_factory=list)
     unknown: int = 0
     """Tasks of the manifest that the plan no longer has."""
 
-    def tasks(self, model_id: str) -> Iterator[Task]:
-        """The pending tasks of one model, made again from the job as they are asked for."""
-        wanted = self.wanted[model_id]
-        return plan.expand(
-            self.job, random_seed_key=self.random_seed_key, wanted=wanted.__contains__
-        )
+    def cost(self, outline: PlanSummary) -> Decimal:
+        """USD that the wanted tasks cost if each succeeds at once."""
+        return _price(self.wanted, outline)
+
+    def saved(self, outline: PlanSummary) -> Decimal:
+        """USD that the tasks which earlier runs made would cost again."""
+        return _price(self.succeeded, outline)
 
 
 def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
-    """Walk the plan once and mark what is to be made."""
-    pending = Pending(job=job, random_seed_key=random_seed_key)
-    folder = history.path.parent
-    known = succeeded = filtered = 0
-    for index, task in enumerate(plan.expand(job, random_seed_key=random_seed_key)):
-        status = history.statuses.get(task.id)
+    """Walk the ids of the plan once and mark what is to be made."""
+    wanted, succeeded = Chosen(job, random_seed_key), Chosen(job, random_seed_key)
+    known = filtered = 0
+    room = selection.limit
+    for index, model_id, task_id, asked in _walk(job, selection, random_seed_key):
+        status = history.status(task_id)
         known += status is not None
-        if not selection.wants(task):
+        if not asked:
             continue
-        if status is Status.SUCCEEDED and not selection.fresh:
-            record = history.record(task.id)
-            if record is not None and is_intact(folder, record, history):
-                succeeded += 1
-                pending.saved += task.price_usd or ZERO
-                pending.moves += _renamed(task, record, history)
-                continue
-        if status is Status.FILTERED and not (selection.retry_filtered or selection.fresh):
+        if not selection.is_done(status):
+            if room is None or len(wanted) < room:
+                wanted.add(model_id, index)
+        elif status is Status.SUCCEEDED:
+            succeeded.add(model_id, index)
+        else:
             filtered += 1
-            continue
-        _mark(pending, selection, index, task)
-    pending.earlier = Earlier(succeeded=succeeded, filtered=filtered)
-    pending.unknown = len(history.statuses) - known
-    return pending
+    return Pending(
+        wanted=wanted,
+        succeeded=succeeded,
+        earlier=Earlier(succeeded=len(succeeded), filtered=filtered),
+        unknown=len(history) - known,
+    )
 
 
-def _mark(pending: Pending, selection: Selection, index: int, task: Task) -> None:
-    if selection.limit is not None and pending.count >= selection.limit:
+def _walk(
+    job: Job, selection: Selection, random_seed_key: str
+) -> Iterator[tuple[int, str, str, bool]]:
+    """Running index, model id and task id of every task, and whether `only` names it."""
+    if selection.only:
+        for index, task in enumerate(plan.expand(job, random_seed_key=random_seed_key)):
+            yield index, task.model_id, task.id, plan.fits(task, selection.only)
         return
-    pending.wanted.setdefault(task.model_id, Bits()).add(index)
-    pending.count += 1
-    pending.cost += task.price_usd or ZERO
+    # Without patterns the ids are enough, and they cost a fraction of the tasks.
+    ids = enumerate(plan.ids(job, random_seed_key=random_seed_key))
+    for item in job.items:
+        model_id = item.model or job.model or ""
+        for index, task_id in islice(ids, item.variants or job.variants):
+            yield index, model_id, task_id, True
 
 
-def is_intact(folder: Path, record: Record, history: History) -> bool:
-    """Whether the files of a record are there in their recorded size."""
-    moved = history.moved.get(record.task_id)
-    for image in record.images:
-        try:
-            size = (folder / (moved or image.path)).stat().st_size
-        except OSError:
-            return False
-        if size != image.bytes:
-            return False
-    return bool(record.images)
-
-
-def _renamed(task: Task, record: Record, history: History) -> list[Move]:
-    image = record.images[0]
-    path = history.moved.get(task.id, image.path)
-    new_path = f"{task.file_stem}.{EXTENSIONS[image.format]}"
-    if PurePosixPath(path) == PurePosixPath(new_path):
-        return []
-    return [Move(task_id=task.id, path=path, new_path=new_path)]
+def _price(chosen: Chosen, outline: PlanSummary) -> Decimal:
+    """At the average price of each model's tasks; an unknown price counts as nothing."""
+    counts = chosen.models()
+    return sum(
+        (
+            (each.price_usd or ZERO) / each.tasks * counts.get(each.model_id, 0)
+            for each in outline.models
+        ),
+        ZERO,
+    )

@@ -50,6 +50,7 @@ REFRESH_ADVICE = (
 KEYS_ADVICE = "Check which credentials are in use with `aws sts get-caller-identity`."
 CLOCK_ADVICE = "Set this machine's clock (NTP); signatures are valid for five minutes."
 REQUEST_ADVICE = "Correct the prompt or the parameters in the job file."
+ENDPOINT_ADVICE = "It is not Bedrock Runtime that answers here: check `endpoint` and the proxy."
 ACCOUNT_ADVICE = "Ask AWS Support to raise the account's limits, or lower what the job asks for."
 
 SERVICE_ERRORS: Mapping[str, Meaning] = {
@@ -73,7 +74,7 @@ SERVICE_ERRORS: Mapping[str, Meaning] = {
     "IncompleteSignature": Meaning(CredentialsRefused, KEYS_ADVICE),
     "IncompleteSignatureException": Meaning(CredentialsRefused, KEYS_ADVICE),
     "InternalFailure": Meaning(ServiceFault),
-    "InvalidAction": Meaning(Rejected, "This endpoint is not Bedrock Runtime; check `endpoint`."),
+    "InvalidAction": Meaning(Rejected, ENDPOINT_ADVICE),
     "InvalidClientTokenId": Meaning(CredentialsRefused, KEYS_ADVICE),
     "InvalidSignatureException": Meaning(CredentialsRefused, CLOCK_ADVICE),
     "MissingAuthenticationToken": Meaning(CredentialsRefused, KEYS_ADVICE),
@@ -115,7 +116,18 @@ WORDINGS: tuple[tuple[str, str, Meaning], ...] = (
         ),
     ),
 )
-"""(code, words in the message, meaning) for codes whose meaning hangs on the text; first match wins."""
+"""(code, words in the message, meaning), for codes whose meaning hangs on the text; first wins."""
+
+
+STATUS_ERRORS: Mapping[int, Meaning] = {
+    **dict.fromkeys((401, 403), Meaning(ModelDenied, ACCESS_ADVICE)),
+    **dict.fromkeys((408, 424), Meaning(ServiceFault)),
+    429: Meaning(Throttled),
+    503: Meaning(Unavailable),
+    # Bedrock names its errors and never redirects: somebody else answers.
+    **dict.fromkeys((301, 302, 303, 307, 308, 404, 407), Meaning(ModelDenied, ENDPOINT_ADVICE)),
+}
+"""HTTP status of a reply whose code is in no table -> its meaning, unless its hundred says it."""
 
 
 def reply_error(status: int, code: str, message: str, request_id: str | None) -> AttemptError:
@@ -128,33 +140,30 @@ def reply_error(status: int, code: str, message: str, request_id: str | None) ->
 
 def advice(code: str, message: str) -> str:
     """What a person can do about an error with this code, one sentence; empty if nothing."""
-    if code in LOCAL_ERRORS:
-        return LOCAL_ERRORS[code].advice
-    return _meaning(0, code, message).advice
+    known = LOCAL_ERRORS.get(code) or _by_code(code, message)
+    if known is not None:
+        return known.advice
+    # A reply that names no error has its HTTP status for a code; other codes are our own.
+    return _by_status(int(code)).advice if code.isdecimal() else ""
 
 
 def _meaning(status: int, code: str, message: str) -> Meaning:
+    return _by_code(code, message) or _by_status(status)
+
+
+def _by_code(code: str, message: str) -> Meaning | None:
     for wanted, words, meaning in WORDINGS:
         if code == wanted and words.lower() in message.lower():
             return meaning
-    known = SERVICE_ERRORS.get(code)
-    return known if known is not None else _by_status(status)
+    return SERVICE_ERRORS.get(code)
 
 
 def _by_status(status: int) -> Meaning:
-    match status:
-        case 429:
-            return Meaning(Throttled)
-        case 401 | 403:
-            return Meaning(ModelDenied, ACCESS_ADVICE)
-        case 408 | 424:
-            return Meaning(ServiceFault)
-        case 503:
-            return Meaning(Unavailable)
-        case _ if status >= 500:  # noqa: PLR2004  # the class of HTTP server errors
-            return Meaning(ServiceFault)
-        case _:
-            return Meaning(Permanent, REQUEST_ADVICE)
+    known = STATUS_ERRORS.get(status)
+    if known is not None:
+        return known
+    server = status >= 500  # noqa: PLR2004  # the class of HTTP server errors
+    return Meaning(ServiceFault) if server else Meaning(Permanent, REQUEST_ADVICE)
 
 
 CREDENTIAL_ADVICE = (
@@ -167,9 +176,10 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     # Nothing was sent.
     "ConnectTimeoutError": Meaning(NeverSent, NETWORK_ADVICE),
     "ProxyConnectionError": Meaning(NeverSent, "Check HTTPS_PROXY and the proxy itself."),
-    "InvalidProxiesConfigError": Meaning(Permanent, "Check HTTPS_PROXY."),
-    "SSLError": Meaning(
-        Permanent, "The certificate is not trusted: check AWS_CA_BUNDLE, the proxy and the clock."
+    "InvalidProxiesConfigError": Meaning(ModelDenied, "Check HTTPS_PROXY."),
+    "SSLError": Meaning(NeverSent, "Check that `endpoint` and the proxy speak TLS."),
+    "ClientConnectorCertificateError": Meaning(
+        ModelDenied, "The certificate is not trusted: check AWS_CA_BUNDLE, the proxy and the clock."
     ),
     "NoCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
     "PartialCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
@@ -180,7 +190,7 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     "UnauthorizedSSOTokenError": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "MetadataRetrievalError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
     "ParamValidationError": Meaning(Rejected, REQUEST_ADVICE),
-    "InvalidRegionError": Meaning(Permanent, NETWORK_ADVICE),
+    "InvalidRegionError": Meaning(ModelDenied, NETWORK_ADVICE),
     # The request was read, or may have been: the service may finish it and charge.
     "ReadTimeoutError": Meaning(AnswerLost),
     "AioReadTimeoutError": Meaning(AnswerLost),

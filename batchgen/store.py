@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import io
 import os
-import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import aiofiles
@@ -55,7 +55,8 @@ def inspect(data: bytes) -> Inspected:
     """Check that the bytes are one whole PNG, JPEG or WebP, without decoding its pixels.
 
     A full decode costs 60 ms for 1.5 MB and finds little more; the end marker is looked for because
-    Pillow accepts files that were cut.
+    Pillow accepts files that were cut. Pillow's warnings are left alone, for filters of warnings
+    belong to all threads at once: what it warns of, a bomb, our own limit refuses.
 
     Raises:
         BrokenImage: they are not.
@@ -63,13 +64,11 @@ def inspect(data: bytes) -> Inspected:
     from PIL import Image  # noqa: PLC0415  # Pillow costs 50 ms that `--help` must not pay
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
-                kind = (image.format or "").lower()
-                width, height = image.size
-                if width * height <= MAX_PIXELS:
-                    image.verify()
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
+            kind = (image.format or "").lower()
+            width, height = image.size
+            if width * height <= MAX_PIXELS:
+                image.verify()
     except Exception as error:  # Pillow raises whatever its parsers raise
         raise BrokenImage(f"the bytes are no readable PNG, JPEG or WebP: {error}") from error
     if width * height > MAX_PIXELS:
@@ -83,7 +82,7 @@ def inspect(data: bytes) -> Inspected:
 def _is_whole(kind: str, data: bytes) -> bool:
     match kind:
         case "png":
-            return data.endswith(b"IEND\xaeB`\x82")
+            return data.endswith(b"\0\0\0\0IEND\xaeB`\x82")
         case "jpeg":
             return data.rstrip(b"\0").endswith(b"\xff\xd9")  # some encoders pad
         case _:
@@ -114,7 +113,7 @@ class Store:
         path = f"{stem}.{EXTENSIONS[inspected.format]}"
         part = _part(path, task_id)
         try:
-            await self._make_folder(Path(path).parent)
+            await self.make_folder(Path(path).parent)
             await self._write(part, artifact.data)
             await self.place(part, path)
         except OSError as error:
@@ -160,11 +159,16 @@ class Store:
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep a reply that was paid for and holds no image, for a person to look at.
 
-        A disk that does not take it is no reason to lose the record of what happened.
+        A disk that does not take it is no reason to lose the record of what happened. One of an
+        earlier run, whose attempts had the same numbers, is kept beside it.
         """
         try:
-            await self._make_folder(Path(UNUSABLE))
-            await self._write(f"{UNUSABLE}/{name}.json", body)
+            await self.make_folder(Path(UNUSABLE))
+            for number in count(1):
+                path = f"{UNUSABLE}/{name}{'' if number == 1 else f'~{number}'}.json"
+                if not await _lexists(self.folder / path):
+                    await self._write(path, body)
+                    return
         except OSError:
             return
 
@@ -176,11 +180,11 @@ class Store:
         finally:
             os.close(descriptor)
 
-    async def _make_folder(self, relative: Path) -> None:
+    async def make_folder(self, relative: Path) -> None:
         """Make a folder and its parents, each durable in its own parent."""
         if relative in self._made:
             return
-        await self._make_folder(relative.parent)
+        await self.make_folder(relative.parent)
         await aiofiles.os.makedirs(self.folder / relative, exist_ok=True)
         await self.sync_folder(relative.parent)
         self._made.add(relative)

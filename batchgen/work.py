@@ -11,10 +11,12 @@ from batchgen.errors import BatchgenFault, NotStarted, StorageError
 from batchgen.retry import Made, Make
 from batchgen.task import Task
 
+Work = Callable[[Task], Awaitable[None]]
+
 log = logging.getLogger(__name__)
 
 
-def working(make: Make, concluding: Concluding, stop: Stop) -> Callable[[Task], Awaitable[None]]:
+def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
     """What the pool does with each task.
 
     It never raises: an exception that left it would cancel the paid calls of all the others.

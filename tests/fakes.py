@@ -228,6 +228,13 @@ class FakeClock:
         await asyncio.sleep(0)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let everybody run, threads too, until it holds."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110  # what a thread did sets no event of the loop
+            await asyncio.sleep(0.0005)
+
+
 async def settle(turns: int = 20) -> None:
     """Let everybody run who is ready to."""
     for _ in range(turns):

@@ -157,7 +157,12 @@ class TestSpent:
     def test_a_run_that_finished_starts_the_count_anew(self, history, exit_code):
         """Exit codes 0 and 1: nothing was left to start, the next night has its own budget."""
         found = history(
-            run(), attempt(A), make_record(A), end(3, billed=0.04), run(), end(exit_code, billed=0.5)
+            run(),
+            attempt(A),
+            make_record(A),
+            end(3, billed=0.04),
+            run(),
+            end(exit_code, billed=0.5),
         )
         assert found.spent == 0
 
@@ -326,7 +331,9 @@ class TestDamage:
 
     def test_a_damaged_line_in_the_middle_is_counted(self, history):
         """A line that is none, with more of its run behind it, is damage and is reported."""
-        found = history(run(), b"\x00" * 40 + b"\n", make_record(A), b"{torn\n", make_record(B), end())
+        found = history(
+            run(), b"\x00" * 40 + b"\n", make_record(A), b"{torn\n", make_record(B), end()
+        )
         assert found.unreadable == 2
         assert set(found.statuses) == {A.id, B.id}
 

@@ -245,7 +245,9 @@ class TestOpen:
     def test_its_name_and_its_folder_are_durable(self, tmp_path, monkeypatch):
         """The folder that holds the new file is synced."""
         synced = []
-        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+        monkeypatch.setattr(
+            os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        )
         Manifest.open(tmp_path).close()
         assert synced == [str(tmp_path)]
 
@@ -418,4 +420,6 @@ class TestParseObject:
 def test_kinds_are_complete():
     """Every kind of line that can be written can be read."""
     assert set(manifests.KINDS) == {"run", "attempt", "record", "moved", "end"}
-    assert all(shape.model_fields["kind"].default == kind for kind, shape in manifests.KINDS.items())
+    assert all(
+        shape.model_fields["kind"].default == kind for kind, shape in manifests.KINDS.items()
+    )

@@ -154,7 +154,9 @@ class TestContract:
 class TestTimes:
     def test_any_zone_is_written_as_utc(self):
         """A time is written in UTC, to the millisecond, with a Z."""
-        east = NOON.astimezone(timezone(timedelta(hours=5, minutes=30))) + timedelta(microseconds=999)
+        east = NOON.astimezone(timezone(timedelta(hours=5, minutes=30))) + timedelta(
+            microseconds=999
+        )
         line = json.loads(make_record(started_at=east).to_json())
         assert line["started_at"] == "2026-11-21T12:00:00.000Z"
 
@@ -172,7 +174,11 @@ class TestTimes:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
@@ -203,7 +209,15 @@ class TestRoundTrip:
 
     @pytest.mark.parametrize(
         "text",
-        ["\u2028\u2029\x85", "\x00\x1b[31m\r\n\t\x7f", "\u202e\u200f", "\ud800", "\udc00x", "é😀", '"\\'],
+        [
+            "\u2028\u2029\x85",
+            "\x00\x1b[31m\r\n\t\x7f",
+            "\u202e\u200f",
+            "\ud800",
+            "\udc00x",
+            "é😀",
+            '"\\',
+        ],
     )
     def test_hard_texts_come_back(self, text):
         """Line ends of all kinds, controls, directions and half characters survive the manifest."""

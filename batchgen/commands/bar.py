@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from batchgen.commands.display import Screen, figures
 from batchgen.progress import Summary
@@ -23,22 +26,18 @@ class BarScreen:
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(escape(text), highlight=False, soft_wrap=True)
+        with _lost():
+            self._progress.console.print(Text(text))
 
     def show(self, summary: Summary) -> None:
         """Move the bar."""
-        self._progress.update(
-            self._bar,
-            completed=summary.done,
-            total=summary.total,
-            figures=" · ".join(figures(summary)),
-        )
-
-
-@contextmanager
-def bar_screen(every: float) -> Iterator[Screen]:
-    """A bar on standard error for the length of the block; it stays there at its end."""
-    console = Console(stderr=True)
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
-    with Progress(*columns, console=console) as progress:
-        yield BarScreen(progress, every)
+        if not summary.total:
+            return
+        with _lost():
+            self._progress.update(
+                self._bar,
+                completed=summary.done,
+                total=summary.total,
+                figures=" · ".join(figures(summary)),
+                refresh=True,
+            )

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol
 
+from batchgen.commands.failures import Failures
 from batchgen.conclude import Observer
 from batchgen.nearest import printable
 from batchgen.progress import Summary
-from batchgen.record import Record, Status
-from batchgen.service_errors import advice
+from batchgen.record import Record
+from batchgen.retry import Retry
 
 LINE_EVERY = 5.0
 """Seconds between plain lines."""
 BAR_EVERY = 0.25
-MESSAGE_SHOWN = 300
-"""Characters of a service's message that are printed."""
 
 
 class Screen(Protocol):
@@ -48,29 +45,9 @@ class PlainScreen:
             return
 
     def show(self, summary: Summary) -> None:
-        """One line with all figures."""
-        self.line(status_line(summary))
-
-
-@dataclass(slots=True)
-class Failures:
-    """Equal failures, counted: ten thousand of them are one line."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def note(self, record: Record) -> str | None:
-        """Count a task without images; the sentence to print if it is the first of its kind."""
-        sentence = _sentence(record)
-        self.counts[sentence] += 1
-        if self.counts[sentence] > 1:
-            return None
-        return f"{printable(record.label)} {sentence}"
-
-    def repeated(self) -> Iterator[str]:
-        """One line for every kind that happened more than once."""
-        for sentence, count in self.counts.most_common():
-            if count > 1:
-                yield f"{count} tasks {sentence}"
+        """One line with all figures, once there are any."""
+        if summary.total:
+            self.line(status_line(summary))
 
 
 class Display(Observer):
@@ -82,14 +59,19 @@ class Display(Observer):
 
     def record(self, record: Record) -> None:
         """Print the first failure of each kind."""
-        if record.status is not Status.SUCCEEDED:
-            text = self.failures.note(record)
-            if text is not None:
-                self._screen.line(text)
+        self._line(self.failures.note(record))
+
+    def retry(self, retry: Retry) -> None:
+        """Print the first retry of each kind: a person sees why nothing moves."""
+        self._line(self.failures.note_retry(retry))
 
     def notice(self, text: str) -> None:
         """Print a sentence."""
         self._screen.line(printable(text))
+
+    def _line(self, text: str | None) -> None:
+        if text is not None:
+            self._screen.line(text)
 
     @contextmanager
     def showing(self, snapshot: Callable[[], Summary]) -> Iterator[None]:
@@ -154,17 +136,11 @@ def status_line(summary: Summary) -> str:
 
 def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
     """The lines that close a run."""
-    earlier = summary.earlier_succeeded + summary.earlier_filtered
-    lines = [
-        *failures.repeated(),
-        f"{summary.succeeded} images made, {summary.filtered} filtered, {summary.failed} failed, "
-        f"{summary.left} left open, {earlier} done earlier, in {duration(summary.elapsed_s)} "
-        f"({summary.images_per_minute:.1f} images/min, {summary.throttled} throttled).",
-        _money(summary),
-        f"Images and manifest: {manifest}",
-    ]
+    lines = [*failures.repeated(), _counts(summary)]
     if summary.adopted:
-        lines.insert(-2, f"{summary.adopted} images of a run that was killed were recorded.")
+        adopted = counted(summary.adopted, "image")
+        lines.append(f"{adopted} of a run that was killed, found whole, went on record.")
+    lines += [_money(summary), f"Images and manifest: {manifest}"]
     if summary.stopping is not None and summary.left:
         lines.append(printable(summary.stopping.text))
     if summary.left:
@@ -172,11 +148,26 @@ def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
     return lines
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """`1:05:09` or `0:42`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _counts(summary: Summary) -> str:
+    earlier = summary.earlier_succeeded + summary.earlier_filtered
+    return (
+        f"{counted(summary.succeeded, 'image')} made, {summary.filtered} filtered, "
+        f"{summary.failed} failed, {summary.left} left open, {earlier} done earlier, "
+        f"in {duration(summary.elapsed_s)} ({summary.average_per_minute:.1f} images/min, "
+        f"{summary.throttled} throttled)."
+    )
 
 
 def _money(summary: Summary) -> str:
@@ -188,22 +179,3 @@ def _money(summary: Summary) -> str:
     if summary.budget_left_usd is not None:
         parts.append(f"left of the budget {summary.budget_left_usd:.2f} USD")
     return "Cost: " + ", ".join(parts) + "."
-
-
-def _sentence(record: Record) -> str:
-    """What happened to a task and what to do, without its name."""
-    if record.status is Status.FILTERED:
-        reason = record.error.message if record.error else "no reason given"
-        return f"was filtered by the service: {_cut(reason)}. Reword its prompt."
-    error = record.error
-    if error is None:
-        return "failed."
-    text = f"failed: {error.code}: {_cut(error.message)}"
-    todo = advice(error.code, error.message)
-    ended = text if text.endswith((".", "!", "?")) else f"{text}."
-    return f"{ended} {todo}".rstrip()
-
-
-def _cut(text: str) -> str:
-    shown = printable(text[:MESSAGE_SHOWN])
-    return shown if len(text) <= MESSAGE_SHOWN else f"{shown}…"

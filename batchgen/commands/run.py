@@ -162,9 +162,9 @@ def _dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     minutes = max(
         (
-            len(pending.wanted[each.model_id]) / each.model.requests_per_minute
+            pending.wanted.models().get(each.model_id, 0) / each.model.requests_per_minute
             for each in outline.models
-            if each.model_id in pending.wanted and each.model.requests_per_minute
+            if each.model.requests_per_minute
         ),
         default=0.0,
     )
@@ -174,14 +174,14 @@ def _dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     if as_json:
         fields = {
             "tasks": outline.tasks,
-            "to_make": pending.count,
-            "cost_usd": float(pending.cost),
+            "to_make": len(pending.wanted),
+            "cost_usd": float(pending.cost(outline)),
             "minutes": round(minutes, 1),
         }
         click.echo(json.dumps(fields))
         return 0
     click.echo(
-        f"{pending.count} of {outline.tasks} tasks would be made for {pending.cost:.2f} USD, "
+        f"{len(pending.wanted)} of {outline.tasks} tasks would be made for {pending.cost(outline):.2f} USD, "
         f"in about {duration(minutes * 60)}; nothing was called or written."
     )
     return 0

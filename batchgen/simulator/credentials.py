@@ -78,8 +78,8 @@ class Gate:
         if scope:
             key_id, region = scope["key"], scope["region"]
         else:
-            digest = hashlib.sha256((_secret(authorization) or authorization).encode()).hexdigest()
-            key_id, region = f"bearer-{digest[:8]}", self._options.region
+            token = _digest(_secret(authorization) or authorization)
+            key_id, region = f"bearer-{token[:8]}", self._options.region
         account = self._accounts.get(key_id) or account_of(key_id)
         return Caller(key_id=key_id, account=account, region=region)
 
@@ -111,7 +111,12 @@ def signing_name(headers: Mapping[str, str]) -> str:
 
 def account_of(key_id: str) -> str:
     """The account that a key id has when nobody says another: twelve digits made from it."""
-    return f"{int(hashlib.sha256(key_id.encode()).hexdigest(), 16) % 10**12:012}"
+    return f"{int(_digest(key_id), 16) % 10**12:012}"
+
+
+def _digest(text: str) -> str:
+    # A header may hold bytes that are no text; they come as lone surrogates.
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _secret(authorization: str) -> str | None:

@@ -42,7 +42,8 @@ class Courier:
         fault = answer.delivery
         if fault is None:
             return await self._send(request, answer)
-        await self._clock.sleep(_LATE if fault.seconds is None else fault.seconds)
+        usual = _LATE if fault.action == "late" else 0
+        await self._clock.sleep(usual if fault.seconds is None else fault.seconds)
         match fault.action:
             case "late":
                 return await self._send(request, answer)

@@ -77,6 +77,7 @@ async def running(*arguments: str) -> AsyncIterator[Simulator]:
     with tempfile.TemporaryFile() as complaints:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a file of the user's in this folder must not hide a module
             "-m",
             "batchgen.simulator",
             "--parent-pipe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 
@@ -27,7 +28,7 @@ class Step:
 
 def whole(text: str) -> int:
     """A whole number of at least 0."""
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
@@ -61,11 +62,16 @@ def share(text: str) -> float:
 
 def span(text: str) -> Span:
     """`3` or `2-5`: seconds."""
-    first, dash, last = text.partition("-")
-    low, high = number(first), number(last if dash else first)
-    if not 0 <= low <= high:
-        raise ValueError(f"{text!r} is no time and no range of seconds, as in 3 or 2-5")
+    match = _SPAN.fullmatch(text)
+    low = float(match["low"]) if match else 0.0
+    high = float(match["high"] or low) if match else -1.0
+    if not low <= high < math.inf:
+        raise ValueError(f"{text!r} is no number of seconds and no range of them, as in 3 or 2-5")
     return Span(low, high)
+
+
+_SECONDS = r"(\d+\.?\d*|\.\d+)(e[-+]?\d+)?"
+_SPAN = re.compile(rf"(?P<low>{_SECONDS})(-(?P<high>{_SECONDS}))?")
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -83,9 +89,11 @@ def count(text: str) -> tuple[str, int]:
 
 
 def step(text: str) -> Step:
-    """`SECONDS:RPM` or `SECONDS:MODEL=RPM`."""
-    after, colon, what = text.partition(":")
-    if not (after and colon and what):
-        raise ValueError(f"{text!r} is not of the form SECONDS:RPM or SECONDS:MODEL=RPM")
-    model, sign, rpm = what.rpartition("=")
-    return Step(number(after), model if sign else None, whole(rpm))
+    """`SECONDS:N` or `SECONDS:MODEL=N`: requests a minute."""
+    match = _STEP.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not of the form SECONDS:N or SECONDS:MODEL=N")
+    return Step(float(match["after"]), match["model"], int(match["rpm"]))
+
+
+_STEP = re.compile(r"(?P<after>\d+(\.\d+)?):((?P<model>.+)=)?(?P<rpm>\d+)")

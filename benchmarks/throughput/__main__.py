@@ -47,6 +47,7 @@ def answering(image_bytes: int, gather: int = 0) -> Iterator[Server]:
         process.stdin.close()
         server.most_waiting = int(process.stdout.readline() or 0)
         process.wait(20)
+        process.stdout.close()
 
 
 def cpu() -> float:

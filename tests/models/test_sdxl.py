@@ -151,6 +151,13 @@ class TestProblems:
         assert complaints(parameters) == [text]
 
     @pytest.mark.parametrize(
+        "parameters", [{"cfg_scale": 0}, {"cfg_scale": 35.0}, {"steps": 10}, {"steps": 150}]
+    )
+    def test_the_ends_of_the_limits_are_allowed(self, parameters):
+        """From and to include both."""
+        assert complaints(parameters) == []
+
+    @pytest.mark.parametrize(
         ("parameters", "meant"),
         [
             ({"sampler": "euler"}, "K_EULER"),

@@ -105,6 +105,11 @@ class TestProblems:
         [text] = complaints({"aspect_ratio": 10**5000})
         assert text.startswith('"aspect_ratio" cannot be a number too long to show; allowed: ')
 
+    def test_of_two_formats_the_nearest_is_named(self):
+        """Ultra makes PNG and JPEG."""
+        [text] = complaints({"output_format": "jpg"}, find("stability.stable-image-ultra-v1:1"))
+        assert text.endswith('allowed: png, jpeg; did you mean "jpeg"?')
+
     @pytest.mark.parametrize(("name", "meant"), [("PNG", "png"), ("jpg", "jpeg"), ("JPG", "jpeg")])
     def test_a_format_is_spelt_as_listed(self, name, meant):
         """Another case or spelling is refused with the name that is meant."""
@@ -113,11 +118,17 @@ class TestProblems:
             f'"output_format" cannot be "{name}"; allowed: png, jpeg, webp; did you mean "{meant}"?'
         )
 
+    def test_where_one_name_is_allowed_nothing_else_was_meant(self):
+        """Image-to-image is not a misspelt text-to-image."""
+        assert complaints({"mode": "image-to-image"}) == [
+            '"mode" cannot be "image-to-image"; allowed: text-to-image'
+        ]
+
     def test_a_format_belongs_to_the_model(self):
         """Ultra makes no webp; a profile or a custom id of it does not either."""
         for model_id in ("stability.stable-image-ultra-v1:1", "us.stability.sd3-large-v1:0"):
             [text] = complaints({"output_format": "webp"}, find(model_id))
-            assert "allowed: png, jpeg" in text
+            assert text.startswith('"output_format" cannot be "webp"; allowed: png, jpeg')
         assert complaints({"output_format": "webp"}, find("mine", "stable-image")) == []
 
     @pytest.mark.parametrize("name", ["image", "strength"])

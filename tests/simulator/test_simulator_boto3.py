@@ -102,7 +102,7 @@ def test_the_wrong_region_is_an_invalid_identifier(bench):
 
 def test_the_attempts_of_one_sdk_call_share_an_invocation_id(bench, monkeypatch):
     """So the ledger shows what was one call to the user."""
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     bench.script({"action": "InternalServerException", "times": 1})
     retries = Config(retries={"total_max_attempts": 2, "mode": "standard"})
 

@@ -11,6 +11,7 @@ ARN = "arn:aws:bedrock:us-west-2:111122223333:"
 
 
 def resolved(identifier, region="us-west-2", **settings):
+    """The id of the model that is meant, or the error."""
     try:
         return resolve(identifier, region, made(**settings)).id
     except Refused as refused:

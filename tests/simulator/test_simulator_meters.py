@@ -11,6 +11,7 @@ RPM = st.integers(1, 20)
 
 
 def times(gaps):
+    """Moments with these gaps between them."""
     now = 1000.0
     for gap in gaps:
         now += gap
@@ -18,6 +19,7 @@ def times(gaps):
 
 
 def admitted(meter, moments):
+    """The moments at which a call passes."""
     return [moment for moment in moments if meter.admit(moment)]
 
 

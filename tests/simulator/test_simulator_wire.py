@@ -80,6 +80,7 @@ async def test_content_type_and_accept_may_be_missing_or_anything(header):
     [
         (authorization("AKIDEXAMPLE"), "AKIDEXAMPLE"),
         ("Bearer abc", "bearer-ba7816bf"),
+        ("Bearer \xff\xfe", "bearer-ac1f0e8c"),
         ("anything at all", "bearer-25f4ec36"),
     ],
 )

@@ -15,6 +15,7 @@ PROMPT = {"prompt": "a blue mug", "seed": 7}
 
 
 def authorization(key="AKID", region="us-west-2", service="bedrock"):
+    """A signature of anybody's; nobody checks it."""
     scope = f"Credential={key}/20261121/{region}/{service}/aws4_request"
     return f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
 
@@ -80,6 +81,12 @@ class Wire:
         writer.write("\r\n".join(head).encode() + data)
         await writer.drain()
         return reader, writer
+
+
+async def until(condition):
+    """Let the loop turn until something is so; no time passes by the simulator's clock."""
+    while not condition():  # noqa: ASYNC110 - it waits for the simulator's own state
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -74,8 +74,11 @@ def _asked(body: bytes) -> Mapping[str, Any]:
 
 
 def _page(listed: list[dict[str, Any]], asked: Mapping[str, Any]) -> Reply:
-    start = int(asked.get("NextToken") or 0)
-    end = start + int(asked.get("MaxResults") or _PAGE)
+    try:
+        start = int(asked.get("NextToken") or 0)
+        end = start + int(asked.get("MaxResults") or _PAGE)
+    except (TypeError, ValueError):
+        raise Refused("InvalidPaginationTokenException", "Invalid pagination token.") from None
     document: dict[str, Any] = {"Quotas": listed[start:end]}
     if end < len(listed):
         document["NextToken"] = str(end)

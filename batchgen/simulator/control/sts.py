@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from batchgen.simulator.errors import Refused
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/(?P<name>.+)")
-_SESSION_SECONDS = 3600
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/(?:.*/)?(?P<name>[^/]+)")
+_DURATIONS = range(900, 43_201)
+"""Seconds that the keys of a role may live."""
 
 
 def answer(body: bytes, caller: Caller, gate: Gate) -> Reply:
@@ -52,13 +53,13 @@ def _identity(caller: Caller) -> str:
 def _assume(asked: Mapping[str, str], gate: Gate) -> Reply:
     role = _ROLE.fullmatch(asked.get("RoleArn", ""))
     session = asked.get("RoleSessionName", "")
-    if role is None or not session:
-        return _error(400, "ValidationError", "RoleArn and RoleSessionName must be given and valid")
+    seconds = _whole(asked.get("DurationSeconds", "3600"))
+    if role is None or not session or seconds not in _DURATIONS:
+        wrong = "RoleArn, RoleSessionName and DurationSeconds must be given and valid"
+        return _error(400, "ValidationError", wrong)
     key_id = "ASIA" + secrets.token_hex(8).upper()
     gate.enrol(key_id, role["account"])
-    expires = datetime.fromtimestamp(
-        gate.now() + int(asked.get("DurationSeconds", _SESSION_SECONDS)), UTC
-    )
+    expires = datetime.fromtimestamp(gate.now() + seconds, UTC)
     credentials = _elements(
         {
             "AccessKeyId": key_id,
@@ -75,6 +76,10 @@ def _assume(asked: Mapping[str, str], gate: Gate) -> Reply:
     )
     xml = f"<Credentials>{credentials}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
     return _result("AssumeRole", xml)
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def _elements(values: Mapping[str, str]) -> str:

@@ -50,12 +50,28 @@ def letter(picture: Image.Image, palette: Palette, prompt: str, caption: str) ->
 
 
 def legible(prompt: str) -> str:
-    """A prompt without what cannot or must not be drawn: controls, surrogates, line breaks."""
-    kept = (
-        " " if unicodedata.category(character)[0] in "CZ" else character
-        for character in prompt[:MOST_CHARACTERS]
-    )
-    return " ".join("".join(kept).split())
+    """A prompt as the font can show it: without accents, controls, surrogates and line breaks.
+
+    What the font lacks altogether, such as another script, shows as boxes.
+    """
+    return " ".join("".join(map(_shown, prompt[:MOST_CHARACTERS])).split())
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character)[0] in "CZ":
+        return " "
+    plain = unicodedata.normalize("NFKD", _PLAIN.get(character, character))
+    return "".join(filter(str.isascii, plain)) or character
+
+
+_PLAIN = {"ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "ł": "l", "Ł": "L"} | {
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}
+"""Letters and signs that the font lacks and that do not fall apart into a letter and an accent."""
 
 
 def _badge(draw: ImageDraw.ImageDraw, margin: int, unit: float, palette: Palette) -> None:

@@ -11,14 +11,13 @@ from PIL import Image, ImageFilter
 
 from .lettering import darken, letter
 from .palette import choose
+from .png import png
 from .scenes import SCENES
 
 _SHRINK = 384 / 1024
 """Size of the painting over the size of the picture: measured, what looks good and is quick."""
 _SMALLEST = 128
 _SAVE: dict[str, dict[str, int]] = {
-    # Run-length deflate is the quickest, and the smallest, on pictures without noise.
-    "png": {"compress_level": 1, "compress_type": 3},
     "jpeg": {"quality": 90},
     "webp": {"quality": 85, "method": 1},
 }
@@ -67,6 +66,8 @@ def paint(commission: Commission) -> bytes:
 
 def encode(picture: Image.Image, image_format: str) -> bytes:
     """A picture as a PNG, JPEG or WebP file."""
+    if image_format == "png":
+        return png(picture)
     file = io.BytesIO()
     picture.save(file, image_format, **_SAVE[image_format])
     return file.getvalue()

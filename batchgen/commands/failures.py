@@ -1,0 +1,90 @@
+"""What went wrong with tasks, told once for each kind and then counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from batchgen.errors import Throttled
+from batchgen.nearest import printable
+from batchgen.record import Record, Status
+from batchgen.retry import Retry
+from batchgen.service_errors import advice
+
+MESSAGE_SHOWN = 300
+"""Characters of a service's message that are printed."""
+KINDS = 50
+"""Different failures that are told apart; more than that nobody reads on a screen."""
+
+
+@dataclass(slots=True)
+class Failures:
+    """Counts equal failures, and equal reasons to try again."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """Sentence -> tasks that ended so."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """Error code -> attempts that failed with it and were made again."""
+    others: int = 0
+    """Tasks whose failure was of yet another kind."""
+
+    def note(self, record: Record) -> str | None:
+        """Count a task without images; the sentence to print if it is the first of its kind."""
+        if record.status is Status.SUCCEEDED:
+            return None
+        sentence = _sentence(record)
+        if sentence not in self.counts and len(self.counts) == KINDS:
+            self.others += 1
+            return None
+        self.counts[sentence] += 1
+        return f"{printable(record.label)} {sentence}" if self.counts[sentence] == 1 else None
+
+    def note_retry(self, retry: Retry) -> str | None:
+        """Count an attempt that is made again; the sentence to print if it is the first such one.
+
+        What the quota refused is a figure in every line of progress already.
+        """
+        error = retry.error
+        if isinstance(error, Throttled):
+            return None
+        self.retries[error.code] += 1
+        if self.retries[error.code] > 1:
+            return None
+        return f"{printable(retry.task.label)} is tried again: {_said(error.code, error.message)}"
+
+    def repeated(self) -> Iterator[str]:
+        """One line for every kind that happened more than once."""
+        for code, count in self.retries.most_common():
+            if count > 1:
+                yield f"{count} attempts were made again after {printable(code)}."
+        for sentence, count in self.counts.most_common():
+            if count > 1:
+                yield f"{count} tasks {sentence}"
+        if self.others:
+            yield f"{self.others} more tasks failed, each in another way: see the manifest."
+
+
+def _sentence(record: Record) -> str:
+    """What happened to a task and what to do, without its name."""
+    error = record.error
+    if record.status is Status.FILTERED:
+        reason = error.message if error else "no reason given"
+        return f"was filtered by the service: {_ended(_cut(reason))} Reword its prompt."
+    if error is None:
+        return "failed."
+    todo = advice(error.code, error.message)
+    return f"failed: {_said(error.code, error.message)} {todo}".rstrip()
+
+
+def _said(code: str, message: str) -> str:
+    return _ended(f"{printable(code)}: {_cut(message)}")
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _cut(text: str) -> str:
+    shown = printable(text[:MESSAGE_SHOWN])
+    return shown if len(text) <= MESSAGE_SHOWN else f"{shown}…"

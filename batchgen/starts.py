@@ -1,0 +1,74 @@
+"""The calls of the last minute: when the next may start at a rate, and what the meter saw of them.
+
+Invariant: within any 60 s as the service meters them, no more calls than the rate allows are let
+start, however late a caller wakes up, as long as no message is delayed by more than `MARGIN_S`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+MINUTE_S = 60.0
+MARGIN_S = 0.5
+"""How much longer than another a call may be on its way to the service's meter. Between a start
+and its metering lie a connection and a request: 20 to 300 ms as a rule. A call metered late and one
+metered early, a minute later, come this much closer to each other than they started."""
+WINDOW_S = MINUTE_S + MARGIN_S
+"""In this time as we see it, no more calls than the quota may start: 99.2 % of it is used."""
+_KEPT_S = WINDOW_S + 30.0
+_CATCH_UP = 0.2
+_CATCH_UP_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call that started: what the estimators want back with its outcome."""
+
+    number: int
+    """1, 2, 3 in the order of starting."""
+    started_at: float
+    in_flight: int
+    """Calls in flight when it started, itself included."""
+
+
+class StartLog:
+    """Calls that started in the last minute and were not throttled."""
+
+    def __init__(self) -> None:
+        self._calls: deque[Call] = deque()
+        self._next = -math.inf
+
+    def next_start(self, rate: float) -> float:
+        """The earliest instant for the next call at `rate` calls a minute."""
+        places = max(1, math.floor(rate + 1e-9))
+        if len(self._calls) < places:
+            return self._next
+        return max(self._next, self._calls[-places].started_at + WINDOW_S)
+
+    def add(self, call: Call, rate: float) -> None:
+        """`call` starts. A late start is made up for by shorter distances, never by a burst."""
+        while self._calls and self._calls[0].started_at < call.started_at - _KEPT_S:
+            self._calls.popleft()
+        self._calls.append(call)
+        interval = WINDOW_S / rate
+        late = min(interval / 2, max(_CATCH_UP * interval, _CATCH_UP_S))
+        self._next = max(self._next, call.started_at - late) + interval
+
+    def drop(self, call: Call) -> None:
+        """The service did not admit `call`: no meter counts it."""
+        if call in self._calls:
+            self._calls.remove(call)
+
+    def between(self, after: float, before: float) -> int:
+        """Calls that started between two instants, both excluded; at most the last 90 s."""
+        return sum(after < call.started_at < before for call in self._calls)
+
+    def first_after(self, instant: float) -> float | None:
+        """When the first call after an instant started."""
+        return next((c.started_at for c in self._calls if c.started_at > instant), None)
+
+    def reached(self, now: float) -> int:
+        """Calls that started in the last 60 s."""
+        return self.between(now - MINUTE_S, math.inf)

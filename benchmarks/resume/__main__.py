@@ -1,0 +1,184 @@
+"""`python -m benchmarks.resume [TASKS]`: all tasks but the last are finished; when does it start?
+
+Makes the output of an earlier run (manifest and images, hard links to a few files) in a temporary
+folder, then runs the job in a process of its own against a service that notes its first call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import batchgen
+from batchgen import plan
+from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
+
+LINKS = 30_000
+"""Names that one file gets; ext4 allows 65,000."""
+IMAGE = b"\x89PNG, as far as its size is looked at"
+
+
+def job(output: Path, tasks: int) -> batchgen.Job:
+    """A job of a hundred items with all of a catalogue's texts."""
+    return batchgen.Job(
+        name="million",
+        endpoint="simulator",
+        model="stability.stable-image-core-v1:1",
+        output=str(output),
+        prompt="{product}, studio product photograph on a {backdrop} background, soft shadow",
+        parameters={"aspect_ratio": "1:1", "negative_prompt": "text, watermark, logo, people"},
+        vars={"backdrop": "white"},
+        items=[
+            batchgen.Item(id=f"item-{n}", vars={"product": f"mug {n}"}, variants=tasks // 100)
+            for n in range(100)
+        ],
+    )
+
+
+def prepare(output: Path, tasks: int) -> None:
+    """What a run leaves that was stopped before its last task."""
+    (output / "images").mkdir(parents=True)
+    now = utc_now()
+    with (output / "manifest.jsonl").open("wb") as manifest:
+        manifest.write(
+            RunLine(
+                run_id="r1",
+                batchgen_version="0",
+                sdk_versions={},
+                job_name="million",
+                job_file=None,
+                job_sha256=None,
+                endpoint="simulator",
+                region="us-west-2",
+                random_seed_key="key",
+                started_at=now,
+            ).to_json()
+        )
+        for number, task in enumerate(plan.expand(job(output, tasks))):
+            if number == tasks - 1:
+                break
+            manifest.write(lines(task, now))
+            link(output, number, f"{task.file_stem}.png")
+        end = EndLine(run_id="r1", finished_at=now, exit_code=3, summary={"billed_usd": 1.0})
+        manifest.write(end.to_json())
+
+
+def lines(task: batchgen.Task, now) -> bytes:
+    """The attempt and the record of one task; the record by hand, for a model takes its time."""
+    attempt = AttemptLine(
+        run_id="r1", task_id=task.id, attempt=1, seed=task.seed, cost_usd=0.04, started_at=now
+    )
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    image = {
+        "path": f"{task.file_stem}.png",
+        "sha256": "0" * 64,
+        "bytes": len(IMAGE),
+        "format": "png",
+        "width": 1024,
+        "height": 1024,
+        "seed": task.seed,
+        "finish_reason": None,
+    }
+    record = {
+        "kind": "record",
+        "run_id": "r1",
+        "task_id": task.id,
+        "label": task.label,
+        "item_id": task.item_id,
+        "vars": dict(task.vars),
+        "status": "succeeded",
+        "model_id": task.model_id,
+        "region": "us-west-2",
+        "endpoint": "simulator",
+        "seed": task.seed,
+        "request": dict(task.request),
+        "images": [image],
+        "finish_reasons": [None],
+        "attempts": 1,
+        "request_id": "5c54894e-c715-4024-9ed2-7f1e1b83a9a7",
+        "started_at": at,
+        "finished_at": at,
+        "latency_ms": 2890,
+        "cost_usd": 0.04,
+        "maybe_billed": 0,
+        "error": None,
+    }
+    return attempt.to_json() + json.dumps(record).encode() + b"\n"
+
+
+def link(output: Path, number: int, path: str) -> None:
+    """One more image: a new file now and then, a link to it otherwise."""
+    source = output / f"source-{number // LINKS}"
+    if number % LINKS == 0:
+        source.write_bytes(IMAGE)
+    os.link(source, output / path)
+
+
+@dataclass(slots=True)
+class FirstCall:
+    """A service that notes its first call and answers nothing."""
+
+    started: float
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+
+    async def invoke(self, model_id: str, body: bytes):
+        self.seconds = time.monotonic() - self.started
+        self.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        raise batchgen.errors.Rejected("measured", code="Measured")
+
+    async def renew(self) -> bool:
+        return False
+
+
+async def resume(output: Path, tasks: int) -> None:
+    """Run until the end and print what was measured."""
+    from batchgen.batch import Batch, Order
+    from batchgen.endpoint import Opened
+
+    service = FirstCall(time.monotonic())
+
+    @asynccontextmanager
+    async def opened(_job: batchgen.Job, _calls: int) -> AsyncIterator[Opened]:
+        yield Opened(service=service, renew=service.renew)
+
+    summary = await Batch(Order(job=job(output, tasks), open_service=opened)).run()
+    figures = {
+        "first_call_s": service.seconds,
+        "peak_mb": service.peak_mb,
+        "whole_s": time.monotonic() - service.started,
+        "whole_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "earlier": summary.earlier_succeeded,
+    }
+    print(json.dumps(figures))
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["run"]:
+        asyncio.run(resume(Path(arguments[1]), int(arguments[2])))
+        return
+    tasks = int(arguments[0]) if arguments else 1_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out"
+        prepare(output, tasks)
+        size = (output / "manifest.jsonl").stat().st_size / 1e6
+        command = [sys.executable, "-m", "benchmarks.resume", "run", str(output), str(tasks)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    print(f"{tasks:,} tasks, {figures['earlier']:,} finished, manifest of {size:,.0f} MB:")
+    print("  first call after {first_call_s:.1f} s at {peak_mb:.0f} MB".format(**figures))
+    print("  all images looked at after {whole_s:.1f} s at {whole_peak_mb:.0f} MB".format(**figures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

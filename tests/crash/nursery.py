@@ -1,0 +1,122 @@
+"""A process that forks a child for each run it is asked for: warm, and free to be killed.
+
+Speaks JSON lines: a request on standard input, an answer on standard output. Run it as a script.
+"""
+
+from __future__ import annotations
+
+import interposer
+
+interposer.install()  # before anything else takes functions of `os`
+
+import asyncio  # noqa: E402  # as above
+import gc  # noqa: E402  # as above
+import json  # noqa: E402  # as above
+import logging  # noqa: E402  # as above
+import os  # noqa: E402  # as above
+import sys  # noqa: E402  # as above
+import traceback  # noqa: E402  # as above
+from dataclasses import replace  # noqa: E402  # as above
+from pathlib import Path  # noqa: E402  # as above
+from typing import Any  # noqa: E402  # as above
+
+import services  # noqa: E402  # as above
+from interposer import INTERPOSER, Fault  # noqa: E402  # as above
+from virtual_time import VirtualTimeLoop  # noqa: E402  # as above
+
+from batchgen.batch import Batch, Order  # noqa: E402  # as above
+from batchgen.cli import EXIT_FAULT, _exit_code  # noqa: E402  # as above
+from batchgen.conclude import Observer  # noqa: E402  # as above
+from batchgen.errors import BatchgenError  # noqa: E402  # as above
+from batchgen.job import Job  # noqa: E402  # as above
+from batchgen.select import Selection  # noqa: E402  # as above
+from batchgen.store import inspect  # noqa: E402  # as above
+
+_write_out = os.fdopen(os.dup(1), "w", buffering=1)
+
+
+class Notes(Observer):
+    """Keeps what a person would be told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def child(request: dict[str, Any], answer: int) -> None:
+    """One run in a process of its own; it never returns."""
+    notes = Notes()
+    told: dict[str, Any] = {"notices": notes.notices}
+
+    def tell() -> None:
+        _write_all(answer, json.dumps({**told, **traced()}).encode())
+
+    def traced() -> dict[str, Any]:
+        kept = ("steps", "data") if request["keep_data"] else ("steps",)
+        return {name: getattr(INTERPOSER, name) for name in kept}
+
+    folder = os.path.dirname(request["job"]["output"])
+    INTERPOSER.begin(folder, Fault(**request["fault"]), last_words=tell)
+    try:
+        told |= run(request, notes)
+    except BatchgenError as error:
+        told |= {"exit_code": _exit_code(error), "error": str(error)}
+    except BaseException:  # noqa: BLE001  # whatever it is, the parent wants to know
+        told |= {"exit_code": EXIT_FAULT, "error": traceback.format_exc()}
+    tell()
+    os._exit(0)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+
+
+def run(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """The run itself, against a simulator or, in virtual time, against a till."""
+    job = Job.model_validate(request["job"])
+    order = Order(job=job, selection=Selection(**request["selection"]), observer=notes)
+    factory = None
+    if "url" in request:
+        service: Any = services.Wire(request["url"])
+    else:
+        service = services.Till(Path(request["books"]), request["script"])
+        factory = VirtualTimeLoop
+    order = replace(order, open_service=services.opening(service))
+
+    async def main() -> Any:
+        return await Batch(order).run()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        summary = runner.run(main())
+    return {"exit_code": summary.exit_code, "summary": summary.to_json()}
+
+
+def answered(request: dict[str, Any]) -> dict[str, Any]:
+    """Fork, and wait for the end of the child: what it told, without an exit code if it died."""
+    mine, its = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(mine)
+        child(request, its)
+    os.close(its)
+    with os.fdopen(mine, "rb") as pipe:
+        told: dict[str, Any] = json.loads(pipe.read())
+    os.waitpid(pid, 0)
+    return told
+
+
+def main() -> None:
+    """Warm up, say so, and serve until standard input ends."""
+    logging.basicConfig(level=logging.ERROR)
+    inspect(services.picture("warm up: Pillow imports its plugins"))
+    gc.freeze()
+    _write_out.write("ready\n")
+    for line in sys.stdin:
+        _write_out.write(json.dumps(answered(json.loads(line))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
