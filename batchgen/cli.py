@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from batchgen import __version__
-from batchgen.commands.results import lost
+from batchgen.commands.streams import lost, note
 from batchgen.errors import (
     BatchgenError,
     InputError,
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except SystemExit as exiting:
         return exiting.code if isinstance(exiting.code, int) else EXIT_FAULT
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the error boundary
         return _ended_by(error)
     return outcome if isinstance(outcome, int) else 0
 
@@ -154,10 +154,7 @@ def _exit_code(error: BatchgenError) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    try:
-        print(_harmless(text), file=sys.stderr, flush=True)  # noqa: T201  # the error boundary prints
-    except OSError:
-        return code  # nobody reads it; the exit code still tells
+    note(_harmless(text))
     return code
 
 

@@ -61,9 +61,9 @@ class Renewing:
         except CredentialsRefused as error:
             refused = error
         async with self._lock:
-            if self._accepted != before:
-                return await self._generate(attempt)
-            return await self._persist(attempt, refused)
+            if self._accepted == before:
+                return await self._persist(attempt, refused)
+        return await self._generate(attempt)  # outside the lock: who was refused goes on at once
 
     async def _persist(self, attempt: Attempt, refused: CredentialsRefused) -> Generation:
         first_refusal = self._clock()
@@ -102,4 +102,5 @@ def describe(refused: CredentialsRefused) -> str:
             f"This machine's clock is {minutes} minutes {side} the service's, so signatures are "
             "refused. Set the clock (NTP) and run the same command again."
         )
-    return f"The service refuses the credentials: {refused.message}. {refused.advice}".strip()
+    said = refused.message.rstrip(".")
+    return f"The service refuses the credentials: {said}. {refused.advice}".strip()

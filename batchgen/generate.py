@@ -48,8 +48,8 @@ def generating(service: Service, store: Store) -> Generate:
     async def generate(attempt: Attempt) -> Generation:
         task = attempt.task
         started_at = utc_now()
-        answer = await service.invoke(task.model_id, json.dumps(task.request).encode())
         try:
+            answer = await service.invoke(task.model_id, json.dumps(task.request).encode())
             kept = await asyncio.to_thread(_examine, task, answer)
         except UnusableReply as error:
             await store.keep_unusable(f"{task.id}-{attempt.number}", error.body)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.errors import AttemptError, NotStarted
+from batchgen.errors import AttemptError, NotStarted, StorageError
 from batchgen.manifest import Manifest
 from batchgen.record import AttemptLine, utc_now
 
@@ -24,11 +24,19 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.in_flight = 0
+        """Calls that were sent or are about to be."""
 
     async def free(self) -> int:
-        """Bytes free beyond what the calls in flight and one more may need; negative if too few."""
-        usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
-        return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * (self.in_flight + 1)
+        """Bytes free beyond what the calls in flight may need; negative if too few.
+
+        Raises:
+            StorageError: the disk does not say.
+        """
+        try:
+            usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
+        except OSError as error:
+            raise StorageError(f"{self._folder} cannot be looked at: {error}") from error
+        return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
 
 def journaled(
@@ -41,14 +49,21 @@ def journaled(
     """
 
     async def announce(attempt: Attempt) -> Generation:
-        if await room.free() < 0:
-            stop.request(
-                Cause.DISK,
-                f"The disk of {manifest.path.parent} has no room for another image. "
-                "Free some space and run the same command again.",
-            )
-        if stop.stopping is not None:
-            raise NotStarted("the run is stopping")
+        room.in_flight += 1  # before it is asked for: many may ask at once
+        try:
+            if await room.free() < 0:
+                stop.request(
+                    Cause.DISK,
+                    f"The disk of {manifest.path.parent} has no room for another image. "
+                    "Free some space and run the same command again.",
+                )
+            if stop.stopping is not None:
+                raise NotStarted("the run is stopping")
+            return await send(attempt)
+        finally:
+            room.in_flight -= 1
+
+    async def send(attempt: Attempt) -> Generation:
         task = attempt.task
         line = AttemptLine(
             run_id=run_id,
@@ -58,14 +73,11 @@ def journaled(
             cost_usd=None if task.price_usd is None else float(task.price_usd),
             started_at=utc_now(),
         )
-        room.in_flight += 1
         try:
             await manifest.append(line, durable=False)
             return await generate(attempt)
         except AttemptError as error:
             error.started_at = line.started_at
             raise
-        finally:
-            room.in_flight -= 1
 
     return announce

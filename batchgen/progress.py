@@ -133,6 +133,12 @@ class Summary:
         }
 
 
+@dataclass(slots=True)
+class _Second:
+    at: int
+    images: int = 0
+
+
 class Tally:
     """Counts what happens in a run."""
 
@@ -152,7 +158,8 @@ class Tally:
         """Seconds of the longest call so far."""
         self._clock = clock
         self._started = clock()
-        self._finished: deque[float] = deque()
+        self._finished: deque[_Second] = deque()
+        """Seconds of the last minutes in which images came, and how many: bounded at any rate."""
         self._last_success: float | None = None
 
     def record(self, record: Record) -> None:
@@ -162,7 +169,12 @@ class Tally:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
         if record.status is Status.SUCCEEDED:
             self._last_success = self._clock()
-            self._finished.append(self._last_success)
+            self._count(int(self._last_success))
+
+    def _count(self, second: int) -> None:
+        if not self._finished or self._finished[-1].at != second:
+            self._finished.append(_Second(second))
+        self._finished[-1].images += 1
 
     def retry(self, retry: Retry) -> None:
         """Count one attempt that failed and is made again."""
@@ -204,7 +216,8 @@ class Tally:
     def _rate(self, elapsed: float) -> float:
         """Images a minute over the last minutes, or over the whole run if it is shorter."""
         horizon = self._clock() - RATE_WINDOW
-        while self._finished and self._finished[0] < horizon:
+        while self._finished and self._finished[0].at < horizon:
             self._finished.popleft()
         window = min(elapsed, RATE_WINDOW)
-        return len(self._finished) * 60.0 / window if window > 0 else 0.0
+        images = sum(second.images for second in self._finished)
+        return images * 60.0 / window if window > 0 else 0.0

@@ -45,7 +45,6 @@ _YIELD_S = 150.0
 """After making room for a newcomer, how long to leave it to him."""
 _FEW = 6
 _STRIKES = 4
-LONE = 0
 _FELL = 0.65
 _SETTLED = 3
 """What was proven so many times in a row is what the quota usually is."""
@@ -207,14 +206,16 @@ class Rate:
             level = min(level, max(refusal.measured, self._allowed / 2))
         if not self._proven:
             return level
-        self._tries.lend_for_contest()
         if now - self._tried_at <= _WAKE_S:
+            self._tries.lend_for_contest()
             self._surprises.clear()
             return level
         recent = [at for at in self._surprises if refusal.started_at - at < MINUTE_S]
         self._surprises = [*recent, refusal.started_at]
-        if len(self._surprises) == 1 and LONE:
-            return self._allowed if LONE == 2 and self._proven == self._ceiling else level
+        if len(self._surprises) == 1 and self._allowed == self._ceiling:
+            # One call that was metered too late looks like this, and is no reason to slow down.
+            return self._allowed
+        self._tries.lend_for_contest()
         if len(self._surprises) < _SURPRISES:
             return min(level, _YIELD * self._allowed)
         self._surprises.clear()

@@ -31,6 +31,9 @@ def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
             return
         except StorageError as error:
             stop.request(Cause.DISK, f"{error}. When it is mended, run the same command again.")
+        except Exception:
+            # The image is there and its task open: the next run adopts it.
+            log.exception("a fault in batchgen itself, in recording task %s", task.label)
 
     return work
 

@@ -17,7 +17,22 @@ from typing import Any
 from PIL import Image
 
 from batchgen.attempt import Attempt, Generation
-from batchgen.errors import Ambiguous
+from batchgen.errors import (
+    Ambiguous,
+    AnswerLost,
+    AttemptError,
+    BatchgenFault,
+    CredentialsRefused,
+    Filtered,
+    ModelDenied,
+    NeverSent,
+    Permanent,
+    Rejected,
+    ServiceFault,
+    Throttled,
+    Unavailable,
+    UnusableReply,
+)
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
 from batchgen.record import Record, Status, StoredImage
@@ -27,6 +42,27 @@ CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"
 PRICE = Decimal("0.04")
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+ERRORS: dict[type[AttemptError], AttemptError] = {
+    error: (
+        UnusableReply("words", body=b"") if error is UnusableReply else error("words", code="Code")
+    )
+    for error in (
+        AnswerLost,
+        BatchgenFault,
+        CredentialsRefused,
+        Filtered,
+        ModelDenied,
+        NeverSent,
+        Permanent,
+        Rejected,
+        ServiceFault,
+        Throttled,
+        Unavailable,
+        UnusableReply,
+    )
+}
+"""One of each that an attempt can end with."""
 
 _numbers = count(1)
 

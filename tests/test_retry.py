@@ -2,7 +2,7 @@ import asyncio
 import random
 
 import pytest
-from fakes import make_generation, make_task
+from fakes import ERRORS, make_generation, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run, virtual_time
@@ -27,25 +27,6 @@ from batchgen.errors import (
 )
 from batchgen.retry import NOT_BILLED, Retry, RetryPolicy, Tries, again, retryable, retrying
 
-ERRORS = {
-    error: (
-        UnusableReply("words", body=b"") if error is UnusableReply else error("words", code="Code")
-    )
-    for error in (
-        AnswerLost,
-        BatchgenFault,
-        CredentialsRefused,
-        Filtered,
-        ModelDenied,
-        NeverSent,
-        Permanent,
-        Rejected,
-        ServiceFault,
-        Throttled,
-        Unavailable,
-        UnusableReply,
-    )
-}
 FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused)
 LOST = (AnswerLost, UnusableReply)
 

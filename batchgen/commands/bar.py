@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -41,3 +39,34 @@ class BarScreen:
                 figures=" · ".join(figures(summary)),
                 refresh=True,
             )
+
+
+@contextmanager
+def bar_screen(every: float) -> Iterator[Screen]:
+    """A bar on standard error for the length of the block; it stays there at its end."""
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        # Folded at a space rather than cut: a narrow terminal shows all figures, too.
+        TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=False)),
+    )
+    progress = Progress(
+        *columns,
+        console=Console(stderr=True, highlight=False, emoji=False, markup=False),
+        auto_refresh=False,  # a thread could tell nobody that the terminal went away
+        redirect_stdout=False,  # results go where the user sent them
+    )
+    with _lost():
+        progress.start()
+    try:
+        yield BarScreen(progress, every)
+    finally:
+        with _lost():
+            progress.stop()
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """What a terminal that went away does not take is lost, and the run goes on."""
+    with suppress(OSError):
+        yield

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from batchgen.commands.failures import Failures
+from batchgen.commands.streams import note
 from batchgen.conclude import Observer
 from batchgen.nearest import printable
 from batchgen.progress import Summary
@@ -38,11 +39,8 @@ class PlainScreen:
     every = LINE_EVERY
 
     def line(self, text: str) -> None:
-        """Print a line; a reader that went away is no reason to stop."""
-        try:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201  # commands print
-        except OSError:
-            return
+        """Print a line."""
+        note(text)
 
     def show(self, summary: Summary) -> None:
         """One line with all figures, once there are any."""

@@ -6,9 +6,9 @@ import json
 
 import click
 
+from batchgen.commands.streams import result
 from batchgen.models import MODELS
 from batchgen.models.base import Model
-
 
 HEADINGS: tuple[str, ...] = ("MODEL", "FAMILY", "USD", "A MINUTE", "STATE", "REGIONS")
 
@@ -22,13 +22,13 @@ def command(*, as_json: bool) -> int:
     `limits.requests_per_minute`.
     """
     if as_json:
-        click.echo(json.dumps([_fields(model) for model in MODELS.values()], indent=2))
+        result(json.dumps([_fields(model) for model in MODELS.values()], indent=2))
         return 0
     rows = [HEADINGS, *(_row(model) for model in MODELS.values())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        result("  ".join(cells).rstrip())
     return 0
 
 

@@ -27,8 +27,10 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in its stub
         try:
             return self._check.read(self._parse(value) if isinstance(value, str) else value)
         except (Refused, ValueError, InvalidOperation) as error:
-            hint = f" ({error})" if isinstance(error, Refused) and str(error) else ""
-            self.fail(f"{shown(value)} is not {self._check.allowed}{hint}.", param, ctx)
+            hint = f"; {error}" if isinstance(error, Refused) and str(error) else ""
+            allowed = f"{self._check.allowed}{hint}"
+            end = "" if allowed.endswith("?") else "."
+            self.fail(f"cannot be {shown(value)}; allowed: {allowed}{end}", param, ctx)
 
 
 def _number_or_text(value: str) -> float | str:

@@ -6,24 +6,19 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen import plan
 from batchgen.commands import options
-from batchgen.commands.display import (
-    Display,
-    PlainScreen,
-    Screen,
-    duration,
-    report,
-    screen,
-    status_line,
-)
+from batchgen.commands.display import Display, Screen, report, screen, status_line
+from batchgen.commands.streams import result
 from batchgen.deadline import deadline_of
-from batchgen.job import Job, load
+from batchgen.errors import InputError
+from batchgen.job import Item, Job, load
+from batchgen.nearest import nearest, shown
 from batchgen.select import Selection
 
 if TYPE_CHECKING:
@@ -95,8 +90,11 @@ def command(job: Path, **given: Any) -> int:
         fresh=given["fresh"],
         retry_filtered=given["retry_filtered"],
     )
+    _refuse_strangers(ordered, selection.only)
     if given["dry_run"]:
-        return _dry_run(ordered, selection, as_json=given["as_json"])
+        from batchgen.commands.dry_run import dry_run  # noqa: PLC0415  # needed for this alone
+
+        return dry_run(ordered, selection, as_json=given["as_json"])
     with screen() as shown:
         runner = _Runner(ordered, selection, shown, given["wait_lock"])
         return asyncio.run(runner.run(given["max_duration"], as_json=given["as_json"]))
@@ -129,15 +127,17 @@ class _Runner:
             wait_lock=self._wait_lock or 0.0,
         )
         batch = Batch(order)
-        signals = Signals(batch.stop, lambda: batch.tally.in_flight, self._display.notice)
-        with handled(signals, lambda: self._screen.line(status_line(batch.snapshot()))):
-            with self._display.showing(batch.snapshot):
-                summary = await _completed(batch)
+        signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, self._display.notice)
+        with (
+            handled(signals, lambda: self._screen.line(status_line(batch.snapshot()))),
+            self._display.showing(batch.snapshot),
+        ):
+            summary = await _completed(batch)
         self._screen.show(summary)
         for line in report(summary, self._display.failures, self._job.output):
             self._screen.line(line)
         if as_json:
-            click.echo(json.dumps(summary.to_json()))
+            result(json.dumps(summary.to_json()))
         return summary.exit_code
 
 
@@ -151,37 +151,20 @@ async def _completed(batch: Batch) -> Summary:
         return batch.snapshot()
 
 
-def _dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
-    """Say what a run would make and cost."""
-    from batchgen import history as histories  # noqa: PLC0415  # as above
-    from batchgen.manifest import NAME  # noqa: PLC0415  # as above
-    from batchgen.select import select  # noqa: PLC0415  # as above
+def _refuse_strangers(job: Job, patterns: tuple[str, ...]) -> None:
+    """A pattern that fits nothing is a slip, and a run that makes nothing would hide it.
 
-    outline = plan.check(job)
-    history = histories.load(Path(job.output) / NAME)
-    pending = select(job, history, selection, history.random_seed_key or "dry-run")
-    minutes = max(
-        (
-            pending.wanted.models().get(each.model_id, 0) / each.model.requests_per_minute
-            for each in outline.models
-            if each.model.requests_per_minute
-        ),
-        default=0.0,
-    )
-    plain = PlainScreen()
-    for warning in outline.warnings:
-        plain.line(warning)
-    if as_json:
-        fields = {
-            "tasks": outline.tasks,
-            "to_make": len(pending.wanted),
-            "cost_usd": float(pending.cost(outline)),
-            "minutes": round(minutes, 1),
-        }
-        click.echo(json.dumps(fields))
-        return 0
-    click.echo(
-        f"{len(pending.wanted)} of {outline.tasks} tasks would be made for {pending.cost(outline):.2f} USD, "
-        f"in about {duration(minutes * 60)}; nothing was called or written."
-    )
-    return 0
+    Raises:
+        InputError: with the first such pattern.
+    """
+    for pattern in patterns:
+        if not any(_fits(job, item, pattern) for item in job.items):
+            near = nearest(pattern.strip("*?"), (item.id for item in job.items))
+            hint = "" if near is None else f"; did you mean {shown(near)}?"
+            raise InputError(f"--only {shown(pattern)} fits no item of the job {job.name}{hint}")
+
+
+def _fits(job: Job, item: Item, pattern: str) -> bool:
+    """Whether an item's id or one of its labels is like the pattern."""
+    labels = (f"{item.id}/{number + 1}" for number in range(item.variants or job.variants))
+    return fnmatchcase(item.id, pattern) or any(fnmatchcase(label, pattern) for label in labels)

@@ -43,8 +43,8 @@ class Signals:
         self._stop.request(CAUSES[number], f"Stopped by {number.name}.")
         if flying:
             self._tell(
-                f"{number.name}: no more calls are started; {flying} in flight are paid for and get "
-                f"up to {DRAIN_TIMEOUT:g} s to end. Once more ends at once."
+                f"{number.name}: no more calls are started. In flight, and paid for: {flying}, "
+                f"which get up to {DRAIN_TIMEOUT:g} s to end. A second signal ends them now."
             )
             late = f"{DRAIN_TIMEOUT:g} s are over."
             asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._end, late)

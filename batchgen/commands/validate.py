@@ -9,6 +9,7 @@ import click
 
 from batchgen import plan
 from batchgen.commands import options
+from batchgen.commands.streams import note, result
 from batchgen.job import load
 from batchgen.nearest import printable
 
@@ -27,10 +28,11 @@ def command(job: Path, *, as_json: bool) -> int:
             "cost_usd": None if outline.price_usd is None else float(outline.price_usd),
             "warnings": list(outline.warnings),
         }
-        click.echo(json.dumps(fields))
+        result(json.dumps(fields))
         return 0
     for warning in outline.warnings:
-        click.echo(printable(warning), err=True)
+        note(printable(warning))
+    tasks = "task" if outline.tasks == 1 else "tasks"
     cost = "an unknown sum" if outline.price_usd is None else f"{outline.price_usd:.2f} USD"
-    click.echo(f"{printable(str(job))} is right: {outline.tasks} tasks, {cost}.")
+    result(f"{printable(str(job))} is right: {outline.tasks} {tasks}, {cost}.")
     return 0

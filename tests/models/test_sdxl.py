@@ -117,8 +117,8 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("parameters", "words"),
         [
-            ({"width": 1344}, ('"width" needs "height"', "1344x768,")),
-            ({"height": 1500}, ('"height" needs "width"', "640x1536,")),
+            ({"width": 1344}, ('"width" needs "height"', "1344x768, 1216x832, 1536x640")),
+            ({"height": 1500}, ('"height" needs "width"', "640x1536, 768x1344, 832x1216")),
         ],
     )
     def test_one_side_alone_is_refused(self, parameters, words):

@@ -94,7 +94,9 @@ class TestProblems:
         assert text.endswith(f'did you mean "{meant}"?')
         assert "allowed: 16:9, 1:1, 21:9, 2:3, 3:2, 4:5, 5:4, 9:16, 9:21;" in text
 
-    @pytest.mark.parametrize("ratio", ["wide", "", None, 1.5, True, [16, 9], -61, [10**5000]])
+    @pytest.mark.parametrize(
+        "ratio", ["wide", "", None, 1.5, True, [16, 9], -61, 0, 3600, [10**5000]]
+    )
     def test_what_is_no_ratio_gets_the_list_only(self, ratio):
         """Nothing is guessed from what has no shape."""
         [text] = complaints({"aspect_ratio": ratio})

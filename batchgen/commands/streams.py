@@ -1,4 +1,4 @@
-"""Results go to standard output, whose reader may have gone away or have no room for them."""
+"""Standard output for results, standard error for everything else; either may have gone away."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def result(text: str) -> None:
         click.echo(text)
     except OSError as error:
         lost(error)
+
+
+def note(text: str) -> None:
+    """Print a line on standard error; a reader that went away is no reason to stop."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  # commands print
+    except OSError:
+        return
 
 
 def lost(error: OSError) -> None:
