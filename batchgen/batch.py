@@ -2,6 +2,7 @@
 
 The order of the policies, and why: `retrying` is outermost, so that a wait before a retry holds
 nothing; `Renewing` next, so that an attempt with renewed credentials pays budget and pace again;
+`Breaking` before the budget, so that who waits for the service to come back holds no money;
 `budgeted` before the quotas, so that no turn is spent on a call that cannot be paid; the quotas
 around the one call; `journaled` innermost, so that an attempt line stands for a call that is about
 to be sent and for nothing else.
@@ -23,6 +24,7 @@ from batchgen import history as histories
 from batchgen.admission import Budget, Cause, Stop, budgeted
 from batchgen.adopt import adopt
 from batchgen.audit import audit
+from batchgen.breaker import Breaking
 from batchgen.conclude import Concluding, Ledger, Observer, Origin
 from batchgen.credentials import Renewing
 from batchgen.deadline import Deadline, watch_deadline
@@ -69,7 +71,9 @@ class Batch:
         self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.stop = Stop()
         self.budget = Budget(order.job.limits.budget_usd)
-        self.tally = Tally(self.run_id, str(order.job.output))
+        self.tally = Tally(
+            self.run_id, str(order.job.output), patience=order.job.limits.give_up_after
+        )
         self._quotas: Quotas | None = None
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
@@ -101,7 +105,8 @@ class Batch:
         calls = job.limits.concurrency * len(pacers)
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(self.order.open_service(job, calls))
-            output = await stack.enter_async_context(opened_output(Path(job.output), self.run_id))
+            opening = opened_output(Path(job.output), self.run_id, wait=self.order.wait_lock)
+            output = await stack.enter_async_context(opening)
             return await self._within(output, service, Quotas(pacers))
 
     async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
@@ -233,10 +238,12 @@ class Batch:
         generate = journaled(generate, self.run_id, output.manifest, room, self.stop)
         generate = quotas.wrap(generate)
         generate = budgeted(generate, self.budget, self.stop)
+        generate = Breaking(generate, self.stop, self.order.observer.notice)
         generate = Renewing(generate, service.renew, self.stop)
         policy = RetryPolicy(
             attempts=job.retry.attempts,
-            max_elapsed=job.retry.max_elapsed,
+            # A task waits at least as long as the run does for a service that is away.
+            max_elapsed=max(job.retry.max_elapsed, job.limits.give_up_after),
             ambiguous=job.retry.ambiguous == "retry",
         )
         return retrying(generate, policy, sleep=self.stop.sleep, on_retry=concluding.retry)

@@ -120,6 +120,8 @@ class Concluding:
         """Take note of an attempt that failed and is made again."""
         self._ledger.tally.retry(retry)
         self._ledger.observer.retry(retry)
+        if isinstance(retry.error, NOT_BILLED) and self._ledger.tally.has_lost_service():
+            self._give_up(retry.error)
         if not isinstance(retry.error, NeverSent):
             self._answered = True
         elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS:
@@ -132,7 +134,7 @@ class Concluding:
         Raises:
             StorageError: the manifest could not be written.
         """
-        if isinstance(made.error, NOT_BILLED) and not self._ledger.tally.recently_succeeded():
+        if isinstance(made.error, NOT_BILLED) and self._ledger.tally.has_lost_service():
             self._give_up(made.error)
             return
         self._answered = True
@@ -148,7 +150,10 @@ class Concluding:
         if isinstance(error, CredentialsRefused):
             self._stop.request(Cause.CREDENTIALS, error.message)
             return
-        text = f"No call has succeeded for a long time: {error.message}"
+        text = (
+            f"No call has got through for {self._ledger.tally.patience / 60:g} minutes "
+            f"(limits.give_up_after): {error.message} {error.advice}"
+        ).strip()
         self._stop.request(Cause.THROTTLED_OUT, text)
 
     def _judge(self, made: Made) -> None:
@@ -160,7 +165,7 @@ class Concluding:
         counts = self._ledger.tally.counts
         failed = counts[Status.FAILED]
         if exceeded(self._failure_limit, failed, sum(counts.values())):
-            text = f"{failed} tasks failed, more than limits.max_failures allows."
+            text = f"{failed} tasks failed: limits.max_failures is reached."
             self._stop.request(Cause.FAILURES, text)
 
     def _deny(self, model_id: str, error: ModelDenied) -> None:

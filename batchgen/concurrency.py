@@ -22,6 +22,8 @@ _OFTEN = 4
 _QUIET_S = 60.0
 _SHORTAGE_S = 1.0
 _SHORTAGE_MOST_S = 30.0
+_DURATIONS = 16
+"""Calls over which the duration of a call is averaged."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class Places:
         self._suspicious = False
         self._flights: dict[int, _Flight] = {}
         self._number = 0
+        self._duration_s = 0.0
         self._last_cut = 0
         self._shortages = 0
         self._not_before = -math.inf
@@ -61,8 +64,13 @@ class Places:
 
     @property
     def not_before(self) -> float:
-        """No call may start before this instant: with one place left, the service was still short."""
+        """No call may start before this instant: the service was short even of one place."""
         return self._not_before
+
+    @property
+    def turnover_s(self) -> float:
+        """Seconds from one place that becomes free to the next when all are taken."""
+        return self._duration_s / self.cap
 
     def start(self, now: float) -> Call:
         """Take a place."""
@@ -85,6 +93,8 @@ class Places:
         self._seen[flight.surely] += 1
         self._share = min(float(self._cap), self._share + 1 / self._share)
         self._shortages = 0
+        known = self._duration_s or now - call.started_at
+        self._duration_s = known + (now - call.started_at - known) / _DURATIONS
 
     def unavailable(self, call: Call, now: float) -> None:
         """The service had no capacity for `call`: one cut for all calls that are in flight."""
@@ -128,9 +138,7 @@ class Places:
     def _admitted_at(self, now: float) -> int:
         """The largest number in flight at which the service admits calls."""
         seen = self._seen + Counter(
-            flight.surely
-            for flight in self._flights.values()
-            if flight.started_at < now - _SURE_S
+            flight.surely for flight in self._flights.values() if flight.started_at < now - _SURE_S
         )
         calls = 0
         for in_flight in sorted(seen, reverse=True):

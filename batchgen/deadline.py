@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 
 from batchgen.admission import Cause, Stop
@@ -36,28 +36,35 @@ async def watch_deadline(
     """
     while (left := deadline.at - margin() - now()) > 0:
         await sleep(min(left, 30.0))
-    stop.request(Cause.DEADLINE, f"The deadline {deadline.text} has come.")
+    text = f"The deadline {deadline.text} is too near for another call to end in time."
+    stop.request(Cause.DEADLINE, text)
 
 
 def next_time(until: time_of_day, now: datetime) -> datetime:
     """The next instant after `now` at which local clocks show this time of day.
 
+    A time that clocks skip in a night of spring comes as long after midnight as on other days.
+
     Args:
+        until: without a time zone.
         now: with its time zone. The result is in the zone that this machine has on that day, so
             that 06:00 is 06:00 in the morning after the clocks changed, too.
     """
-    local = now.astimezone()
-    for days in (0, 1, 2):
-        day = local.date() + timedelta(days=days)
-        instant = datetime.combine(day, until).astimezone()
-        if instant > now:
-            return instant
-    raise AssertionError("two days from now is after now")
+    today = now.astimezone().date()
+    days = (today + timedelta(days=ahead) for ahead in range(3))
+    instants = (instant for day in days for instant in _instants(day, until))
+    return next(instant for instant in instants if instant > now)
 
 
-def deadline_of(
-    until: time_of_day | None, longest: float | None, now: datetime
-) -> Deadline | None:
+def _instants(day: date, until: time_of_day) -> list[datetime]:
+    """When local clocks show this time: once, or twice in a night of autumn."""
+    wanted = datetime.combine(day, until)
+    both = {wanted.replace(fold=fold).astimezone() for fold in (0, 1)}
+    shown = sorted(instant for instant in both if instant.replace(tzinfo=None) == wanted)
+    return shown or [max(both)]
+
+
+def deadline_of(until: time_of_day | None, longest: float | None, now: datetime) -> Deadline | None:
     """The earlier of a time of day and a longest duration in seconds; None without either."""
     deadlines = []
     if until is not None:

@@ -78,9 +78,8 @@ class Pacer:
     """Hands out turns to make one attempt; one pacer for each quota, in one event loop."""
 
     def __init__(self, pace: Pace, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace
         self._clock = clock
-        self._quota = Estimator(pace.requests_per_minute, pace.concurrency)
+        self._estimator = Estimator(pace.requests_per_minute, pace.concurrency)
         self._waiters: deque[asyncio.Future[Call]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -92,8 +91,9 @@ class Pacer:
     async def slot(self) -> AsyncIterator[Slot]:
         """Wait for a turn and hold a place until the body ends; its error is the outcome.
 
-        `Throttled` tells of the quota, `Unavailable` of capacity, `NeverSent` that the quota was
-        not touched; everything else, a cancelled call too, counts as a call that the quota admitted.
+        `Throttled` tells of the quota, `Unavailable` of capacity; `NeverSent` and `NotStarted` say
+        that the quota was not touched. Everything else counts as a call that the quota admitted, a
+        cancelled one too: the service goes on with it.
 
         Raises:
             NotStarted: the pacer was stopped.
@@ -121,21 +121,26 @@ class Pacer:
     def state(self) -> PaceState:
         """How things stand now."""
         now = self._clock()
-        allowed = self._quota.allowed_per_minute()
-        reached = self._quota.reached_per_minute(now)
-        quota = self._quota.quota_per_minute()
+        quota = self._estimator.quota_per_minute()
+        reached = self._estimator.reached_per_minute(now)
         return PaceState(
-            phase="stopped" if self._stopped else str(self._quota.phase(now)),
-            allowed_per_minute=allowed,
+            phase="stopped" if self._stopped else self._estimator.phase(now),
+            allowed_per_minute=self._estimator.allowed_per_minute(),
             reached_per_minute=reached,
             quota_share=None if quota is None else reached / quota,
-            in_flight=self._quota.in_flight,
+            in_flight=self._estimator.in_flight,
             waiting=len(self._waiters),
-            concurrency=self._quota.concurrency,
+            concurrency=self._estimator.concurrency,
             started=self._started,
             throttled=self._throttled,
             unavailable=self._unavailable,
         )
+
+    def expected_wait(self) -> float:
+        """Seconds until an attempt that came now would start, a guess; infinite once stopped."""
+        if self._stopped:
+            return math.inf
+        return self._estimator.expected_wait(self._clock(), ahead=len(self._waiters))
 
     async def _turn(self) -> Call:
         if self._stopped:
@@ -156,40 +161,37 @@ class Pacer:
                 self._waiters.remove(waiter)
             self._hand_out()
         elif waiter.exception() is None:
-            self._end(waiter.result(), errors.NeverSent("cancelled", code="Cancelled"))
+            self._started -= 1
+            self._end(waiter.result(), _not_started())
 
     def _hand_out(self) -> None:
         """Give every turn that is due; wake up when the next one will be."""
         self._cancel_timer()
         while self._waiters:
             now = self._clock()
-            wait = self._quota.next_start(now) - now
-            if wait == math.inf:
-                return  # until a call in flight ends
+            wait = self._estimator.next_start(now) - now
             if wait > _DUE_S:
-                self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
+                if wait < math.inf:
+                    self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
                 return
             waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(self._begin(now))
-
-    def _begin(self, now: float) -> Call:
-        self._started += 1
-        return self._quota.start(now)
+                self._started += 1
+                waiter.set_result(self._estimator.start(now))
 
     def _end(self, call: Call, outcome: BaseException | None) -> None:
         now = self._clock()
         match outcome:
             case errors.Throttled():
                 self._throttled += 1
-                self._quota.throttled(call, now)
+                self._estimator.throttled(call, now)
             case errors.NeverSent() | errors.NotStarted():
-                self._quota.unsent(call)
+                self._estimator.unsent(call)
             case errors.Unavailable():
                 self._unavailable += 1
-                self._quota.unavailable(call, now)
+                self._estimator.unavailable(call, now)
             case _:
-                self._quota.admitted(call, now)
+                self._estimator.admitted(call, now)
         if not self._stopped:
             self._hand_out()
 

@@ -14,7 +14,7 @@ _DROP_PER_MINUTE = 0.6
 _DROP_PER_CALL = 0.02
 _CONTEST_LOAN = 8.0
 _CONTEST_PER_MINUTE = 0.25
-"""Tries earned while others take from the quota: by time, so that the smaller one tries as often."""
+"""Tries earned while others take from the quota: by time, so the smaller one tries as often."""
 
 
 class Tries:

@@ -17,8 +17,6 @@ from batchgen.retry import Retry
 
 RATE_WINDOW = 300.0
 """Seconds over which images a minute are counted."""
-PATIENCE = 1800.0
-"""Seconds without a success after which a task that was never admitted does not count as failed."""
 EXIT_CODES = {
     Cause.BUDGET: 3,
     Cause.DEADLINE: 3,
@@ -143,8 +141,19 @@ class Tally:
     """Counts what happens in a run."""
 
     def __init__(
-        self, run_id: str, output: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        run_id: str,
+        output: str,
+        *,
+        patience: float = 1800.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Start counting.
+
+        Args:
+            patience: seconds without an answer after which the service counts as lost.
+            clock: seconds.
+        """
         self.run_id = run_id
         self.output = output
         self.total = 0
@@ -160,16 +169,17 @@ class Tally:
         self._started = clock()
         self._finished: deque[_Second] = deque()
         """Seconds of the last minutes in which images came, and how many: bounded at any rate."""
-        self._last_success: float | None = None
+        self._last_answer = self._started
+        self.patience = patience
 
     def record(self, record: Record) -> None:
         """Count one finished task."""
         self.counts[record.status] += 1
         if record.latency_ms is not None:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
+        self._last_answer = self._clock()
         if record.status is Status.SUCCEEDED:
-            self._last_success = self._clock()
-            self._count(int(self._last_success))
+            self._count(int(self._last_answer))
 
     def _count(self, second: int) -> None:
         if not self._finished or self._finished[-1].at != second:
@@ -181,9 +191,9 @@ class Tally:
         self.retried += 1
         self.throttled += isinstance(retry.error, Throttled)
 
-    def recently_succeeded(self) -> bool:
-        """Whether any call brought an image within the last half hour."""
-        return self._last_success is not None and (self._clock() - self._last_success < PATIENCE)
+    def has_lost_service(self) -> bool:
+        """Whether the service has answered nothing but refusals for longer than is borne."""
+        return self._clock() - self._last_answer >= self.patience
 
     def snapshot(
         self, budget: Budget, pace: Mapping[str, PaceState], stopping: Stopping | None

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 from batchgen.concurrency import Places
-from batchgen.rate import Phase, Rate, Refusal
+from batchgen.rate import Phase, Rate
+from batchgen.refusals import Refusal
 from batchgen.starts import MINUTE_S, WINDOW_S, Call, StartLog
 
 _MEASURED_S = 20.0
@@ -36,9 +37,13 @@ class Estimator:
             self._places.widen(now, self._rate.tries)
         if self._places.in_flight >= self._places.cap:
             return math.inf
-        return max(
-            self._log.next_start(self._rate.allowed), self._rate.not_before, self._places.not_before
-        )
+        return self._due()
+
+    def expected_wait(self, now: float, ahead: int) -> float:
+        """Seconds until a call may start before which `ahead` others have their turn: a guess."""
+        by_rate = max(0.0, self._due() - now) + ahead * MINUTE_S / self._rate.allowed
+        missing = ahead + 1 + self._places.in_flight - self._places.cap
+        return max(by_rate, missing * self._places.turnover_s)
 
     def start(self, now: float) -> Call:
         """A call starts now."""
@@ -102,6 +107,11 @@ class Estimator:
     def concurrency(self) -> int:
         """Calls that may be in flight now."""
         return self._places.cap
+
+    def _due(self) -> float:
+        return max(
+            self._log.next_start(self._rate.allowed), self._rate.not_before, self._places.not_before
+        )
 
     def _refusal(self, call: Call, passed: int) -> Refusal:
         at = call.started_at

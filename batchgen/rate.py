@@ -1,51 +1,51 @@
 """The rate that calls may start at: given, or found and followed by what the quota refuses.
 
-Three states: *searching* doubles the rate until the first 429; *holding* keeps what was proven;
-*trying* raises it in growing steps, now and then, until a 429 or a new level. Every 429 says how many
-calls the last minute held when it came, and no meter of calls a minute refuses before its quota is
-used: that count is an upper bound of what there is for us. `docs/pacing.md` has the figures.
+Three states: *searching* doubles the rate until a 429; *holding* keeps what was proven; *trying*
+raises it in growing steps, now and then, up to a 429 or a new level. A 429 tells how many calls the
+minute before it held, and no meter of calls a minute refuses before its quota is used: that count
+is an upper bound of what there is for us. `docs/pacing.md` has the figures.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from enum import StrEnum
 
 from batchgen.probing import Tries
+from batchgen.refusals import Neighbours, Pause, Refusal
 from batchgen.starts import MINUTE_S
 
 _FIRST = 6.0
 """Calls a minute at which the search begins."""
 _LEAST = 3.0
+"""Calls a minute that are tried even where all is refused."""
 _STEP_S = 15.0
 _QUIET_S = 60.0
 """A level that was kept up for so long without a 429 is proven."""
 _EXERCISED = 0.7
 """A level of which less was used says nothing about the quota."""
+_FEW = 6
+_STRIKES = 4
+"""So many 429s end the search, and one that comes after `_FEW` calls or more in a minute."""
 _GAIN = 0.03
 _GAIN_CALLS = 2.0
+"""First step of a try: a share of the rate, and calls a minute; the larger counts."""
 _GAIN_CONTESTED = 4.0
-"""First step of a try in calls a minute, the same for big and small: that is what makes it fair."""
+"""The same while others take from the quota: alike for all of them, which makes it fair."""
 _DOUBLINGS = 4
+_TOP = 2.0
+_TOP_CALLS = 4.0
+"""How far one try goes: a multiple of the proven level, or calls a minute above it."""
 _BIG = 1.15
 _BIG_CALLS = 3.0
 """More than this above the proven level is a quota that rose; less may be a fixed minute's rest."""
-_PAUSES = (1.5, 4.0, 10.0, 27.0)
-"""Distances of calls to wait after a 429, by the number of 429s since a call was admitted."""
-_PAUSE_LEAST_S = 0.5
-_PAUSE_MOST_S = 20.0
+_SMALL = 0.03
+_SMALL_CALLS = 0.5
 _WAKE_S = 60.0
 """A 429 so soon after a try of ours that failed is no news of others."""
-_YIELD = 0.95
-_SURPRISES = 3
-_YIELD_MUCH = 0.7
-_YIELD_S = 150.0
-"""After making room for a newcomer, how long to leave it to him."""
-_FEW = 6
-_STRIKES = 4
 _FELL = 0.65
+"""Less than this share of the usual rate is a quota that fell, and may come back."""
 _SETTLED = 3
 """What was proven so many times in a row is what the quota usually is."""
 
@@ -59,19 +59,6 @@ class Phase(StrEnum):
     BLOCKED = "waiting after a refusal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """What a 429 says, apart from that it came."""
-
-    started_at: float
-    passed: int
-    """Calls that were admitted since the refusal before it."""
-    in_window: int
-    """Calls of the minute before it that were admitted."""
-    measured: float | None
-    """Calls a minute admitted since the first of a series of refusals; None if too few to tell."""
-
-
 class Rate:
     """The rate, calls a minute, and the instant before which no call may start."""
 
@@ -81,18 +68,17 @@ class Rate:
         self._proven = 0.0 if known is None else known
         self._usual = self._proven
         self._searching = known is None
+        self._strikes = 0
         self._tries = Tries()
+        self._neighbours = Neighbours()
         self._changed_at: float | None = None
         self._starts = 0
-        self._strikes = 0
         self._steps = 0
         self._top = 0.0
-        self._blocked = 0
-        self._not_before = -math.inf
+        self._pause = Pause()
         self._throttled_at = -math.inf
         self._tried_at = -math.inf
-        self._yielded_until = -math.inf
-        self._surprises: list[float] = []
+        self._settled_at = -math.inf
         self._settled: deque[float] = deque(maxlen=_SETTLED)
 
     @property
@@ -108,7 +94,7 @@ class Rate:
     @property
     def not_before(self) -> float:
         """No call may start before this instant."""
-        return self._not_before
+        return self._pause.until
 
     @property
     def tries(self) -> Tries:
@@ -117,7 +103,7 @@ class Rate:
 
     def phase(self, now: float) -> Phase:
         """What the estimator is at."""
-        if now < self._not_before:
+        if now < self._pause.until:
             return Phase.BLOCKED
         if self._searching:
             return Phase.SEARCHING
@@ -142,16 +128,17 @@ class Rate:
             if quiet >= _STEP_S and self._exercised(now, quiet):
                 self._step_up(now)
         elif min(quiet, now - self._throttled_at) >= _QUIET_S and self._exercised(now, quiet):
-            self._settle()
-            if self._allowed < self._ceiling and self._tries.affordable and now >= self._yielded_until:
-                self._top = min(self._ceiling, max(2 * self._proven, self._proven + 4))
+            self._settle(now)
+            if self._may_try(now):
+                top = max(_TOP * self._proven, self._proven + _TOP_CALLS)
+                self._top = min(self._ceiling, top)
                 self._step_up(now)
 
     def search_again(self, now: float) -> None:
         """The last refusal had another cause: the quota is not found yet."""
         self._searching = True
         self._steps = 0
-        self._not_before = now + _PAUSE_LEAST_S
+        self._pause.briefly(now)
         self._set(self._allowed, now)
 
     def throttled_again(self, now: float) -> None:
@@ -162,68 +149,72 @@ class Rate:
     def throttled(self, refusal: Refusal, now: float) -> None:
         """A 429 with news."""
         self.throttled_again(now)
-        self._pause(refusal, now)
-        level = min(self._allowed, refusal.in_window)
-        if self._searching:
-            self._strikes += 1
-            if refusal.in_window < _FEW and self._strikes < _STRIKES:
-                self._throttled_at = now
-                return
-            self._searching = False
-            self._tries.refill()
-        elif self._proven and self._allowed > self._proven:
-            level = self._after_try(level, refusal, now)
-        elif refusal.passed:
-            level = self._after_surprise(level, refusal, now)
+        self._pause.after(refusal, now, self._allowed)
+        self._throttled_at = now
+        if self._searching and not self._found(refusal):
+            return
+        level = self._level_after(refusal, now)
+        self._searching = False
         self._proven = min(self._proven, level)
-        if level < _FELL * self._usual and now >= self._yielded_until:
+        if level < _FELL * self._usual and not self._neighbours.have_room(now):
             self._tries.lend_for_drop()
         if self._steps:
             self._tried_at = now
         self._steps = 0
-        self._throttled_at = now
         self._set(level, now)
 
-    def _pause(self, refusal: Refusal, now: float) -> None:
-        self._blocked = 0 if refusal.passed else min(len(_PAUSES) - 1, self._blocked + 1)
-        pause = max(_PAUSE_LEAST_S, MINUTE_S / self._allowed) * _PAUSES[self._blocked]
-        self._not_before = now + min(_PAUSE_MOST_S, pause)
+    def _found(self, refusal: Refusal) -> bool:
+        """Whether this 429 of the search tells the quota; few calls before it tell of others."""
+        self._strikes += 1
+        if refusal.in_window < _FEW and self._strikes < _STRIKES:
+            return False
+        self._tries.refill()
+        return True
 
-    def _after_try(self, level: float, refusal: Refusal, now: float) -> float:
-        """The level to keep after trying for more than was proven."""
-        if level <= self._proven or not (self._steps or refusal.passed):
-            return level
-        # A fixed minute refuses for as long as it was used up too early.
-        early = MINUTE_S * (refusal.in_window / self._proven - 1)
-        self._not_before = max(self._not_before, now + min(_PAUSE_MOST_S, early))
-        if level >= _BIG * self._proven + _BIG_CALLS:
-            return level
-        return self._proven + min((level - self._proven) / 3, max(0.5, _GAIN * self._proven))
-
-    def _after_surprise(self, level: float, refusal: Refusal, now: float) -> float:
-        """The level to keep when what was proven is refused: others take from the quota, or it fell."""
-        if refusal.measured is not None:
-            level = min(level, max(refusal.measured, self._allowed / 2))
+    def _level_after(self, refusal: Refusal, now: float) -> float:
+        bound = float(min(self._allowed, refusal.in_window))
+        if self._searching:
+            return bound
         if not self._proven:
-            return level
+            return self._measured(refusal)
+        if self._allowed > self._proven:
+            return self._after_try(bound, refusal, now)
+        if not refusal.passed:
+            return bound
         if now - self._tried_at <= _WAKE_S:
+            self._neighbours.explained()
             self._tries.lend_for_contest()
-            self._surprises.clear()
-            return level
-        recent = [at for at in self._surprises if refusal.started_at - at < MINUTE_S]
-        self._surprises = [*recent, refusal.started_at]
-        if len(self._surprises) == 1 and self._allowed == self._ceiling:
-            # One call that was metered too late looks like this, and is no reason to slow down.
-            return self._allowed
-        self._tries.lend_for_contest()
-        if len(self._surprises) < _SURPRISES:
-            return min(level, _YIELD * self._allowed)
-        self._surprises.clear()
-        self._yielded_until = now + _YIELD_S
-        return min(level, _YIELD_MUCH * self._allowed)
+            return self._measured(refusal)
+        level = self._neighbours.keep(
+            refusal, now, self._allowed, whole=self._allowed == self._ceiling
+        )
+        if level < self._allowed:
+            self._tries.lend_for_contest()
+        return level
 
-    def _settle(self) -> None:
+    def _measured(self, refusal: Refusal) -> float:
+        """At most what was admitted in the last minute, and what goes through from 429 to 429."""
+        bound = float(min(self._allowed, refusal.in_window))
+        if refusal.measured is None or not refusal.passed:
+            return bound
+        return min(bound, max(refusal.measured, self._allowed / 2))
+
+    def _after_try(self, bound: float, refusal: Refusal, now: float) -> float:
+        """The level to keep after trying for more than was proven."""
+        if bound <= self._proven or not (self._steps or refusal.passed):
+            return bound
+        # A fixed minute refuses for as long as it was used up too early.
+        self._pause.at_least(MINUTE_S * (refusal.in_window / self._proven - 1), now)
+        if bound >= _BIG * self._proven + _BIG_CALLS:
+            return bound
+        most = max(_SMALL_CALLS, _SMALL * self._proven)
+        return self._proven + min((bound - self._proven) / 3, most)
+
+    def _settle(self, now: float) -> None:
         """The rate was kept up without a 429."""
+        if now - self._settled_at < _QUIET_S:
+            return
+        self._settled_at = now
         self._steps = 0
         self._proven = self._allowed
         self._settled.append(self._allowed)
@@ -234,8 +225,14 @@ class Rate:
         if len(self._settled) == _SETTLED:
             self._usual = min(max(self._settled), max(self._usual, min(self._settled)))
 
+    def _may_try(self, now: float) -> bool:
+        below = self._allowed < self._ceiling
+        return below and self._tries.affordable and not self._neighbours.have_room(now)
+
     def _step_up(self, now: float) -> None:
-        first = _GAIN_CONTESTED if self._tries.contested else max(_GAIN * self._allowed, _GAIN_CALLS)
+        first = _GAIN_CONTESTED
+        if not self._tries.contested:
+            first = max(_GAIN * self._allowed, _GAIN_CALLS)
         gain = first * 2 ** min(self._steps, _DOUBLINGS)
         self._steps += 1
         self._set(min(self._allowed + gain, self._top), now)

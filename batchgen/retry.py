@@ -9,6 +9,8 @@ CredentialsRefused         until `max_elapsed`                       no: renewed
 AnswerLost, UnusableReply  `lost_again` times, unless told not to    yes: may have been paid for
 ServiceFault               `fault_again` times, unless told not to   yes: may have been paid for
 everything else            never
+
+All tasks of a run share one `RetryBudget` for the repeats of what may have been paid for.
 """
 
 from __future__ import annotations
@@ -56,6 +58,34 @@ class RetryPolicy:
     wait_first: float = 1.0
     """Upper bound in seconds of the first wait; each further one doubles it."""
     wait_most: float = 60.0
+
+
+class RetryBudget:
+    """How many repeats of calls that may have been billed a whole run bears, as AWS SDKs have it.
+
+    A service that fails most calls would otherwise be paid several times for nothing: each repeat
+    takes tokens, each success gives one back, and without tokens a failed call is not repeated.
+    """
+
+    CAPACITY = 500
+    COST = 5
+    """Tokens of one repeat."""
+
+    def __init__(self) -> None:
+        self._tokens = self.CAPACITY
+
+    def allow(self, error: BaseException) -> bool:
+        """Take the tokens of one repeat; False if they are used up. What is not billed is free."""
+        if isinstance(error, NOT_BILLED):
+            return True
+        if self._tokens < self.COST:
+            return False
+        self._tokens -= self.COST
+        return True
+
+    def succeed(self) -> None:
+        """A call brought an image."""
+        self._tokens = min(self.CAPACITY, self._tokens + 1)
 
 
 @dataclass(slots=True)
@@ -145,6 +175,7 @@ def retrying(
         draw: draws the wait between two bounds in seconds (full jitter).
         clock: seconds, for `max_elapsed`.
     """
+    repeats = RetryBudget()
 
     async def make(task: Task) -> Made:
         tries = Tries()
@@ -170,7 +201,9 @@ def retrying(
                 on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
 
         retryer = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: again(policy, tries, error)),
+            retry=tenacity.retry_if_exception(
+                lambda error: again(policy, tries, error) and repeats.allow(error)
+            ),
             stop=lambda state: clock() + state.upcoming_sleep > last_start,
             wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
             sleep=sleep,
@@ -181,6 +214,7 @@ def retrying(
             generation: Generation = await retryer(attempt)
         except AttemptError as error:
             return _made(task, tries, error=error)
+        repeats.succeed()
         return _made(task, tries, generation=generation)
 
     return make

@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generation
+from batchgen.conclude import Concluding, Ledger, Observer, Origin
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -33,9 +36,14 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
+from batchgen.job import FailureLimit
+from batchgen.manifest import Manifest
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
+from batchgen.progress import Tally
 from batchgen.record import Record, Status, StoredImage
+from batchgen.retry import Retry
+from batchgen.store import Store
 from batchgen.task import Task, task_id
 
 CORE = "stability.stable-image-core-v1:1"
@@ -262,6 +270,55 @@ class FakeClock:
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)
+
+
+class Listener(Observer):
+    """An observer that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.retries: list[Retry] = []
+        self.notices: list[str] = []
+
+    def record(self, record: Record) -> None:
+        self.records.append(record)
+
+    def retry(self, retry: Retry) -> None:
+        self.retries.append(retry)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+class Books:
+    """An output folder in which outcomes are written down, without a run around it."""
+
+    def __init__(self, folder: Path, *, models: int = 1, limit: FailureLimit | None = None) -> None:
+        self.folder = folder
+        self.clock = FakeClock()
+        self.stop = Stop()
+        self.listener = Listener()
+        self.tally = Tally("run-1", str(folder), clock=self.clock)
+        self.manifest = Manifest.open(folder)
+        self.store = Store(folder, self._make_room)
+        ledger = Ledger(
+            manifest=self.manifest, store=self.store, tally=self.tally, observer=self.listener
+        )
+        origin = Origin(run_id="run-1", region="us-west-2", endpoint="simulator")
+        self.concluding = Concluding(origin, ledger, self.stop, models, limit)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What stands in the manifest."""
+        return [json.loads(line) for line in self.manifest.path.read_bytes().splitlines()]
+
+    def files(self) -> list[str]:
+        """Every file of the output but manifest and lock."""
+        found = (each for each in self.folder.rglob("*") if not each.is_dir())
+        names = {each.relative_to(self.folder).as_posix() for each in found}
+        return sorted(names - {"manifest.jsonl", "manifest.lock"})
+
+    async def _make_room(self, path: str) -> None:
+        (self.folder / path).rename(self.folder / f"{path}.older")
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 
 import pytest
+from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.admission import Cause, Stop
 from batchgen.deadline import Deadline, deadline_of, next_time, watch_deadline
-
-from fakes import FakeClock
 
 SIX = time_of_day(6)
 HALF_PAST_TWO = time_of_day(2, 30)
@@ -30,6 +29,7 @@ def zone(monkeypatch):
 
 
 def utc(*parts):
+    """An instant."""
     return datetime(*parts, tzinfo=UTC)
 
 
@@ -105,7 +105,7 @@ class TestDeadlineOf:
         zone("UTC")
         now = utc(2026, 11, 21, 5)
 
-        assert "06:00" == deadline_of(SIX, 7_200.0, now).text
+        assert deadline_of(SIX, 7_200.0, now).text == "06:00"
         assert now.timestamp() + 60.0 == deadline_of(SIX, 60.0, now).at
 
 
@@ -122,7 +122,7 @@ class TestWatchDeadline:
             sleep=clock.sleep,
         )
 
-        assert 1_480.0 == clock.now
+        assert clock.now == 1_480.0
         assert Cause.DEADLINE is stop.stopping.cause
         assert "06:00" in stop.stopping.text
 
@@ -165,6 +165,6 @@ class TestWatchDeadline:
                 Deadline(at=1_010.0, text="06:00"), stop, margin=lambda: 30.0, now=FakeClock()
             )
 
-        assert "The deadline 06:00 is too near for another call to end in time." == (
+        assert (
             stop.stopping.text
-        )
+        ) == "The deadline 06:00 is too near for another call to end in time."

@@ -117,7 +117,7 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("parameters", "words"),
         [
-            ({"width": 1344}, ('"width" needs "height"', "1344x768, 1216x832, 1536x640")),
+            ({"width": 1344}, ('"width" needs "height"', "1344x768, 1216x832, 1152x896")),
             ({"height": 1500}, ('"height" needs "width"', "640x1536, 768x1344, 832x1216")),
         ],
     )
