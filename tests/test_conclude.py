@@ -218,8 +218,9 @@ class TestConclude:
 class TestOpenTasks:
     @pytest.mark.parametrize("kind", NOT_BILLED, ids=lambda kind: kind.__name__)
     async def test_what_only_the_service_failed_stays_open(self, opened, kind):
-        """While nothing at all succeeds, a task that was never admitted is not a failed one."""
+        """Where nothing at all was answered for half an hour, it is not the task that failed."""
         books = opened()
+        books.clock.advance(1_800)
         await books.concluding.conclude(failed(ERRORS[kind]))
         assert books.lines() == []
         cause = Cause.CREDENTIALS if kind is CredentialsRefused else Cause.THROTTLED_OUT

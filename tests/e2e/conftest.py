@@ -1,16 +1,11 @@
-"""One simulator for the whole folder, and the installed command in a folder and a world of its own."""
+"""One simulator for all end-to-end tests, and the installed command in a folder of its own."""
 
 import json
-import os
 import subprocess
 import sys
-import urllib.request
 
 import pytest
-from command import Command, Service
-
-LONG_RUNS = "refused"
-"""Name of the fixture whose run takes half a minute: it starts first and is looked at last."""
+from shell import Service, Shell
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +17,18 @@ def shared_service():
     ) as process:
         yield Service(json.loads(process.stdout.readline())["url"])
         process.stdin.close()
+
+
+@pytest.fixture
+def service(shared_service):
+    """A simulator without latency and quota, with empty books."""
+    shared_service.reset()
+    return shared_service
+
+
+@pytest.fixture
+def batchgen(tmp_path, service):
+    """The installed command, run in an empty folder and ended with the test."""
+    shell = Shell(tmp_path, service)
+    yield shell
+    shell.close()

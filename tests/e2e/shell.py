@@ -1,0 +1,159 @@
+"""The installed command in a folder of its own, and a simulator that remembers what it charged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KEPT = (
+    "PATH",
+    "HOME",
+    "PYTHONPATH",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+)
+"""What a command sees of the environment of the tests, which `tests/conftest.py` has cleaned."""
+CORE = "stability.stable-image-core-v1:1"
+PATIENCE = 60.0
+"""Seconds that anything may take on a busy machine before the test fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """Runs `batchgen` in one folder, against one service."""
+
+    def __init__(self, folder: Path, service: Service) -> None:
+        self.folder = folder
+        self.service = service
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *arguments: str, **options: Any) -> Ended:
+        """Run a command to its end."""
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=PATIENCE)
+        return Ended(code=process.returncode, out=out or "", err=err or "")
+
+    def run(self, *arguments: str, **options: Any) -> Ended:
+        """`batchgen run job.yaml` at a quota that nothing has to wait for."""
+        return self("run", "job.yaml", "--rpm=60000", *arguments, **options)
+
+    def start(
+        self, *arguments: str, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a command; whatever is left of it ends with the test."""
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        settings: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": self.folder,
+            "env": {**environment, **(env or {})},
+            "encoding": "utf-8",
+            "errors": "surrogateescape",
+            **options,
+        }
+        process = subprocess.Popen([sys.executable, "-m", "batchgen", *arguments], **settings)
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a test left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def job(self, *prompts: str, **keys: Any) -> None:
+        """Write `job.yaml`: an item a, b, c ... for each prompt. JSON is YAML, too."""
+        items = [{"id": chr(ord("a") + n), "prompt": text} for n, text in enumerate(prompts)]
+        job = {
+            "name": "shop",
+            "endpoint": self.service.url,
+            "model": CORE,
+            "output": "out",
+            "items": items,
+            **keys,
+        }
+        (self.folder / "job.yaml").write_text(json.dumps(job), encoding="utf-8")
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        """The manifest's lines of one kind; every line must be JSON."""
+        data = (self.folder / "out/manifest.jsonl").read_bytes()
+        return [line for line in map(json.loads, data.splitlines()) if line["kind"] == kind]
+
+    def files(self) -> dict[str, bytes]:
+        """Path -> content of everything in the folder; a folder has none."""
+        return {
+            path.relative_to(self.folder).as_posix(): path.read_bytes() if path.is_file() else b""
+            for path in sorted(self.folder.rglob("*"))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running simulator."""
+
+    url: str
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every call so far, with what it cost."""
+        entries: list[dict[str, Any]] = self._ask("GET", "ledger")["entries"]
+        return entries
+
+    def charged(self) -> int:
+        """How many calls are on the bill."""
+        return sum(float(entry["charged_usd"]) > 0 for entry in self.ledger())
+
+    def in_flight(self) -> int:
+        """How many calls wait for their answer."""
+        return int(self._ask("GET", "stats")["in_flight"])
+
+    def script(self, action: str, **details: Any) -> None:
+        """Have calls go wrong: see `batchgen simulate --help`."""
+        self._ask("POST", "faults", [{"action": action, **details}])
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._ask("POST", "reset")
+
+    def _ask(self, method: str, what: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        url = f"{self.url}/simulator/{what}"
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - loopback
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    last = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < last, "it never came to that"
+        time.sleep(0.02)  # another process tells nobody when it has come so far
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be asked for its exit code does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

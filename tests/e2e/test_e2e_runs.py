@@ -1,0 +1,187 @@
+"""What a run leaves, and what the next one makes of it, told by what the simulator charged."""
+
+import json
+
+import pytest
+
+
+class TestResults:
+    def test_json_is_one_object_and_nothing_else(self, batchgen):
+        """With --json standard output is one JSON object, the same as the manifest's end line."""
+        batchgen.job("a mug")
+
+        ended = batchgen.run("--json")
+
+        assert ended.code == 0
+        summary = json.loads(ended.out)
+        assert ended.out.count("\n") == 1
+        assert summary == batchgen.lines("end")[0]["summary"]
+        assert (summary["succeeded"], summary["billed_usd"]) == (1, 0.04)
+
+    def test_without_json_standard_output_is_empty(self, batchgen):
+        """Progress and figures go to standard error, so that output can be piped."""
+        batchgen.job("a mug")
+
+        ended = batchgen.run()
+
+        assert ended.out == ""
+        assert "1/1" in ended.err
+        assert "1 image made, 0 filtered, 0 failed, 0 left open, 0 done earlier" in ended.err
+        assert "Cost: billed 0.04 USD." in ended.err
+        assert "Images and manifest: out" in ended.err
+        assert "\x1b" not in ended.err
+
+
+class TestAgain:
+    def test_the_same_command_makes_nothing(self, batchgen):
+        """What is there and on record is neither called for nor written again."""
+        batchgen.job("a mug", "a lamp")
+        batchgen.run()
+        images = {path: data for path, data in batchgen.files().items() if path.endswith(".png")}
+
+        ended = batchgen.run()
+
+        assert ended.code == 0
+        assert batchgen.service.charged() == len(images) == 2
+        assert images.items() <= batchgen.files().items()
+        assert "2 tasks done in earlier runs, 0 to make" in ended.err
+
+    def test_an_edit_makes_one_image_and_undoing_it_none(self, batchgen):
+        """A changed prompt's image takes the name; the older one comes back without a call."""
+        batchgen.job("a mug", "a lamp")
+        batchgen.run()
+        first = batchgen.files()["out/images/a-1.png"]
+
+        batchgen.job("a red mug", "a lamp")
+        edited = batchgen.run()
+        second = batchgen.files()
+        batchgen.job("a mug", "a lamp")
+        undone = batchgen.run()
+        third = batchgen.files()
+
+        assert (edited.code, undone.code, batchgen.service.charged()) == (0, 0, 3)
+        assert second["out/superseded/a-1~1.png"] == first != second["out/images/a-1.png"]
+        assert third["out/images/a-1.png"] == first
+        assert second["out/images/a-1.png"] in [
+            data for path, data in third.items() if path.startswith("out/superseded/")
+        ]
+
+    def test_fresh_makes_everything_again(self, batchgen):
+        """--fresh pays for what is there already, and keeps the older image."""
+        batchgen.job("a mug")
+        batchgen.run()
+
+        ended = batchgen.run("--fresh")
+
+        assert ended.code == 0
+        assert batchgen.service.charged() == 2
+        assert "out/superseded/a-1~1.png" in batchgen.files()
+
+    def test_filtered_tasks_are_made_again_only_when_asked(self, batchgen):
+        """A filtered task ends with exit code 1, now and later, and is not paid for twice."""
+        batchgen.job("a mug", "a naked mug")
+
+        first, second = batchgen.run(), batchgen.run()
+        calls = len(batchgen.service.ledger())
+        third = batchgen.run("--retry-filtered")
+
+        assert (first.code, second.code, third.code) == (1, 1, 1)
+        assert (calls, len(batchgen.service.ledger())) == (2, 3)
+        assert "b/1 was filtered by the service: Filter reason: prompt. Reword" in first.err
+
+    def test_a_part_can_be_made_first(self, batchgen):
+        """--only and --limit make a part; a dry run says what is left, and the next run makes it."""
+        batchgen.job("a mug", "a lamp", "a rug", "a bed")
+
+        part = batchgen.run("--only", "[bc]", "--limit=1")
+        dry = batchgen.run("--dry-run")
+        calls = len(batchgen.service.ledger())
+        rest = batchgen.run()
+
+        assert (part.code, dry.code, rest.code) == (0, 0, 0)
+        assert dry.out.startswith("3 of 4 tasks would be made for 0.12 USD")
+        assert (calls, batchgen.service.charged()) == (1, 4)
+        assert [line["label"] for line in batchgen.lines("record")][0] == "b/1"
+
+    def test_a_dry_run_writes_nothing(self, batchgen):
+        """--dry-run calls nothing and leaves no trace."""
+        batchgen.job("a mug")
+        before = batchgen.files()
+
+        ended = batchgen.run("--dry-run", "--json")
+
+        assert json.loads(ended.out) == {
+            "tasks": 1,
+            "to_make": 1,
+            "cost_usd": 0.04,
+            "minutes": 0.0,
+        }
+        assert batchgen.files() == before
+        assert batchgen.service.ledger() == []
+
+
+class TestFailures:
+    def test_fifty_equal_failures_are_two_lines(self, batchgen):
+        """The first failure is told whole, the others are a count; the next run tries again."""
+        batchgen.service.script("AccessDeniedException", times=0)
+        batchgen.service.script("ValidationException", times=50)
+        batchgen.job(*(f"mug {number}" for number in range(50)))
+
+        ended = batchgen.run()
+        again = batchgen.run()
+
+        told = [line for line in ended.err.splitlines() if "ValidationException" in line]
+        assert ended.code == 1
+        assert len(told) == 2
+        assert told[1].startswith("50 tasks failed: ValidationException: ")
+        assert told[1].endswith("Correct the prompt or the parameters in the job file.")
+        assert again.code == 0
+        assert batchgen.service.charged() == 50
+
+    def test_a_retry_is_told_once(self, batchgen):
+        """Why nothing moves is said at the first attempt that is made again, then counted."""
+        batchgen.service.script("ServiceUnavailableException", times=2)
+        batchgen.job("a mug", "a lamp")
+
+        ended = batchgen.run()
+
+        told = [line for line in ended.err.splitlines() if "ServiceUnavailable" in line]
+        assert ended.code == 0
+        assert "is tried again: ServiceUnavailableException: " in told[0]
+        assert told[1:] == ["2 attempts were made again after ServiceUnavailableException."]
+
+
+class TestHarmless:
+    STEERING = "\x1b[31m\x07\r\u202e\u2028\u009b2J"
+
+    def test_nothing_that_steers_a_terminal_is_printed_raw(self, batchgen):
+        """Prompts, ids and the service's words are escaped on the terminal, exact on record."""
+        message = f"no {self.STEERING}mugs"
+        batchgen.service.script("ValidationException", message=message)
+        item = {"id": "mug\u202eb", "prompt": f"a {self.STEERING}mug"}
+        batchgen.job(items=[item], file_name="{variant}")
+
+        ended = batchgen("-vv", "run", "job.yaml", "--rpm=60000")
+
+        assert ended.code == 1
+        assert not [char for char in ended.err if not char.isprintable() and char != "\n"]
+        assert r"mug\u202eb/1 failed: ValidationException: no \x1b[31m\x07\r" in ended.err
+        record = batchgen.lines("record")[0]
+        assert record["request"]["prompt"] == item["prompt"]
+        assert record["error"]["message"] == message
+
+    @pytest.mark.parametrize("output", ["out", "--json"])
+    def test_a_secret_is_nowhere(self, batchgen, output):
+        """No token, key or signature reaches an output, a log or the manifest, even with -vv."""
+        batchgen.job("a mug")
+        keys = {
+            "AWS_ACCESS_KEY_ID": "AKIDVERYSECRET",
+            "AWS_SECRET_ACCESS_KEY": "verysecretkey",
+            "AWS_SESSION_TOKEN": "verysecrettoken",
+        }
+
+        ended = batchgen("-vv", "run", "job.yaml", output, env=keys)
+
+        said = ended.out + ended.err + repr(batchgen.files())
+        assert "verysecret" not in said.lower()
+        assert "Signature=" not in said
