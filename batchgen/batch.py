@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -29,10 +30,12 @@ from batchgen.conclude import Concluding, Ledger, Observer, Origin
 from batchgen.credentials import Renewing
 from batchgen.deadline import Deadline, watch_deadline
 from batchgen.endpoint import Open, Opened, opened
-from batchgen.errors import StorageError
+from batchgen.errors import ManifestError, StorageError
+from batchgen.filesystem import network_file_system
 from batchgen.generate import generating
 from batchgen.job import Job
 from batchgen.journal import Room, journaled
+from batchgen.nearest import shown
 from batchgen.output import Output, opened_output
 from batchgen.pacing import Pace, Pacer
 from batchgen.plan import PlanSummary
@@ -111,6 +114,7 @@ class Batch:
 
     async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
         """The run proper, with everything open."""
+        _require_same_job(self.order.job, output)
         self._quotas = quotas
         self.budget.spent = output.history.spent
         key = self._random_seed_key(output)
@@ -140,7 +144,8 @@ class Batch:
             await output.manifest.append(line)
         except StorageError as error:
             self.stop.request(Cause.DISK, f"{error}.")
-        return self.snapshot()
+            return self.snapshot()
+        return summary
 
     async def _recover(self, output: Output, key: str) -> Output:
         """Take in what a killed run left behind."""
@@ -163,17 +168,8 @@ class Batch:
         self.tally.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
         self.tally.total = len(pending.wanted) + earlier
-        notice = self.order.observer.notice
-        if len(output.history):
-            notice(
-                f"Tasks done in earlier runs: {earlier}, to make: {len(pending.wanted)}, "
-                f"in the manifest and no longer in the job: {pending.unknown}."
-            )
-        if output.history.unreadable:
-            notice(
-                f"Lines of {output.history.path} that cannot be read: "
-                f"{output.history.unreadable}; they count as not written."
-            )
+        for text in _opening_notices(pending, output, earlier):
+            self.order.observer.notice(text)
 
     async def _make_all(
         self, pending: Pending, output: Output, service: Opened, quotas: Quotas
@@ -278,6 +274,37 @@ class Batch:
             region=job.region,
             random_seed_key=random_seed_key,
             started_at=utc_now(),
+        )
+
+
+def _opening_notices(pending: Pending, output: Output, earlier: int) -> Iterator[str]:
+    """What a person should know before the first call."""
+    history = output.history
+    if len(history):
+        yield (
+            f"Tasks done in earlier runs and skipped: {earlier}; to make: {len(pending.wanted)}, "
+            f"of them again: {pending.again}; no longer in the job: {pending.unknown}."
+        )
+    if history.unreadable:
+        yield (
+            f"Lines of {history.path} that cannot be read: {history.unreadable}; "
+            "they count as not written."
+        )
+    kind = network_file_system(output.folder)
+    if kind is not None:
+        yield (
+            f"{output.folder} lies on a network file system ({kind}), where locks and syncs "
+            "promise less; a local disk is safer."
+        )
+
+
+def _require_same_job(job: Job, output: Output) -> None:
+    """An output belongs to one job: another one's names and seeds would mix with its images."""
+    name = output.history.job_name
+    if name is not None and name != job.name:
+        raise ManifestError(
+            f"{output.folder} holds the images of the job {shown(name)}, and this job is "
+            f"{shown(job.name)}: give it an output of its own."
         )
 
 

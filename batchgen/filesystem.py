@@ -25,7 +25,13 @@ def network_file_system(folder: Path, mounts: Path = MOUNTS) -> str | None:
     resolved = folder.resolve()
     for line in lines:
         before, _, after = line.partition(" - ")
-        point = Path(before.split(" ")[4].replace("\\040", " ")) if before.count(" ") >= 4 else None
-        if point is not None and resolved.is_relative_to(point) and len(point.parts) >= best:
+        point = _mount_point(before)
+        if resolved.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split(" ")[0]
     return kind if kind in NETWORK else None
+
+
+def _mount_point(fields: str) -> Path:
+    """The fifth field of a line of mountinfo, in which a space is written as an octal number."""
+    named = fields.split(" ")[4:5]
+    return Path(named[0].replace("\\040", " ")) if named else Path("/")

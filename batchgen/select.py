@@ -113,6 +113,8 @@ class Pending:
     succeeded: Chosen
     """Done by earlier runs according to the manifest; whether the files are there is not said."""
     earlier: Earlier = field(default_factory=Earlier)
+    again: int = 0
+    """Wanted tasks that have a record already: they failed, were filtered, or `fresh` was said."""
     unknown: int = 0
     """Tasks of the manifest that the plan no longer has."""
 
@@ -128,7 +130,7 @@ class Pending:
 def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
     """Walk the ids of the plan once and mark what is to be made."""
     wanted, succeeded = Chosen(job, random_seed_key), Chosen(job, random_seed_key)
-    known = filtered = 0
+    known = filtered = again = 0
     room = selection.limit
     for index, model_id, task_id, asked in _walk(job, selection, random_seed_key):
         status = history.status(task_id)
@@ -138,6 +140,7 @@ def select(job: Job, history: History, selection: Selection, random_seed_key: st
         if not selection.is_done(status):
             if room is None or len(wanted) < room:
                 wanted.add(model_id, index)
+                again += status is not None
         elif status is Status.SUCCEEDED:
             succeeded.add(model_id, index)
         else:
@@ -146,6 +149,7 @@ def select(job: Job, history: History, selection: Selection, random_seed_key: st
         wanted=wanted,
         succeeded=succeeded,
         earlier=Earlier(succeeded=len(succeeded), filtered=filtered),
+        again=again,
         unknown=len(history) - known,
     )
 

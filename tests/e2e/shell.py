@@ -81,8 +81,8 @@ class Shell:
             process.communicate()
 
     def job(self, *prompts: str, **keys: Any) -> None:
-        """Write `job.yaml`: an item a, b, c ... for each prompt. JSON is YAML, too."""
-        items = [{"id": chr(ord("a") + n), "prompt": text} for n, text in enumerate(prompts)]
+        """Write `job.yaml`: `item-1` for the first prompt, and so on. JSON is YAML, too."""
+        items = [{"id": f"item-{n}", "prompt": text} for n, text in enumerate(prompts, 1)]
         job = {
             "name": "shop",
             "endpoint": self.service.url,
