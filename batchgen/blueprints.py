@@ -58,7 +58,7 @@ class Blueprints:
         facts = self._facts_of(index, item)
         if facts is None:
             return None
-        texts = self._texts.of(index, item, facts.model_id)
+        texts = self._texts.of(index, item, facts.model_id, facts.family)
         chosen = self._seeds(index, item, facts)
         if texts is None or chosen is None:
             return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from batchgen.blueprint import LIVE, Texts
 from batchgen.complaints import Complaints, Path
 from batchgen.job import Item, Job
+from batchgen.models.base import Family
 from batchgen.placeholders import (
     Nested,
     PlaceholderError,
@@ -53,10 +54,12 @@ class ItemTexts:
         """None if it is no template."""
         return self._file_name.template
 
-    def of(self, index: int, item: Item, model_id: str) -> Texts | None:
+    def of(self, index: int, item: Item, model_id: str, family: Family) -> Texts | None:
         """The texts of this item; None if something is wrong with them, which is complained of."""
         at: Path = ("items", index)
-        prompt, negative = self._prompt, None
+        # An item that brings its prompt in parameters of its own brings a prompt.
+        brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
+        prompt, negative = None if brings_prompt else self._prompt, None
         if item.prompt is not None:
             prompt = self._text(item.prompt, (*at, "prompt"))
         if item.negative_prompt is not None:

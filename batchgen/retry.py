@@ -48,7 +48,7 @@ class RetryPolicy:
     attempts: int = 6
     """Most attempts that count; throttled and unsent ones do not."""
     max_elapsed: float = 1800.0
-    """Seconds from the start of the first attempt to that of the last."""
+    """Seconds from the start of the first attempt after which a failed one is the last."""
     ambiguous: bool = True
     """Whether a call that may have been billed is made again at all."""
     lost_again: int = 1
@@ -179,7 +179,7 @@ def retrying(
 
     async def make(task: Task) -> Made:
         tries = Tries()
-        last_start = clock() + policy.max_elapsed
+        patience_ends = clock() + policy.max_elapsed
 
         async def attempt() -> Generation:
             number = tries.attempts + 1
@@ -204,7 +204,7 @@ def retrying(
             retry=tenacity.retry_if_exception(
                 lambda error: again(policy, tries, error) and repeats.allow(error)
             ),
-            stop=lambda state: clock() + state.upcoming_sleep > last_start,
+            stop=lambda _: clock() >= patience_ends,
             wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
             sleep=sleep,
             before_sleep=before_sleep,

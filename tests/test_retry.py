@@ -25,7 +25,16 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
-from batchgen.retry import NOT_BILLED, Retry, RetryPolicy, Tries, again, retryable, retrying
+from batchgen.retry import (
+    NOT_BILLED,
+    Retry,
+    RetryBudget,
+    RetryPolicy,
+    Tries,
+    again,
+    retryable,
+    retrying,
+)
 
 FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused)
 LOST = (AnswerLost, UnusableReply)
@@ -286,23 +295,22 @@ class TestWaits:
 
 class TestElapsed:
     @pytest.mark.parametrize("lasts", [0.0, 7.0, 100.0])
-    def test_no_attempt_starts_after_the_time(self, lasts):
-        """Half an hour after the first attempt the last one has started."""
+    def test_a_failure_after_the_time_is_the_last(self, lasts):
+        """Half an hour after the first attempt began, the next failure ends the task."""
         script = Script(*errors(Throttled, 500), lasts=lasts)
         made, _, elapsed = made_by(script)
         assert made.error is ERRORS[Throttled]
-        assert max(script.starts) <= 1800.0
-        assert elapsed <= 1800.0 + lasts
-        assert elapsed > 1800.0 - 60.0 - lasts
+        assert 1800.0 <= elapsed < 1800.0 + 60.0 + lasts
+        assert script.starts[-2] + lasts < 1800.0
 
-    def test_an_attempt_may_start_at_the_last_moment(self):
-        """The end of the time is included; a moment later is not."""
+    def test_the_end_of_the_time_is_included(self):
+        """A failure at the very end is the last; a moment before, it is not."""
         script = Script(*errors(Throttled, 5))
-        made_by(script, RetryPolicy(max_elapsed=7.0))
-        assert script.starts == [0, 1, 3, 7]
-        script = Script(*errors(Throttled, 5))
-        made_by(script, RetryPolicy(max_elapsed=6.99))
+        made_by(script, RetryPolicy(max_elapsed=3.0))
         assert script.starts == [0, 1, 3]
+        script = Script(*errors(Throttled, 5))
+        made_by(script, RetryPolicy(max_elapsed=3.01))
+        assert script.starts == [0, 1, 3, 7]
 
     def test_no_time_is_one_attempt(self):
         """The first attempt is always made."""
@@ -316,7 +324,7 @@ class TestElapsed:
         async def main():
             make = retrying(
                 Script(*errors(Throttled, 10)),
-                RetryPolicy(max_elapsed=3.0),
+                RetryPolicy(max_elapsed=2.0),
                 sleep=asyncio.sleep,
                 on_retry=lambda _: None,
                 draw=max,
@@ -399,6 +407,64 @@ class TestOthers:
         make = retrying(generate, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
         made = await asyncio.gather(*(make(make_task()) for _ in range(20)))
         assert {(each.attempts, each.maybe_billed, each.error) for each in made} == {(3, 2, None)}
+
+
+def steadily(outcomes, policy=None):
+    """What becomes of tasks, one after the other, in one run; each meets these errors."""
+
+    async def main():
+        async def generate(attempt):
+            errors_of_task = outcomes(attempt)
+            if errors_of_task is not None:
+                raise errors_of_task
+            return make_generation()
+
+        make = retrying(
+            generate,
+            policy or RetryPolicy(),
+            sleep=asyncio.sleep,
+            on_retry=lambda _: None,
+            clock=asyncio.get_running_loop().time,
+        )
+        return [await make(make_task()) for _ in range(200)]
+
+    return run(main())
+
+
+class TestRetryBudget:
+    def test_its_size(self):
+        """A hundred repeats for the run, and one more for five successes, as AWS SDKs have it."""
+        assert (RetryBudget.CAPACITY, RetryBudget.COST) == (500, 5)
+
+    def test_a_service_that_only_fails_is_not_paid_twice_for_ever(self):
+        """After a hundred repeats a call that may have been billed is not repeated any more."""
+        made = steadily(lambda _: ERRORS[AnswerLost])
+        assert [each.attempts for each in made] == [2] * 100 + [1] * 100
+
+    def test_successes_pay_for_repeats(self):
+        """Where most calls succeed, every lost answer is asked for again."""
+        calls = iter(range(10**6))
+        made = steadily(lambda _: ERRORS[AnswerLost] if next(calls) % 6 == 0 else None)
+        assert {each.error for each in made} == {None}
+
+    def test_what_costs_nothing_takes_nothing(self):
+        """Throttled calls are repeated whatever else failed."""
+        made = steadily(lambda attempt: ERRORS[Throttled] if attempt.number < 5 else None)
+        assert {each.attempts for each in made} == {5}
+
+    def test_tokens(self):
+        """A repeat costs five, a success brings one, and there are never more than at first."""
+        budget = RetryBudget()
+        for _ in range(10):
+            budget.succeed()
+        assert [budget.allow(ERRORS[ServiceFault]) for _ in range(101)] == [True] * 100 + [False]
+        assert budget.allow(ERRORS[Throttled]) is True
+        for _ in range(4):
+            budget.succeed()
+        assert budget.allow(ERRORS[AnswerLost]) is False
+        budget.succeed()
+        assert budget.allow(ERRORS[AnswerLost]) is True
+        assert budget.allow(ERRORS[AnswerLost]) is False
 
 
 class TestRetryable:

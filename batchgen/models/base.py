@@ -116,6 +116,8 @@ class Family(Protocol):
     MODELS: Mapping[str, Model]
     PARAMETERS: tuple[str, ...]
     """Every parameter name that a job may use, sorted; `prompt` and `seed` are the item's own."""
+    PROMPT_PARAMETERS: frozenset[str]
+    """Parameters that say the prompt: an item that brings one does not take the job's prompt."""
 
     def generic(self, model_id: str) -> Model:
         """A model of which only the family is known: no price, no quota, the loosest limits."""

@@ -125,6 +125,7 @@ _CHECKS: Mapping[str, Check] = {
     "width": Whole(),
 }
 PARAMETERS = tuple(sorted(_CHECKS))
+PROMPT_PARAMETERS = frozenset(("text_prompts",))
 
 _FIELDS = Fields(
     owner=f"the family {NAME}",

@@ -100,6 +100,7 @@ _CHECKS: Mapping[str, Check] = {
     "output_format": Choice(names=_EVERY_FORMAT),
 }
 PARAMETERS = tuple(sorted(_CHECKS))
+PROMPT_PARAMETERS = frozenset[str]()
 
 
 @cache

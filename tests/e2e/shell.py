@@ -55,9 +55,20 @@ class Shell:
         return self("run", "job.yaml", "--rpm=60000", *arguments, **options)
 
     def start(
-        self, *arguments: str, env: dict[str, str] | None = None, **options: Any
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        shell: str = 'exec "$@"',
+        **options: Any,
     ) -> subprocess.Popen[str]:
-        """Start a command; whatever is left of it ends with the test."""
+        """Start a command; whatever is left of it ends with the test.
+
+        Args:
+            arguments: of `batchgen`.
+            env: set beside `KEPT`.
+            shell: a line of sh that starts it, and may redirect its streams.
+            options: of `Popen`.
+        """
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         settings: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
@@ -69,7 +80,8 @@ class Shell:
             "errors": "surrogateescape",
             **options,
         }
-        process = subprocess.Popen([sys.executable, "-m", "batchgen", *arguments], **settings)
+        command = ["/bin/sh", "-c", shell, "sh", sys.executable, "-m", "batchgen", *arguments]
+        process = subprocess.Popen(command, **settings)
         self._started.append(process)
         return process
 

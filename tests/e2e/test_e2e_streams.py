@@ -1,0 +1,62 @@
+"""Standard streams that are closed, full or no longer read do not stop a run."""
+
+import os
+
+
+def test_a_reader_that_left_does_not_stop_a_run(batchgen):
+    """`batchgen run --json | true` makes every image, and its exit code stays true."""
+    batchgen.job("a mug", "a naked mug")
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    ended = batchgen.run("--json", stdout=writer)
+    os.close(writer)
+
+    assert ended.code == 1
+    assert "1 image made, 1 filtered" in ended.err
+    assert batchgen.service.charged() == 1
+
+
+def test_a_log_that_is_no_longer_read_does_not_stop_a_run(batchgen):
+    """`batchgen run 2>&1 | head -1` makes every image."""
+    batchgen.job("a mug", "a lamp")
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    ended = batchgen.run(stdout=writer, stderr=writer)
+    os.close(writer)
+
+    assert ended.code == 0
+    assert len(batchgen.lines("record")) == 2
+
+
+def test_closed_streams_do_not_end_in_the_manifest(batchgen):
+    """Without standard streams the manifest is a manifest, for nothing else takes their numbers."""
+    batchgen.job("a mug", "a naked mug")
+
+    ended = batchgen.run("--json", shell='exec "$@" <&- >&- 2>&-')
+
+    assert ended.code == 1
+    assert len(batchgen.lines("record")) == 2
+
+
+def test_output_without_room_is_said(batchgen):
+    """A result that cannot be written is a sentence and exit code 3; the run itself is whole."""
+    batchgen.job("a mug")
+
+    ended = batchgen.run("--json", shell='exec "$@" >/dev/full')
+
+    assert ended.code == 3
+    assert ended.err.endswith("Standard output cannot be written: No space left on device.\n")
+    assert batchgen.lines("end")[0]["exit_code"] == 0
+
+
+def test_results_that_nobody_reads_are_no_error(batchgen):
+    """`batchgen models | head -1` and `batchgen --help | true` say nothing of it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    models, usage = batchgen("models", stdout=writer), batchgen("--help", stdout=writer)
+    os.close(writer)
+
+    assert (models.code, models.err) == (usage.code, usage.err) == (0, "")
