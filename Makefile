@@ -57,10 +57,17 @@ test: $(DEV_READY) ## the test suite
 test-long: $(DEV_READY) ## the sweeps that take longer than a suite should
 	$(PYTHON) -m pytest --long $(ARGS)
 
+mutation: $(DEV_READY) ## how many small faults in the money's modules the tests notice (half an hour)
+	@$(PIP) install --require-hashes -r requirements-mutation.txt
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results | tail -n 60
+
 lock: $(DEV_READY) ## renew the lock files from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --group flit -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --group flit --group dev -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --group flit --group dev --group mutation -c requirements-dev.txt -o requirements-mutation.txt
 
-.PHONY: help install dev run simulate fmt check test test-long lock
+.PHONY: help install dev run simulate fmt check test test-long mutation lock

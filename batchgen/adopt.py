@@ -7,6 +7,7 @@ durable, and nothing is removed but a file that holds no whole image.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from batchgen import plan
 from batchgen.conclude import Origin
+from batchgen.errors import StorageError
 from batchgen.job import Job
 from batchgen.models.base import Artifact
 from batchgen.output import Leftover, Output
@@ -48,7 +50,7 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
     for leftover in leftovers:
         found = await asyncio.to_thread(_read, output.folder / leftover.part)
         if found is None or _is_recorded(output, leftover):
-            await asyncio.to_thread((output.folder / leftover.part).unlink, missing_ok=True)
+            await asyncio.to_thread(_drop, output.folder / leftover.part)
         elif leftover.task_id not in tasks:
             strangers.append(leftover.part)
         else:
@@ -78,7 +80,11 @@ async def _adopt(
 ) -> Record:
     data, inspected = found
     if not await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
-        await output.store.place(leftover.part, leftover.path)
+        try:
+            await output.store.place(leftover.part, leftover.path)
+        except OSError as error:
+            text = f"{output.folder / leftover.path} could not be given its name: {error}"
+            raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
     record = _record(task, image, output.history.unanswered.get(task.id, 1), origin)
@@ -163,11 +169,26 @@ def _same_file(folder: Path, first: str, second: str) -> bool:
 
 
 def _read(path: Path) -> tuple[bytes, Inspected] | None:
-    """The bytes of a whole image; None for anything else."""
+    """The bytes of a whole image; None for anything else, a link too.
+
+    Raises:
+        StorageError: the disk did not give them, which does not say that they are broken.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()
         return data, inspect(data)
-    except (OSError, BrokenImage):
+    except BrokenImage:
         return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise StorageError(f"{path} could not be read: {error}") from error
+
+
+def _drop(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path} could not be removed: {error}") from error

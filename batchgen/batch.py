@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -30,13 +31,13 @@ from batchgen.conclude import Concluding, Ledger, Observer, Origin
 from batchgen.credentials import Renewing
 from batchgen.deadline import Deadline, watch_deadline
 from batchgen.endpoint import Open, Opened, opened
-from batchgen.errors import ManifestError, StorageError
+from batchgen.errors import ManifestError, NotStarted, StorageError
 from batchgen.filesystem import network_file_system
 from batchgen.generate import generating
 from batchgen.job import Job
 from batchgen.journal import Room, journaled
 from batchgen.nearest import shown
-from batchgen.output import Output, opened_output
+from batchgen.output import Output, Turn, opened_output
 from batchgen.pacing import Pace, Pacer
 from batchgen.plan import PlanSummary
 from batchgen.pool import drain
@@ -64,6 +65,10 @@ class Order:
     wait_lock: float = 0.0
     """Seconds to wait for another run that holds the output."""
     open_service: Open = opened
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only grow; where a test makes time virtual, the loop's."""
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch, for the deadline."""
 
 
 class Batch:
@@ -75,7 +80,10 @@ class Batch:
         self.stop = Stop()
         self.budget = Budget(order.job.limits.budget_usd)
         self.tally = Tally(
-            self.run_id, str(order.job.output), patience=order.job.limits.give_up_after
+            self.run_id,
+            str(order.job.output),
+            patience=order.job.limits.give_up_after,
+            clock=order.clock,
         )
         self._quotas: Quotas | None = None
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
@@ -102,14 +110,21 @@ class Batch:
         job = self.order.job
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS))
         self._outline = outline = await asyncio.to_thread(plan.check, job)
+        self.tally.total = outline.tasks
         for warning in outline.warnings:
             self.order.observer.notice(warning)
-        pacers = _pacers(job, outline)
+        pacers = _pacers(job, outline, self.order.clock)
         calls = job.limits.concurrency * len(pacers)
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(self.order.open_service(job, calls))
-            opening = opened_output(Path(job.output), self.run_id, wait=self.order.wait_lock)
-            output = await stack.enter_async_context(opening)
+            turn = Turn(
+                wait=self.order.wait_lock, sleep=self.stop.sleep, tell=self.order.observer.notice
+            )
+            opening = opened_output(Path(job.output), self.run_id, turn=turn)
+            try:
+                output = await stack.enter_async_context(opening)
+            except NotStarted:  # asked to stop while another run held the output
+                return self.snapshot()
             return await self._within(output, service, Quotas(pacers))
 
     async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
@@ -234,20 +249,23 @@ class Batch:
         generate = journaled(generate, self.run_id, output.manifest, room, self.stop)
         generate = quotas.wrap(generate)
         generate = budgeted(generate, self.budget, self.stop)
-        generate = Breaking(generate, self.stop, self.order.observer.notice)
-        generate = Renewing(generate, service.renew, self.stop)
+        clock = self.order.clock
+        generate = Breaking(generate, self.stop, self.order.observer.notice, clock=clock)
+        generate = Renewing(generate, service.renew, self.stop, clock=clock)
         policy = RetryPolicy(
             attempts=job.retry.attempts,
             # A task waits at least as long as the run does for a service that is away.
             max_elapsed=max(job.retry.max_elapsed, job.limits.give_up_after),
             ambiguous=job.retry.ambiguous == "retry",
         )
-        return retrying(generate, policy, sleep=self.stop.sleep, on_retry=concluding.retry)
+        wait, told = self.stop.sleep, concluding.retry
+        return retrying(generate, policy, sleep=wait, on_retry=told, clock=clock)
 
     async def _watch_deadline(self) -> None:
         """Stop handing out early enough for the longest call to end before the deadline."""
         if self.order.deadline is not None:
-            await watch_deadline(self.order.deadline, self.stop, margin=self._longest_call)
+            deadline, now = self.order.deadline, self.order.now
+            await watch_deadline(deadline, self.stop, margin=self._longest_call, now=now)
 
     def _longest_call(self) -> float:
         return self.tally.longest_call or LONGEST_CALL
@@ -308,7 +326,7 @@ def _require_same_job(job: Job, output: Output) -> None:
         )
 
 
-def _pacers(job: Job, outline: plan.PlanSummary) -> dict[str, Pacer]:
+def _pacers(job: Job, outline: plan.PlanSummary, clock: Callable[[], float]) -> dict[str, Pacer]:
     """A pacer for each model, at the quota that the job gives or the model's documented one."""
     given = job.limits.requests_per_minute
     return {
@@ -318,7 +336,8 @@ def _pacers(job: Job, outline: plan.PlanSummary) -> dict[str, Pacer]:
                     given if isinstance(given, int | float) else each.model.requests_per_minute
                 ),
                 concurrency=job.limits.concurrency,
-            )
+            ),
+            clock=clock,
         )
         for each in outline.models
     }

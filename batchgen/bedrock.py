@@ -79,12 +79,12 @@ class Bedrock:
             ServiceUnusable: there are no credentials, or the Region or the profile is unknown.
         """
         try:
-            session = _session(self._connection)
+            session = sdk_session(self._connection)
             source = await _credential_source(session)
             client = session.client(
                 "bedrock-runtime",
                 endpoint_url=self._connection.url,
-                config=_config(self._connection),
+                config=sdk_config(self._connection),
             )
             self._client = await self._stack.enter_async_context(client)
         except (
@@ -188,7 +188,8 @@ def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
     return made
 
 
-def _session(connection: Connection) -> Any:
+def sdk_session(connection: Connection) -> Any:
+    """A session of the SDK with this connection's credentials; raises what the SDK raises."""
     if is_plain_loopback(connection.url):
         # A local simulator gets made-up keys: real ones have no business on a plain connection.
         return aioboto3.Session(
@@ -209,7 +210,10 @@ async def _credential_source(session: Any) -> str:
     return "env"
 
 
-def _config(connection: Connection) -> AioConfig:
+def sdk_config(
+    connection: Connection, *, attempts: int = 1, read_timeout: float = READ_TIMEOUT
+) -> AioConfig:
+    """How the SDK's clients connect; `attempts` stays 1 wherever a call costs money."""
     loopback: dict[str, Any] = {}
     if is_plain_loopback(connection.url):
         # A proxy or a bearer token of the environment is not meant for this machine's own server.
@@ -217,11 +221,11 @@ def _config(connection: Connection) -> AioConfig:
     return AioConfig(
         http_session_cls=_HttpSession,
         connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
+        read_timeout=read_timeout,
         max_pool_connections=connection.calls_in_flight,
         tcp_keepalive=True,
         # Both: without `mode` a variable of the environment fills it in and brings retries back.
-        retries={"total_max_attempts": 1, "mode": "standard"},
+        retries={"total_max_attempts": attempts, "mode": "standard"},
         user_agent_extra="batchgen",
         **loopback,
     )

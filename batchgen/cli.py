@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from batchgen import __version__
-from batchgen.commands.streams import lost, note
+from batchgen.commands.streams import note, settle
 from batchgen.errors import (
     BatchgenError,
     InputError,
@@ -101,8 +101,19 @@ def root(verbose: int) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, whatever happens."""
     _replace_closed_streams()
+    code = _run(arguments)
+    settle()
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        outcome = root.main(args=arguments, prog_name="batchgen", standalone_mode=False)
+        # Not `root.main`, which ends the process by itself where a pipe breaks, whichever it was.
+        with root.make_context("batchgen", given) as context:
+            outcome = root.invoke(context)
+    except click.exceptions.Exit as exiting:
+        return exiting.exit_code
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except SystemExit as exiting:
@@ -121,22 +132,12 @@ def _ended_by(error: Exception) -> int:
             return _complain(usage.getvalue().rstrip(), EXIT_USAGE)
         case BatchgenError():
             return _complain(str(error), _exit_code(error))
-        case BrokenPipeError() if _nobody_reads():
-            return 0
+        case BrokenPipeError() if not settle():
+            return 0  # the reader of a help text went away
         case _:
             logging.getLogger(__name__).debug("the fault", exc_info=error)
             text = f"A fault in batchgen itself: {type(error).__name__}: {error}"
             return _complain(f"{text}. `batchgen -vv …` shows where; please report it.", EXIT_FAULT)
-
-
-def _nobody_reads() -> bool:
-    """Whether the reader of a help text went away."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        lost(error)
-        return True
-    return False
 
 
 def _exit_code(error: BatchgenError) -> int:

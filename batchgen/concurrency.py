@@ -43,7 +43,7 @@ class Places:
         self._widened_at = -math.inf
         self._widening = 1
         self._seen: Counter[int] = Counter()
-        self._suspicious = False
+        self._refused_from: int | None = None
         self._flights: dict[int, _Flight] = {}
         self._number = 0
         self._duration_s = 0.0
@@ -80,8 +80,12 @@ class Places:
         return Call(number=self._number, started_at=now, in_flight=in_flight)
 
     def leave(self, call: Call) -> None:
-        """Give back the place of a call that was not admitted."""
+        """Give back the place of a call that was not admitted: none that started since had it."""
         del self._flights[call.number]
+        for other in reversed(self._flights):
+            if other < call.number:
+                break
+            self._flights[other].surely -= 1
 
     def admitted(self, call: Call, now: float) -> None:
         """`call` was served: one place more for each round of calls."""
@@ -98,6 +102,7 @@ class Places:
 
     def unavailable(self, call: Call, now: float) -> None:
         """The service had no capacity for `call`: one cut for all calls that are in flight."""
+        in_flight = self.in_flight
         self.leave(call)
         if call.number <= self._last_cut:
             return
@@ -106,23 +111,21 @@ class Places:
             pause = _SHORTAGE_S * 2.0 ** min(self._shortages, 10)
             self._not_before = now + min(_SHORTAGE_MOST_S, pause)
             self._shortages += 1
-        self._share = max(1.0, min(self._share, call.in_flight) / 2)
+        self._share = max(1.0, min(self._share, in_flight) / 2)
 
-    def explains(self, call: Call, now: float, passed: int) -> bool:
-        """Whether the calls in flight, and not the rate, are why `call` got a 429.
-
-        `passed` is the number of calls that were admitted since the 429 before it.
-        """
+    def explains(self, call: Call, now: float, *, not_rate: bool) -> bool:
+        """Whether the number in flight is why `call` got a 429; `not_rate`: the rate is not why."""
         admitted = self._admitted_at(now)
         if call.in_flight <= admitted:
-            self._suspicious = False
+            self._refused_from = None
             if self._served_cap is not None and call.in_flight <= self._served_cap:
                 self._served_cap = None
             return False
-        if self._served_cap is None and not (self._suspicious and passed and admitted):
-            self._suspicious = True
+        suspected = self._refused_from is not None
+        self._refused_from = min(call.in_flight, self._refused_from or call.in_flight)
+        if self._served_cap is None and not (suspected and not_rate and admitted):
             return False
-        self._served_cap = max(1, admitted)
+        self._served_cap = max(1, admitted, self._refused_from - 1)
         self._widened_at = now
         self._widening = 1
         return True
@@ -131,6 +134,7 @@ class Places:
         """All places are taken: try one more than the service had, now and then."""
         if self._served_cap is None or not tries.affordable or now < self._widened_at + _QUIET_S:
             return
+        self._refused_from = None
         self._served_cap += self._widening
         self._widening *= 2
         self._widened_at = now

@@ -38,7 +38,7 @@ async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
     from batchgen.bedrock import Connection, connect  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
-        url = await _url(job, stack)
+        url = await url_of(job, stack)
         connection = Connection(
             region=job.region, url=url, calls_in_flight=calls_in_flight + SPARE_CONNECTIONS
         )
@@ -46,7 +46,12 @@ async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
         yield Opened(service=bedrock, renew=bedrock.renew)
 
 
-async def _url(job: Job, stack: AsyncExitStack) -> str | None:
+async def url_of(job: Job, stack: AsyncExitStack) -> str | None:
+    """Where a job's calls go, None for AWS; a simulator that it starts ends with the stack.
+
+    Raises:
+        ServiceUnusable: the simulator did not start.
+    """
     if job.endpoint == "aws":
         return None
     if job.endpoint != "simulator":

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.errors import ManifestError
-from batchgen.manifest import parse_line, parse_object
-from batchgen.record import FORMAT_VERSION, Record, Status
+from batchgen.manifest import parse_line, parse_object, refuse_later_format
+from batchgen.record import Record, Status
 
 ZERO = Decimal(0)
 FINISHED = (0, 1)
@@ -71,9 +71,7 @@ class History:
 
     def line(self, task_id: str) -> bytes | None:
         """The bytes of a task's last record; None without one, or if the file went away."""
-        for line in self.lines((task_id,)):
-            return line
-        return None
+        return next(self.lines((task_id,)), None)
 
     def lines(self, task_ids: Iterable[str]) -> Iterator[bytes | None]:
         """As `line` for one task after another, with the file opened once."""
@@ -99,7 +97,7 @@ def compact(task_id: str) -> bytes:
             return bytes.fromhex(digits)
         except ValueError:
             pass
-    return task_id.encode()
+    return task_id.encode(errors="replace")
 
 
 def load(path: Path) -> History:
@@ -140,7 +138,7 @@ class _Reader:
         for data in lines:
             if data.startswith(RECORD) and data.endswith(WHOLE):
                 start = data.find(TASK_ID) + len(TASK_ID)
-                task_id = data[start : data.find(b'"', start)].decode()
+                task_id = data[start : data.find(b'"', start)].decode(errors="replace")
                 status = data.find(STATUS, start) + len(STATUS)
                 code = CODES.get(data[status : status + SHORT])
                 if code is None:
@@ -170,7 +168,8 @@ class _Reader:
         history = self._history
         match fields.get("kind"):
             case "record":
-                code = CODES.get(str(fields.get("status"))[:SHORT].encode())
+                code = CODES.get(str(fields.get("status"))[:SHORT].encode(errors="replace"))
+                history.unreadable += code is None
                 if code is not None:
                     task_id = str(fields.get("task_id"))
                     history.entries[compact(task_id)] = self._offset << STATUS_BITS | code
@@ -187,12 +186,7 @@ class _Reader:
 
     def _run(self, fields: dict[str, Any]) -> None:
         history = self._history
-        version = fields.get("version", 0)
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise ManifestError(
-                f"{history.path} was written by a later batchgen (format {version}); "
-                f"this one reads format {FORMAT_VERSION}"
-            )
+        refuse_later_format(fields, str(history.path))
         self._close_run()
         self._killed = _Killed(start=self._offset, unanswered=dict(history.unanswered))
         history.job_name = fields.get("job_name")
@@ -201,7 +195,8 @@ class _Reader:
     def _end(self, fields: dict[str, Any]) -> None:
         """A run that ended knows better than its lines what it spent."""
         history = self._history
-        summary = fields.get("summary", {})
+        summary = fields.get("summary")
+        summary = summary if isinstance(summary, dict) else {}
         spent = _money(summary.get("billed_usd")) + _money(summary.get("maybe_billed_usd"))
         history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
         self._killed = _Killed(start=self._offset + 1)
@@ -244,11 +239,11 @@ class _Killed:
             adopted = fields.get("status") == "succeeded" and fields.get("latency_ms") is None
             if adopted and task_id in self.unanswered:
                 return  # its attempt counts since the run that was killed
-            maybe = fields.get("maybe_billed")
             self.spent += _money(fields.get("cost_usd"))
-            self.spent += price * (maybe if isinstance(maybe, int) else 0)
+            self.spent += price * _money(fields.get("maybe_billed"))
 
 
 def _money(value: object) -> Decimal:
     """USD from a JSON number; what is none counts as nothing."""
-    return Decimal(str(value)) if isinstance(value, int | float) else ZERO
+    amount = Decimal(str(value)) if type(value) in (int, float) else ZERO
+    return amount if amount.is_finite() else ZERO

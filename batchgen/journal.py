@@ -16,6 +16,10 @@ MB = 1_000_000
 ROOM_FOR_ONE = 25 * MB
 """Bytes that one call in flight may still write: the largest body that Bedrock sends."""
 ROOM_FOR_LINES = 16 * MB
+FULL = (
+    "The disk of {folder} has no room for another image. "
+    "Free some space and run the same command again."
+)
 
 
 class Room:
@@ -52,11 +56,7 @@ def journaled(
         room.in_flight += 1  # before it is asked for: many may ask at once
         try:
             if await room.free() < 0:
-                stop.request(
-                    Cause.DISK,
-                    f"The disk of {manifest.path.parent} has no room for another image. "
-                    "Free some space and run the same command again.",
-                )
+                stop.request(Cause.DISK, FULL.format(folder=manifest.path.parent))
             if stop.stopping is not None:
                 raise NotStarted("the run is stopping")
             return await send(attempt)
@@ -64,15 +64,7 @@ def journaled(
             room.in_flight -= 1
 
     async def send(attempt: Attempt) -> Generation:
-        task = attempt.task
-        line = AttemptLine(
-            run_id=run_id,
-            task_id=task.id,
-            attempt=attempt.number,
-            seed=task.seed,
-            cost_usd=None if task.price_usd is None else float(task.price_usd),
-            started_at=utc_now(),
-        )
+        line = _line(attempt, run_id)
         try:
             await manifest.append(line, durable=False)
             return await generate(attempt)
@@ -81,3 +73,15 @@ def journaled(
             raise
 
     return announce
+
+
+def _line(attempt: Attempt, run_id: str) -> AttemptLine:
+    task = attempt.task
+    return AttemptLine(
+        run_id=run_id,
+        task_id=task.id,
+        attempt=attempt.number,
+        seed=task.seed,
+        cost_usd=None if task.price_usd is None else float(task.price_usd),
+        started_at=utc_now(),
+    )

@@ -36,6 +36,30 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(folder: Path) -> str | None:
+    """Who holds an output folder, in words; None if nobody does. Nothing is made or written.
+
+    Raises:
+        StorageError: the lock file cannot be read.
+    """
+    path = folder / NAME
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # freed again by the closing
+    except BlockingIOError:
+        return _describe(descriptor)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _acquire(path: Path) -> int:
     """An open, locked descriptor of the file that has this name now."""
     while True:

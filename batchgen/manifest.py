@@ -173,7 +173,7 @@ def parse_line(data: bytes) -> Line | None:
     fields = parse_object(data)
     if fields is None:
         return None
-    refuse_later_format(fields)
+    refuse_later_format(fields, "the manifest")
     shape = KINDS.get(str(fields.get("kind")))
     if shape is None:
         return None
@@ -183,7 +183,7 @@ def parse_line(data: bytes) -> Line | None:
         return None
 
 
-def refuse_later_format(fields: Mapping[str, Any]) -> None:
+def refuse_later_format(fields: Mapping[str, Any], name: str) -> None:
     """Look at the version of a `run` line before anything else of it is believed.
 
     Raises:
@@ -192,7 +192,7 @@ def refuse_later_format(fields: Mapping[str, Any]) -> None:
     version = fields.get("version")
     if fields.get("kind") == "run" and isinstance(version, int) and version > FORMAT_VERSION:
         raise ManifestError(
-            f"the manifest was written by a later batchgen ({fields.get('batchgen_version')}, "
+            f"{name} was written by a later batchgen ({fields.get('batchgen_version')}, "
             f"format {version}); this one reads format {FORMAT_VERSION}"
         )
 

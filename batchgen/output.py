@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -21,6 +22,8 @@ from batchgen.manifest import NAME, Manifest, read
 from batchgen.record import MovedLine, Record
 from batchgen.store import PART, SUPERSEDED, Store
 
+TASK_ID = re.compile(r"[0-9]+-[0-9a-f]{32}")
+"""What `task.task_id` makes: other programs have files that end like our temporary ones."""
 LOCK_EVERY = 1.0
 """Seconds between two looks at a lock that another run holds."""
 
@@ -54,7 +57,8 @@ class Output:
         for found in sorted(self.folder.rglob(f".*{PART}")):
             name, _, task_id = found.name[1 : -len(PART)].rpartition(".")
             relative = found.relative_to(self.folder)
-            if name and relative.parts[0] != SUPERSEDED:
+            ours = name and TASK_ID.fullmatch(task_id) and not found.is_dir()
+            if ours and relative.parts[0] != SUPERSEDED:
                 path = (relative.parent / name).as_posix()
                 yield Leftover(part=relative.as_posix(), path=path, task_id=task_id)
 
@@ -68,7 +72,7 @@ class Output:
         """
         source, target = self.folder / path, self.folder / new_path
         try:
-            await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+            await self.store.make_folder(Path(new_path).parent)
             await asyncio.to_thread(_second_name, source, target)
             await self.store.sync_folder(Path(new_path).parent)
             if task_id is not None:
@@ -85,7 +89,10 @@ class Output:
             return
         path, new_path = (self.folder / name for name in self.history.last_move)
         if await asyncio.to_thread(_is_same, path, new_path):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            try:
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{path} could not be removed: {error}") from error
 
     async def rename(self, task_id: str, path: str, new_path: str) -> None:
         """Give an image of an earlier run the name that its task has now.
@@ -156,24 +163,36 @@ def _owners(manifest: Path) -> dict[str, str]:
     return paths
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """How long a run waits for another one that holds its output."""
+
+    wait: float = 0.0
+    """Seconds."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """May raise, to end the waiting."""
+    tell: Callable[[str], None] | None = None
+    """Told once that there is something to wait for."""
+
+
 @asynccontextmanager
-async def opened_output(folder: Path, run_id: str, *, wait: float = 0.0) -> AsyncIterator[Output]:
+async def opened_output(
+    folder: Path, run_id: str, *, turn: Turn | None = None
+) -> AsyncIterator[Output]:
     """Make, lock, seal and read an output folder.
 
-    Args:
-        wait: seconds to wait for another run to end.
-
     Raises:
-        OutputBusy: another run holds it.
+        OutputBusy: another run holds it, and did not end in time.
         StorageError: it cannot be written.
         ManifestError: its manifest cannot be used.
     """
     try:
         await aiofiles.os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be made: {error.strerror}") from error
+        text = f"The output {folder} cannot be made: {error.strerror}."
+        raise StorageError(f"{text} Name another one with `output` or --output.") from error
     with ExitStack() as stack:
-        await _lock(stack, folder, wait)
+        await _lock(stack, folder, turn or Turn())
         manifest = Manifest.open(folder)
         try:
             history = await asyncio.to_thread(histories.load, folder / NAME)
@@ -182,15 +201,17 @@ async def opened_output(folder: Path, run_id: str, *, wait: float = 0.0) -> Asyn
             manifest.close()
 
 
-async def _lock(stack: ExitStack, folder: Path, wait: float) -> None:
+async def _lock(stack: ExitStack, folder: Path, turn: Turn) -> None:
     """Take the lock; the kernel tells nobody when it is free, so a waiter looks every second."""
-    last = time.monotonic() + wait
-    while True:
+    last = time.monotonic() + turn.wait
+    for looks in count():
         try:
             stack.enter_context(locked(folder))
-        except OutputBusy:
+        except OutputBusy as error:
             if time.monotonic() >= last:
                 raise
-            await asyncio.sleep(LOCK_EVERY)
+            if looks == 0 and turn.tell is not None:
+                turn.tell(f"{error} This run starts when that one has ended.")
+            await turn.sleep(LOCK_EVERY)
         else:
             return

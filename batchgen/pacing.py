@@ -147,7 +147,8 @@ class Pacer:
             raise _not_started()
         waiter: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._hand_out()
+        if len(self._waiters) == 1:
+            self._hand_out()
         try:
             return await waiter
         except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PER_CALL = 0.003
+_PER_CALL = 0.0025
 """Tries earned by each call: their refusals stay well below 1 % of all calls."""
 _PER_MINUTE = 0.03
 """Tries earned in a minute by a quota that is too small to earn them by its calls."""

@@ -29,6 +29,7 @@ class Estimator:
         self._corrected_at = 0
         self._series_at = -math.inf
         self._refused_at = -math.inf
+        self._refused_at_count = 0
 
     def next_start(self, now: float) -> float:
         """The earliest instant for the next call; infinite until a call in flight ends."""
@@ -74,13 +75,16 @@ class Estimator:
             self._rate.throttled_again(now)
             return
         self._corrected_at = self._newest
-        passed = self._log.between(self._refused_at, call.started_at)
-        if self._places.explains(call, now, passed):
+        refusal = self._refusal(call)
+        # No meter of calls a minute refuses at a count and then admits more.
+        not_rate = refusal.passed > 0 and refusal.in_window > self._refused_at_count + 1
+        if self._places.explains(call, now, not_rate=not_rate):
             self._rate.tries.spend()
             self._rate.search_again(now)
         else:
-            self._rate.throttled(self._refusal(call, passed), now)
+            self._rate.throttled(refusal, now)
         self._refused_at = call.started_at
+        self._refused_at_count = refusal.in_window
 
     def allowed_per_minute(self) -> float | None:
         """The rate that calls may start at; None while the quota is being searched for."""
@@ -113,8 +117,9 @@ class Estimator:
             self._log.next_start(self._rate.allowed), self._rate.not_before, self._places.not_before
         )
 
-    def _refusal(self, call: Call, passed: int) -> Refusal:
+    def _refusal(self, call: Call) -> Refusal:
         at = call.started_at
+        passed = self._log.between(self._refused_at, at)
         in_window = max(1, self._log.between(at - WINDOW_S, at))
         measured = self._measured(at)
         # A bucket is empty at each 429: what it admits between two is what it is filled with.

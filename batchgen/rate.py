@@ -68,12 +68,10 @@ class Rate:
         self._proven = 0.0 if known is None else known
         self._usual = self._proven
         self._searching = known is None
-        self._strikes = 0
+        self._strikes = self._steps = self._starts = 0
         self._tries = Tries()
         self._neighbours = Neighbours()
         self._changed_at: float | None = None
-        self._starts = 0
-        self._steps = 0
         self._top = 0.0
         self._pause = Pause()
         self._throttled_at = -math.inf
@@ -168,7 +166,8 @@ class Rate:
         self._strikes += 1
         if refusal.in_window < _FEW and self._strikes < _STRIKES:
             return False
-        self._tries.refill()
+        if not self._usual:
+            self._tries.refill()
         return True
 
     def _level_after(self, refusal: Refusal, now: float) -> float:
@@ -218,31 +217,31 @@ class Rate:
         self._steps = 0
         self._proven = self._allowed
         self._settled.append(self._allowed)
-        if self._allowed < _FELL * self._usual and not self._tries.gave_up:
+        lowest = min(self._settled)
+        if lowest < _FELL * self._usual and not self._tries.gave_up:
             self._tries.lend_for_drop()
             return
         self._tries.recovered()
         if len(self._settled) == _SETTLED:
-            self._usual = min(max(self._settled), max(self._usual, min(self._settled)))
+            self._usual = min(max(self._settled), max(self._usual, lowest))
 
     def _may_try(self, now: float) -> bool:
-        below = self._allowed < self._ceiling
-        return below and self._tries.affordable and not self._neighbours.have_room(now)
+        room = self._neighbours.have_room(now)
+        return self._allowed < self._ceiling and self._tries.affordable and not room
 
     def _step_up(self, now: float) -> None:
-        first = _GAIN_CONTESTED
-        if not self._tries.contested:
-            first = max(_GAIN * self._allowed, _GAIN_CALLS)
+        alone = max(_GAIN * self._allowed, _GAIN_CALLS)
+        first = _GAIN_CONTESTED if self._tries.contested else alone
         gain = first * 2 ** min(self._steps, _DOUBLINGS)
         self._steps += 1
         self._set(min(self._allowed + gain, self._top), now)
 
     def _exercised(self, now: float, quiet: float) -> bool:
         """Enough calls started to make use of the rate; if not, the time begins anew."""
-        enough = self._starts >= _EXERCISED * self._allowed * quiet / MINUTE_S - 1
-        if not enough:
-            self._set(self._allowed, now)
-        return enough
+        if self._starts >= _EXERCISED * self._allowed * quiet / MINUTE_S - 1:
+            return True
+        self._set(self._allowed, now)
+        return False
 
     def _set(self, level: float, now: float) -> None:
         self._allowed = min(self._ceiling, max(_LEAST, level))

@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tenacity
 
@@ -29,7 +29,6 @@ from batchgen.errors import (
     AttemptError,
     CredentialsRefused,
     NeverSent,
-    NotStarted,
     ServiceFault,
     Throttled,
     Unavailable,
@@ -175,49 +174,58 @@ def retrying(
         draw: draws the wait between two bounds in seconds (full jitter).
         clock: seconds, for `max_elapsed`.
     """
-    repeats = RetryBudget()
+    return _Retrying(generate, policy, sleep, on_retry, draw, clock).make
 
-    async def make(task: Task) -> Made:
+
+@dataclass(frozen=True, slots=True)
+class _Retrying:
+    """The parts of `retrying`, and the budget that all tasks of its run share."""
+
+    generate: Generate
+    policy: RetryPolicy
+    sleep: Callable[[float], Awaitable[None]]
+    on_retry: Callable[[Retry], None]
+    draw: Callable[[float, float], float]
+    clock: Callable[[], float]
+    repeats: RetryBudget = field(default_factory=RetryBudget)
+
+    async def make(self, task: Task) -> Made:
         tries = Tries()
-        patience_ends = clock() + policy.max_elapsed
-
-        async def attempt() -> Generation:
-            number = tries.attempts + 1
-            try:
-                generation = await generate(Attempt(task=task, number=number))
-            except NotStarted:
-                raise
-            except AttemptError as error:
-                tries.attempts = number
-                tries.note(error)
-                raise
-            tries.attempts = number
-            return generation
-
-        def before_sleep(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, AttemptError):
-                wait = state.upcoming_sleep
-                on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
-
+        last_start = self.clock() + self.policy.max_elapsed
         retryer = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(
-                lambda error: again(policy, tries, error) and repeats.allow(error)
-            ),
-            stop=lambda _: clock() >= patience_ends,
-            wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
-            sleep=sleep,
-            before_sleep=before_sleep,
+            retry=tenacity.retry_if_exception(lambda error: self._again(tries, error)),
+            stop=lambda _: self.clock() >= last_start,
+            wait=lambda state: self.draw(0.0, _bound(self.policy, state.attempt_number)),
+            sleep=self.sleep,
+            before_sleep=lambda state: self._tell(task, tries, state),
             reraise=True,
         )
         try:
-            generation: Generation = await retryer(attempt)
+            generation: Generation = await retryer(self._attempt, task, tries)
         except AttemptError as error:
             return _made(task, tries, error=error)
-        repeats.succeed()
+        self.repeats.succeed()
         return _made(task, tries, generation=generation)
 
-    return make
+    async def _attempt(self, task: Task, tries: Tries) -> Generation:
+        number = tries.attempts + 1
+        try:
+            generation = await self.generate(Attempt(task=task, number=number))
+        except AttemptError as error:
+            tries.attempts = number
+            tries.note(error)
+            raise
+        tries.attempts = number
+        return generation
+
+    def _again(self, tries: Tries, error: BaseException) -> bool:
+        return again(self.policy, tries, error) and self.repeats.allow(error)
+
+    def _tell(self, task: Task, tries: Tries, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, AttemptError):
+            wait = state.upcoming_sleep
+            self.on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
 
 
 def _bound(policy: RetryPolicy, attempt: int) -> float:

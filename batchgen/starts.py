@@ -20,6 +20,7 @@ WINDOW_S = MINUTE_S + MARGIN_S
 _KEPT_S = WINDOW_S + 30.0
 _CATCH_UP = 0.2
 _CATCH_UP_S = 0.05
+"""So much of a late start, as a share of a distance or in seconds, is made up for by the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +39,15 @@ class StartLog:
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
-        self._next = -math.inf
+        self._next: float | None = None
 
     def next_start(self, rate: float) -> float:
         """The earliest instant for the next call at `rate` calls a minute."""
         places = max(1, math.floor(rate + 1e-9))
+        due = -math.inf if self._next is None else self._next
         if len(self._calls) < places:
-            return self._next
-        return max(self._next, self._calls[-places].started_at + WINDOW_S)
+            return due
+        return max(due, self._calls[-places].started_at + WINDOW_S)
 
     def add(self, call: Call, rate: float) -> None:
         """`call` starts. A late start is made up for by shorter distances, never by a burst."""
@@ -53,8 +55,9 @@ class StartLog:
             self._calls.popleft()
         self._calls.append(call)
         interval = WINDOW_S / rate
-        late = min(interval / 2, max(_CATCH_UP * interval, _CATCH_UP_S))
-        self._next = max(self._next, call.started_at - late) + interval
+        due = call.started_at if self._next is None else self._next
+        late = min(call.started_at - due, interval / 2, max(_CATCH_UP * interval, _CATCH_UP_S))
+        self._next = call.started_at - late + interval
 
     def drop(self, call: Call) -> None:
         """The service did not admit `call`: no meter counts it."""

@@ -89,6 +89,8 @@ def _decoded(file: str, data: bytes) -> str:
 def _unreadable(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, IsADirectoryError):
         return "this is a folder: name the job file in it"
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"this is a link to {shown(str(path.readlink()))}, which is not there"
     if isinstance(error, FileNotFoundError):
         return f"there is no such file{_suggestion(path)}"
     if isinstance(error, PermissionError):

@@ -36,7 +36,7 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
-from batchgen.job import FailureLimit
+from batchgen.job import FailureLimit, Item, Job
 from batchgen.manifest import Manifest
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
@@ -114,6 +114,12 @@ def make_task(model_id: str = CORE, **changes: Any) -> Task:
     if "request" in changes and "id" not in changes:
         task = replace(task, id=task_id(task.model_id, task.request))
     return task
+
+
+def make_job(folder: Path, /, **prompts: str) -> Job:
+    """A job with an item for each prompt; its output is this folder."""
+    items = tuple(Item(id=name, prompt=prompt) for name, prompt in prompts.items())
+    return Job(name="shop", endpoint="simulator", model=CORE, output=str(folder), items=items)
 
 
 def make_attempt(task: Task | None = None, number: int = 1) -> Attempt:
@@ -324,7 +330,7 @@ class Books:
 async def until(holds: Callable[[], bool]) -> None:
     """Let everybody run, threads too, until it holds."""
     async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110  # what a thread did sets no event of the loop
+        while not holds():  # what a thread did sets no event of the loop
             await asyncio.sleep(0.0005)
 
 

@@ -143,9 +143,7 @@ class TestBudget:
         budget = Budget(Decimal("1.20"))
         for billed, maybe in (("0.40", "0"), ("0", "0.40"), ("0", "0")):
             assert await budget.reserve(Decimal("0.40")) is True
-            await budget.settle(
-                Decimal("0.40"), billed=Decimal(billed), maybe=Decimal(maybe)
-            )
+            await budget.settle(Decimal("0.40"), billed=Decimal(billed), maybe=Decimal(maybe))
         assert (budget.billed, budget.maybe_billed) == (Decimal("0.40"), Decimal("0.40"))
         assert (budget.spent, budget.left) == (Decimal("0.80"), Decimal("0.40"))
 

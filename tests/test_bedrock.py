@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 from botocore.loaders import JSONFileLoader
+from fakes import until
 from loopback import cuts, free_port, resets, response, sends, serving, stalls
 
 from batchgen import bedrock
@@ -252,7 +253,7 @@ class TestTimeouts:
         assert len(server.posts) == 1
 
     def test_the_times_fit_the_service(self):
-        """Five minutes to answer as AWS advises, ten seconds to connect, and the call around both."""
+        """Five minutes to answer as AWS advises, ten seconds to connect, the call around both."""
         assert (bedrock.CONNECT_TIMEOUT, bedrock.READ_TIMEOUT) == (10.0, 300.0)
         assert bedrock.CALL_TIMEOUT > bedrock.CONNECT_TIMEOUT + bedrock.READ_TIMEOUT
 
@@ -261,8 +262,7 @@ class TestTimeouts:
         server.respond = stalls()
         async with connect(to(server)) as client:
             call = asyncio.create_task(client.invoke(MODEL, b"{}"))
-            while not server.posts:
-                await asyncio.sleep(0.001)
+            await until(lambda: server.posts)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
@@ -384,7 +384,7 @@ class TestAnswer:
         """What a record needs of an error reply."""
         server, call = line
         server.respond = failing(429, "ThrottlingException", "Too many requests")
-        with pytest.raises(Throttled, match="^Too many requests$") as caught:
+        with pytest.raises(Throttled, match=r"^Too many requests$") as caught:
             await call()
         assert (caught.value.code, caught.value.request_id) == ("ThrottlingException", "r-1")
 
@@ -415,8 +415,10 @@ class TestRequest:
             (MODEL, "/model/stability.stable-image-core-v1%3A1/invoke"),
             (
                 "arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.stability.x-v1:0",
-                "/model/arn%3Aaws%3Abedrock%3Aus-west-2%3A123456789012%3Ainference-profile%2F"
-                "us.stability.x-v1%3A0/invoke",
+                (
+                    "/model/arn%3Aaws%3Abedrock%3Aus-west-2%3A123456789012%3Ainference-profile%2F"
+                    "us.stability.x-v1%3A0/invoke"
+                ),
             ),
         ],
     )
@@ -435,10 +437,13 @@ class TestRequest:
             writer.write(response(200, b"{}"))
 
         server.respond = together
-        async with connect(to(server, calls_in_flight=23)) as client:
-            async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-                for _ in range(23):
-                    group.create_task(client.invoke(MODEL, b"{}"))
+        async with (
+            connect(to(server, calls_in_flight=23)) as client,
+            asyncio.timeout(10),
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(23):
+                group.create_task(client.invoke(MODEL, b"{}"))
         assert len(server.posts) == 23
 
     async def test_connections_are_kept_and_kept_alive(self, server):
@@ -611,7 +616,7 @@ class TestCredentials:
             b"<Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>"
         )
         server.respond = sends(response(403, refusal, {"Content-Type": "text/xml"}))
-        with pytest.raises(CredentialsRefused, match="^AssumeRole: not authorized") as caught:
+        with pytest.raises(CredentialsRefused, match=r"^AssumeRole: not authorized") as caught:
             await invoke(server, profile="role")
         assert caught.value.code == "AccessDenied"
         assert caught.value.advice
@@ -669,8 +674,7 @@ class TestRenewal:
         server.respond = hold
         async with connect(to(server)) as client:
             call = asyncio.create_task(client.invoke(MODEL, b"{}"))
-            while not server.posts:
-                await asyncio.sleep(0.001)
+            await until(lambda: server.posts)
             await client.renew()
             go_on.set()
             assert (await call).body == b"{}"

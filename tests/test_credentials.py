@@ -127,7 +127,9 @@ class TestExpired:
         account.valid = False
         await account.generate(make_attempt())
         assert PAUSES == (1.0, 5.0, 15.0, 30.0, 60.0)
-        gaps = [later - earlier for earlier, later in zip(account.renewals, account.renewals[1:])]  # noqa: B905, RUF007  # neighbours
+        gaps = [
+            later - earlier for earlier, later in zip(account.renewals, account.renewals[1:])
+        ]  # neighbours
         assert account.renewals[0] == pytest.approx(1.1)
         assert gaps == pytest.approx([5.1, 15.1, 30.1, 60.1, 60.1, 60.1, 60.1])
 
@@ -191,7 +193,7 @@ class TestHopeless:
 
     @virtual_time
     async def test_fixed_credentials_are_tried_once_more(self):
-        """Keys of the environment cannot change: one try in case the service erred, then the end."""
+        """Keys of the environment cannot change: one try, in case the service erred."""
         account = Account(helps_after=10**9, renewable=False)
         account.valid = False
         with pytest.raises(NotStarted, match="the credentials are refused") as caught:
@@ -247,7 +249,7 @@ class TestHopeless:
         account = Account()
         account.valid = False
         account.outcome = NotStarted("stop")
-        with pytest.raises(NotStarted, match="^stop$"):
+        with pytest.raises(NotStarted, match=r"^stop$"):
             await account.generate(make_attempt())
         assert account.generate._accepted == 0
 

@@ -87,7 +87,7 @@ class TestNextTime:
         assert midnight + timedelta(hours=2.5) == next_time(HALF_PAST_TWO, midnight)
 
     @given(
-        st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - the strategy's bounds are naive
+        st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)),
         st.times(),
     )
     def test_it_is_always_ahead_and_near(self, now, until):

@@ -94,7 +94,7 @@ class TestAttemptError:
 
 class TestJobError:
     def test_every_complaint_has_its_line(self):
-        """The text names file, line, key and complaint, one line each; what is unknown is left out."""
+        """File, line, key and complaint, one line each; what is unknown is left out."""
         error = JobError(
             "jobs/a.yaml",
             (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
-from batchgen.history import load
+from batchgen.history import compact, load
 from batchgen.manifest import NAME
 from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine, Status
 
@@ -53,6 +53,14 @@ def adopted(task):
     return make_record(task, latency_ms=None, request_id=None)
 
 
+def statuses(found):
+    """What the history knows of A, B and C; it knows of no others."""
+    each = {"A": found.status(A.id), "B": found.status(B.id), "C": found.status(C.id)}
+    known = {name: status for name, status in each.items() if status is not None}
+    assert len(found) == len(known)
+    return known
+
+
 @pytest.fixture
 def history(tmp_path):
     """Loads a manifest of these lines; a line may be given as bytes."""
@@ -72,7 +80,7 @@ class TestEmpty:
         """The first run of an output starts from nothing."""
         history = load(tmp_path / NAME)
         assert history.path == tmp_path / NAME
-        assert (history.statuses, history.offsets, history.moved) == ({}, {}, {})
+        assert (len(history), history.moved, history.last_move) == (0, {}, None)
         assert (history.unanswered, history.spent, history.unreadable) == ({}, Decimal(0), 0)
         assert (history.job_name, history.random_seed_key) == (None, None)
         assert history.record(A.id) is None
@@ -88,24 +96,23 @@ class TestRecords:
         """Of several records of a task the last one counts, and is the one that is read back."""
         first, last = failed(A), make_record(A, attempts=2)
         found = history(run(), first, make_record(B), last)
-        assert found.statuses == {A.id: Status.SUCCEEDED, B.id: Status.SUCCEEDED}
+        assert statuses(found) == {"A": Status.SUCCEEDED, "B": Status.SUCCEEDED}
         assert found.record(A.id) == last
 
     def test_a_later_failure_wins_too(self, history):
         """The last record counts whatever it says."""
         found = history(make_record(A), failed(A))
-        assert found.statuses == {A.id: Status.FAILED}
+        assert statuses(found) == {"A": Status.FAILED}
 
     @pytest.mark.parametrize("status", Status)
     def test_every_status_is_known(self, history, status):
         """Succeeded, filtered and failed are all kept."""
-        assert history(make_record(A, status=status)).statuses == {A.id: status}
+        assert statuses(history(make_record(A, status=status))) == {"A": status}
 
     def test_offsets_count_every_byte(self, history):
         """A record is found behind damage, blank lines and characters of any width."""
         record = make_record(A, label="\u2028é😀")
         found = history(b"\n\xff\xfe torn \xc3\xa9\n\n", run(), record, moved(A, "x"))
-        assert found.offsets[A.id] == len(b"\n\xff\xfe torn \xc3\xa9\n\n" + run().to_json())
         assert found.record(A.id) == record
 
     def test_an_unknown_task_has_no_record(self, history):
@@ -130,6 +137,49 @@ class TestMoved:
         """A new record has its own path; moves of others stay."""
         found = history(make_record(A), moved(A, "x"), moved(B, "y"), make_record(A))
         assert found.moved == {B.id: "y"}
+
+    def test_the_last_move_of_all_is_known(self, history):
+        """A kill may have cut it short: both of its paths are told."""
+        found = history(make_record(A), moved(A, "x"), moved(B, "y"), make_record(A))
+        assert found.last_move == ("old", "y")
+
+
+class TestLines:
+    def test_the_bytes_of_a_record_come_as_they_are(self, history):
+        """For whoever reads a million of them and needs two fields of each."""
+        record = make_record(A)
+        found = history(run(), record, make_record(B))
+        assert found.line(A.id) == record.to_json()
+        assert found.line(C.id) is None
+
+    def test_many_in_any_order(self, history):
+        """One for each id that was asked for, None for an unknown one."""
+        records = {task.id: make_record(task) for task in (A, B)}
+        found = history(run(), *records.values())
+        wanted = [B.id, C.id, A.id, B.id]
+        lines = [record and record.to_json() for record in map(records.get, wanted)]
+        assert list(found.lines(iter(wanted))) == lines
+
+    def test_a_manifest_that_went_away_has_no_lines(self, history):
+        """Who deletes it during a run finds his images made again, not a traceback."""
+        found = history(make_record(A), make_record(B))
+        found.path.unlink()
+        assert list(found.lines(iter([A.id, B.id]))) == [None, None]
+        assert found.line(A.id) is None
+        assert found.record(A.id) is None
+
+
+class TestCompact:
+    def test_an_id_of_this_version_takes_sixteen_bytes(self):
+        """A million of them are held."""
+        assert compact("1-" + "0f" * 16) == b"\x0f" * 16
+
+    @pytest.mark.parametrize(
+        "task_id", ["", "1", "1-", "2-" + "0f" * 16, "1-" + "0f" * 15, "1-" + "xy" * 16, "é-\ud800"]
+    )
+    def test_any_other_is_kept_as_it_is(self, task_id):
+        """Ids of other versions, and damaged ones."""
+        assert compact(task_id) == task_id.encode(errors="replace")
 
 
 class TestRun:
@@ -243,12 +293,7 @@ class TestAdopted:
         found = history(run(), attempt(A), run(), adopted(A))
         assert found.spent == Decimal("0.04")
         assert found.unanswered == {}
-        assert found.statuses == {A.id: Status.SUCCEEDED}
-
-    def test_nor_after_a_run_that_was_broken_off(self, history):
-        """A second signal ends a run with a summary that counts the call it broke off."""
-        found = history(run(), attempt(A), end(130, maybe=0.04), run(), adopted(A))
-        assert found.spent == Decimal("0.04")
+        assert statuses(found) == {"A": Status.SUCCEEDED}
 
     def test_it_is_counted_where_no_attempt_was(self, history):
         """A loss of power can take an attempt line that was not synced: then the record counts."""
@@ -257,8 +302,6 @@ class TestAdopted:
     def test_only_once(self, history):
         """A task that is made anew after its adoption is paid for."""
         found = history(run(), attempt(A), run(), adopted(A), attempt(A), make_record(A))
-        assert found.spent == Decimal("0.08")
-        found = history(run(), attempt(A), end(130, maybe=0.04), run(), adopted(A), adopted(A))
         assert found.spent == Decimal("0.08")
 
     def test_a_failure_without_a_latency_is_no_adoption(self, history):
@@ -274,7 +317,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("change", "unreadable"),
         [
-            ({"status": "succeedee"}, 1),
+            ({"status": "sucheeded"}, 1),
             ({"status": None}, 1),
             ({"status": ["succeeded"]}, 1),
             ({"cost_usd": "0.04"}, 0),
@@ -290,20 +333,22 @@ class TestDamage:
         """Whatever a field became, the rest of the manifest is read."""
         damaged = {**json.loads(make_record(A).to_json()), **change}
         found = history(run(), json.dumps(damaged).encode() + b"\n", make_record(B))
-        assert found.statuses[B.id] is Status.SUCCEEDED
+        assert found.status(B.id) is Status.SUCCEEDED
         assert found.unreadable == unreadable
         assert found.spent in (Decimal("0.04"), Decimal("0.08"))
 
     def test_a_record_with_a_damaged_status_is_as_good_as_none(self, history):
-        """Its task is made again, and its attempt counts as open."""
+        """Its task is made again; what it cost was spent all the same."""
         damaged = {**json.loads(make_record(A).to_json()), "status": "?"}
         found = history(run(), attempt(A), json.dumps(damaged).encode() + b"\n")
-        assert (found.statuses, found.offsets, found.unanswered) == ({}, {}, {A.id: 1})
+        assert statuses(found) == {}
+        assert found.record(A.id) is None
+        assert found.spent == Decimal("0.04")
 
     @pytest.mark.parametrize(
         "line",
         [
-            b'{"kind": "run", "version": "one", "job_name": 7, "random_seed_key": []}\n',
+            b'{"kind": "run", "version": "one"}\n',
             b'{"kind": "run"}\n',
             b'{"kind": "end", "exit_code": "0", "summary": 7}\n',
             b'{"kind": "end"}\n',
@@ -320,7 +365,7 @@ class TestDamage:
     def test_a_line_with_nothing_right_is_survived(self, history, line):
         """No damage to one line keeps the others from being read."""
         found = history(run(), line, make_record(B))
-        assert found.statuses == {B.id: Status.SUCCEEDED}
+        assert found.status(B.id) is Status.SUCCEEDED
         assert (found.job_name, found.random_seed_key) in (("catalog", "k"), (None, None))
 
     @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
@@ -329,28 +374,17 @@ class TestDamage:
         line = b'{"kind": "attempt", "task_id": "t", "cost_usd": ' + number + b"}\n"
         assert history(run(), line).spent == 0
 
-    def test_a_damaged_line_in_the_middle_is_counted(self, history):
-        """A line that is none, with more of its run behind it, is damage and is reported."""
+    def test_every_line_that_cannot_be_read_is_counted(self, history):
+        """Damage in the middle and a torn tail alike; what is around them is read."""
         found = history(
-            run(), b"\x00" * 40 + b"\n", make_record(A), b"{torn\n", make_record(B), end()
+            run(), b"\0" * 40 + b"\n", make_record(A), b"{torn\n", make_record(B), b'{"kind": "rec'
         )
-        assert found.unreadable == 2
-        assert set(found.statuses) == {A.id, B.id}
-
-    def test_a_torn_tail_is_normal(self, history):
-        """The last line before a new run, or of all, was cut off by a crash: nothing to report."""
-        found = history(run(), b'{"kind": "rec\n', run(), make_record(A), b'{"kind": "rec')
-        assert found.unreadable == 0
-
-    def test_of_two_torn_lines_one_is_damage(self, history):
-        """A crash cuts one line only."""
-        assert history(run(), b"{a\n", b"{b\n", run()).unreadable == 1
-        assert history(run(), b"{a\n", b"{b\n").unreadable == 1
+        assert found.unreadable == 3
+        assert set(statuses(found)) == {"A", "B"}
 
     def test_blank_lines_are_nothing(self, history):
-        """An empty line is no damage, and hides none."""
+        """An empty line is no damage."""
         assert history(run(), b"\n  \n", make_record(A)).unreadable == 0
-        assert history(run(), b"{a\n", b"\n", make_record(A)).unreadable == 1
 
     @pytest.mark.parametrize("place", range(0, len(make_record(A).to_json()) - 1, 7))
     @pytest.mark.parametrize("bit", [0, 3, 6])
@@ -359,7 +393,7 @@ class TestDamage:
         data = bytearray(make_record(A).to_json())
         data[place] ^= 1 << bit
         found = history(run(), make_record(B), bytes(data), make_record(C), end(3, billed=0.12))
-        assert found.statuses[B.id] is found.statuses[C.id] is Status.SUCCEEDED
+        assert found.status(B.id) is found.status(C.id) is Status.SUCCEEDED
         assert found.record(C.id).task_id == C.id
         assert found.spent == Decimal("0.12")
 
@@ -377,8 +411,8 @@ TASKS = [make_task() for _ in range(4)]
 class TestModel:
     @given(runs)
     def test_it_is_what_a_simple_count_gives(self, tmp_path_factory, nights):
-        """For any nights of attempts and records, ended or killed, the sums are those of the rules."""
-        lines, spent, statuses = [], Decimal(0), {}
+        """For any nights, ended or killed, the sums are those of the rules."""
+        lines, spent, known = [], Decimal(0), set()
         price = Decimal("0.04")
         for happenings, exit_code in nights:
             lines.append(run())
@@ -389,7 +423,7 @@ class TestModel:
                     still_open[number] += 1
                 else:
                     lines.append(make_record(TASKS[number]))
-                    statuses[TASKS[number].id] = Status.SUCCEEDED
+                    known.add(number)
                     tonight += price
                     still_open[number] = 0
             if exit_code is None:
@@ -400,7 +434,9 @@ class TestModel:
         path = tmp_path_factory.getbasetemp() / "history.jsonl"
         path.write_bytes(b"".join(line.to_json() for line in lines))
         found = load(path)
-        assert (found.spent, found.statuses, found.unreadable) == (spent, statuses, 0)
+        assert (found.spent, len(found), found.unreadable) == (spent, len(known), 0)
+        for number, task in enumerate(TASKS):
+            assert found.status(task.id) is (Status.SUCCEEDED if number in known else None)
 
 
 def test_the_image_of_a_record_is_read_back(history):

@@ -6,7 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from fakes import ERRORS, Books, make_attempt, make_generation, make_task
+from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
 from batchgen.admission import Cause
 from batchgen.errors import AnswerLost, NotStarted, StorageError, Throttled
@@ -157,7 +157,7 @@ class TestRoom:
         free(2 * ROOM_FOR_ONE + ROOM_FOR_LINES)
         calls.gate = asyncio.Event()
         first = [asyncio.create_task(calls.generate(make_attempt())) for _ in range(2)]
-        while len(calls.seen) < 2:  # noqa: ASYNC110  # a thread is at work
+        while len(calls.seen) < 2:  # a thread is at work
             await asyncio.sleep(0)
         with pytest.raises(NotStarted):
             await calls.generate(make_attempt())
@@ -201,7 +201,7 @@ class TestStopping:
         """A stop does not touch what is in flight."""
         calls.gate = asyncio.Event()
         calling = asyncio.create_task(calls.generate(make_attempt()))
-        while not calls.seen:  # noqa: ASYNC110  # a thread is at work
+        while not calls.seen:  # a thread is at work
             await asyncio.sleep(0)
         calls.books.stop.request(Cause.INTERRUPTED, "INT")
         calls.gate.set()

@@ -6,11 +6,18 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import OutputBusy, StorageError
 from batchgen.lock import NAME, locked
+
+
+def open_files():
+    """How many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
 
 HOLD = """
 import sys
@@ -104,8 +111,12 @@ class TestLock:
         """A simulator that outlives the run must not keep the output locked."""
         with locked(tmp_path):
             child = subprocess.Popen(
-                [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
+                [sys.executable, "-c", "print('here', flush=True); input()"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                close_fds=False,
             )
+            assert child.stdout.readline() == b"here\n"
         try:
             with locked(tmp_path):
                 pass
@@ -156,20 +167,20 @@ class TestLock:
 
     def test_nothing_stays_open(self, tmp_path):
         """Neither success nor refusal leaks a descriptor."""
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files()
         with locked(tmp_path):
             with pytest.raises(OutputBusy), locked(tmp_path):
                 pass
-            assert len(os.listdir("/proc/self/fd")) == before + 1
-        assert len(os.listdir("/proc/self/fd")) == before
+            assert open_files() == before + 1
+        assert open_files() == before
 
 
 class TestDisk:
     def test_a_missing_folder_is_said(self, tmp_path):
         """A lock file that cannot be made is a fault of the disk, with its path."""
-        with pytest.raises(StorageError, match=rf"none/{NAME} cannot be written: No such file"):
-            with locked(tmp_path / "none"):
-                pass
+        match = rf"none/{NAME} cannot be written: No such file"
+        with pytest.raises(StorageError, match=match), locked(tmp_path / "none"):
+            pass
 
     def test_a_file_system_without_locks_is_said(self, tmp_path, monkeypatch):
         """Where the kernel refuses the lock, no run starts."""
@@ -178,11 +189,11 @@ class TestDisk:
             raise OSError(errno.ENOLCK, "No locks available")
 
         monkeypatch.setattr(fcntl, "flock", refuse)
-        before = len(os.listdir("/proc/self/fd"))
-        with pytest.raises(StorageError, match=f"{NAME} cannot be locked: No locks available"):
-            with locked(tmp_path):
-                pass
-        assert len(os.listdir("/proc/self/fd")) == before
+        before = open_files()
+        match = f"{NAME} cannot be locked: No locks available"
+        with pytest.raises(StorageError, match=match), locked(tmp_path):
+            pass
+        assert open_files() == before
 
     @pytest.mark.parametrize("call", ["pwrite", "ftruncate"])
     def test_a_full_disk_is_said(self, tmp_path, monkeypatch, call):
@@ -192,9 +203,9 @@ class TestDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(os, call, refuse)
-        with pytest.raises(StorageError, match=f"{NAME} cannot be written: No space left"):
-            with locked(tmp_path):
-                pytest.fail("a run on a full disk")
+        match = f"{NAME} cannot be written: No space left"
+        with pytest.raises(StorageError, match=match), locked(tmp_path):
+            pytest.fail("a run on a full disk")
         monkeypatch.undo()
         with locked(tmp_path):
             pass

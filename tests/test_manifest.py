@@ -3,9 +3,10 @@ import errno
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
-from fakes import NOON, make_record, settle
+from fakes import NOON, make_record, settle, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,7 +74,7 @@ class Disk:
 
 
 @pytest.fixture
-def disk(monkeypatch, manifest):  # noqa: ARG001  # the manifest is opened on the real disk
+def disk(monkeypatch, manifest):  # the manifest is opened on the real disk
     return Disk(monkeypatch)
 
 
@@ -129,8 +130,7 @@ class TestAppend:
         """A sync of seconds blocks only those who wait for it."""
         disk.gate.clear()
         waiter = asyncio.create_task(manifest.append(moved(1)))
-        while "sync" not in disk.log:
-            await asyncio.sleep(0)
+        await until(lambda: "sync" in disk.log)
         await settle()
         assert not waiter.done()
         disk.gate.set()
@@ -163,7 +163,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), MemoryError("broken")])
     async def test_everybody_in_the_group_is_told(self, manifest, disk, error):
-        """A line that was not made durable is reported to whoever appended it, and to those after."""
+        """A line that was not made durable is reported to its writer, and to those after."""
         disk.sync_error = error
         results = await asyncio.gather(
             *(manifest.append(moved(number)) for number in range(GROUP + 3)), return_exceptions=True
@@ -187,8 +187,7 @@ class TestCancellation:
         """Cancelled in its write, `append` ends only when the write has: nobody writes beside it."""
         disk.gate.clear()
         first = asyncio.create_task(manifest.append(moved(1)))
-        while "sync" not in disk.log:
-            await asyncio.sleep(0)
+        await until(lambda: "sync" in disk.log)
         second = asyncio.create_task(manifest.append(moved(2)))
         await settle()
         first.cancel()
@@ -208,8 +207,7 @@ class TestCancellation:
         """Cancelled before its turn, a line still keeps its place among the others."""
         disk.gate.clear()
         tasks = [asyncio.create_task(manifest.append(moved(n))) for n in range(1)]
-        while "sync" not in disk.log:
-            await asyncio.sleep(0)
+        await until(lambda: "sync" in disk.log)
         tasks += [asyncio.create_task(manifest.append(moved(n))) for n in (1, 2)]
         await settle()
         tasks[1].cancel()
@@ -225,8 +223,7 @@ class TestCancellation:
         disk.gate.clear()
         disk.sync_error = OSError(errno.EIO, "Input/output error")
         first = asyncio.create_task(manifest.append(moved(1)))
-        while "sync" not in disk.log:
-            await asyncio.sleep(0)
+        await until(lambda: "sync" in disk.log)
         first.cancel()
         disk.gate.set()
         with pytest.raises(asyncio.CancelledError):
@@ -246,7 +243,7 @@ class TestOpen:
         """The folder that holds the new file is synced."""
         synced = []
         monkeypatch.setattr(
-            os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+            os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
         )
         Manifest.open(tmp_path).close()
         assert synced == [str(tmp_path)]
@@ -265,7 +262,7 @@ class TestOpen:
     def test_a_disk_that_refuses_the_seal_leaves_nothing_open(self, tmp_path, monkeypatch):
         """A failed opening closes what it opened."""
         (tmp_path / NAME).write_bytes(b"torn")
-        before = os.listdir("/proc/self/fd")
+        before = len(list(Path("/proc/self/fd").iterdir()))
 
         def refuse(_):
             raise OSError(errno.EIO, "Input/output error")
@@ -273,7 +270,7 @@ class TestOpen:
         monkeypatch.setattr(os, "fdatasync", refuse)
         with pytest.raises(StorageError, match="Input/output error"):
             Manifest.open(tmp_path)
-        assert os.listdir("/proc/self/fd") == before
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
 
     def test_a_whole_file_is_left_as_it_is(self, tmp_path, monkeypatch):
         """No seal and no sync of data where the last byte is a newline."""
@@ -342,12 +339,11 @@ class TestRead:
         assert parse_line(line.to_json()) == line
 
     def test_what_is_no_line_is_passed_over(self, tmp_path):
-        """Torn and foreign lines, unknown kinds and wrong types are no reason to give up the rest."""
+        """Torn and foreign lines, unknown kinds, wrong types: no reason to give up the rest."""
         path = tmp_path / NAME
         path.write_bytes(
             b'{"kind": "moved", "run_id"\n\n[1, 2]\n"text"\n{}\n\xff\xfe\n{"kind": 7}\n'
-            + b'{"kind": "later", "x": 1}\n{"kind": "moved", "run_id": "r"}\n'
-            + moved(1).to_json()
+            b'{"kind": "later", "x": 1}\n{"kind": "moved", "run_id": "r"}\n' + moved(1).to_json()
         )
         assert list(read(path)) == [moved(1)]
 

@@ -160,7 +160,9 @@ class TestTimes:
         line = json.loads(make_record(started_at=east).to_json())
         assert line["started_at"] == "2026-11-21T12:00:00.000Z"
 
-    @given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1)))  # noqa: DTZ001  # hypothesis wants bounds without a zone
+    @given(
+        st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 1))
+    )  # hypothesis wants bounds without a zone
     def test_a_time_comes_back_to_the_millisecond(self, time):
         """Reading a line gives the time that was written, cut to milliseconds."""
         record = make_record(finished_at=time)
@@ -193,7 +195,9 @@ class TestRoundTrip:
         reasons=st.lists(st.none() | texts, max_size=3),
         message=texts,
     )
-    def test_any_text_comes_back(self, label, variables, request, reasons, message):  # noqa: PLR0917  # one drawn value each
+    def test_any_text_comes_back(
+        self, label, variables, request, reasons, message
+    ):  # one drawn value each
         """What is written is read back exactly, whatever characters people and services send."""
         record = make_record(
             label=label,

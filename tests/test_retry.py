@@ -147,9 +147,9 @@ class TestTable:
 
     def test_the_classes_are_complete(self):
         """Every error that an attempt can end with stands in the table."""
-        leaves = {
-            leaf for leaf in every_subclass(AttemptError) if not leaf.__subclasses__()
-        } | {Permanent}
+        leaves = {leaf for leaf in every_subclass(AttemptError) if not leaf.__subclasses__()} | {
+            Permanent
+        }
         assert leaves == set(CALLS)
 
 
@@ -217,7 +217,9 @@ class TestCounts:
     @given(
         st.integers(1, 8), st.integers(0, 8), st.integers(0, 8), st.booleans(), st.integers(0, 9)
     )
-    def test_again_is_a_function_of_the_counts(self, attempts, lost, faults, ambiguous, counted):  # noqa: PLR0917  # one drawn value each
+    def test_again_is_a_function_of_the_counts(
+        self, attempts, lost, faults, ambiguous, counted
+    ):  # one drawn value each
         """The decision by itself, at every count."""
         policy = RetryPolicy(attempts=attempts, ambiguous=ambiguous)
         tries = Tries(attempts=20, counted=counted, lost=lost, faults=faults)
@@ -244,10 +246,10 @@ class TestWaits:
         st.integers(1, 40),
     )
     def test_full_jitter(self, seed, first, most, count):
-        """Wait n is drawn from 0 to first·2ⁿ⁻¹, at most the cap; and it is the wait that happens."""
+        """Wait n is drawn from 0 to first·2ⁿ⁻¹, at most the cap, and it is what is waited."""
         policy = RetryPolicy(wait_first=first, wait_most=most, max_elapsed=1e9)
         bounds, slept = [], []
-        dice = random.Random(seed)  # noqa: S311  # jitter, not a secret
+        dice = random.Random(seed)  # jitter, not a secret
 
         def draw(low, high):
             bounds.append((low, high))

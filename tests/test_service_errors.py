@@ -77,7 +77,7 @@ class TestCompleteness:
 
     @pytest.mark.parametrize("name", sorted(MODELLED))
     def test_the_class_fits_the_modelled_status(self, name):
-        """What the service calls its own fault is never permanent to us, nor the other way round."""
+        """What the service calls its own fault is not permanent to us, and the other way round."""
         status = MODELLED[name].metadata["error"]["httpStatusCode"]
         error = SERVICE_ERRORS[name].error
         if status >= 500 or status in (408, 424, 429):
@@ -208,8 +208,10 @@ MESSAGES = [
     (
         429,
         "ThrottlingException",
-        "Too many requests, please wait before trying again. You have sent too many requests.  "
-        "Wait before trying again.",
+        (
+            "Too many requests, please wait before trying again. You have sent too many requests.  "
+            "Wait before trying again."
+        ),
         Throttled,
         "",
     ),
@@ -244,16 +246,20 @@ MESSAGES = [
     (
         400,
         "ValidationException",
-        "{\"detail\":\"Invalid field in request. Available fields: ['prompt', 'negative_prompt', "
-        "'mode', 'strength', 'seed', 'output_format', 'image', 'aspect_ratio']\"}",
+        (
+            "{\"detail\":\"Invalid field in request. Available fields: ['prompt', 'negative_prompt', "
+            "'mode', 'strength', 'seed', 'output_format', 'image', 'aspect_ratio']\"}"
+        ),
         Rejected,
         REQUEST_ADVICE,
     ),
     (
         400,
         "ValidationException",
-        '{"detail":"Invalid field \'text_prompts\' in request. Available fields for '
-        'control-sketch are: image, prompt, control_strength"}',
+        (
+            '{"detail":"Invalid field \'text_prompts\' in request. Available fields for '
+            'control-sketch are: image, prompt, control_strength"}'
+        ),
         Rejected,
         REQUEST_ADVICE,
     ),
@@ -304,8 +310,10 @@ MESSAGES = [
     (
         400,
         "ValidationException",
-        "invalid_prompts\nsagemaker_inference.errors.BaseInferenceToolkitError: (400, "
-        "'invalid_prompts', 'One or more prompts contains filtered words.')",
+        (
+            "invalid_prompts\nsagemaker_inference.errors.BaseInferenceToolkitError: (400, "
+            "'invalid_prompts', 'One or more prompts contains filtered words.')"
+        ),
         Filtered,
         "",
     ),
@@ -319,9 +327,11 @@ MESSAGES = [
     (
         400,
         "ValidationException",
-        "Invocation of model ID stability.stable-outpaint-v1:0 with on-demand throughput "
-        "isn\u2019t supported. Retry your request with the ID or ARN of an inference profile that "
-        "contains this model.",
+        (
+            "Invocation of model ID stability.stable-outpaint-v1:0 with on-demand throughput "
+            "isn\u2019t supported. Retry your request with the ID or ARN of an inference profile that "
+            "contains this model."
+        ),
         ModelDenied,
         PROFILE_ADVICE,
     ),
@@ -342,20 +352,26 @@ MESSAGES = [
     (
         403,
         "AccessDeniedException",
-        "Model access is denied due to IAM user or service role is not authorized to perform the "
-        "required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, "
-        "aws-marketplace:Subscribe) to enable access to this model. Your AWS Marketplace "
-        "subscription for this model cannot be completed at this time. If you recently fixed this "
-        "issue, try again after 5 minutes.",
+        (
+            "Model access is denied due to IAM user or service role is not authorized to perform the "
+            "required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, "
+            "aws-marketplace:Subscribe) to enable access to this model. Your AWS Marketplace "
+            "subscription for this model cannot be completed at this time. If you recently fixed this "
+            "issue, try again after 5 minutes."
+        ),
         ModelDenied,
-        "Allow aws-marketplace:ViewSubscriptions and aws-marketplace:Subscribe in IAM, then wait "
-        "5 minutes.",
+        (
+            "Allow aws-marketplace:ViewSubscriptions and aws-marketplace:Subscribe in IAM, then wait "
+            "5 minutes."
+        ),
     ),
     (
         404,
         "ResourceNotFoundException",
-        "Access denied. This Model is marked by provider as Legacy and you have not been actively "
-        "using the model in the last 30 days. Please upgrade to an active model on Amazon Bedrock",
+        (
+            "Access denied. This Model is marked by provider as Legacy and you have not been actively "
+            "using the model in the last 30 days. Please upgrade to an active model on Amazon Bedrock"
+        ),
         ModelDenied,
         LIFE_CYCLE_ADVICE,
     ),
@@ -405,7 +421,7 @@ class TestMessages:
 
     @pytest.mark.parametrize(("code", "words", "meaning"), WORDINGS)
     def test_every_wording_counts_in_any_case(self, code, words, meaning):
-        """Each entry of the table is reached, wherever its words stand and however they are cased."""
+        """Each entry is reached, wherever its words stand and however they are cased."""
         for text in (words, f"Sorry: {words.upper()}!", f"... {words.lower()}"):
             ours = reply_error(400, code, text, None)
             assert type(ours) is meaning.error
@@ -510,7 +526,7 @@ class TestLocalErrors:
 
     @pytest.mark.parametrize("name", sorted(LOCAL_ERRORS))
     def test_an_answer_cannot_be_lost_where_nothing_was_sent(self, name):
-        """What would be ambiguous is `NeverSent` when not a byte left; all else stays what it is."""
+        """What would be ambiguous is `NeverSent` when not a byte left; nothing else changes."""
         error, sentence = LOCAL[name]
         ours = local_error(bare(name), sent=False)
         wanted = (NeverSent, NETWORK_ADVICE) if error is AnswerLost else (error, sentence)

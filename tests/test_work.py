@@ -75,7 +75,7 @@ class TestWork:
         assert books.listener.records == []
 
     async def test_a_fault_of_ours_is_this_tasks_alone(self, books, caplog):
-        """A bug is recorded as the task's failure, logged with its traceback, and the rest goes on."""
+        """A bug is recorded as the task's failure and logged with its traceback."""
         task = make_task()
         with caplog.at_level(logging.ERROR):
             await work(books, LookupError("a bug"), task)

@@ -56,10 +56,11 @@ def bar_screen(every: float) -> Iterator[Screen]:
         auto_refresh=False,  # a thread could tell nobody that the terminal went away
         redirect_stdout=False,  # results go where the user sent them
     )
+    shown = BarScreen(progress, every)
     with _lost():
         progress.start()
     try:
-        yield BarScreen(progress, every)
+        yield shown
     finally:
         with _lost():
             progress.stop()

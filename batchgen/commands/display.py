@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from batchgen.retry import Retry
 LINE_EVERY = 5.0
 """Seconds between plain lines."""
 BAR_EVERY = 0.25
+DUMB = ("dumb", "unknown")
+"""Values of TERM of terminals that cannot move their cursor."""
 
 
 class Screen(Protocol):
@@ -51,17 +54,17 @@ class PlainScreen:
 class Display(Observer):
     """Tells a person what happens."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, failures: Failures) -> None:
         self._screen = screen
-        self.failures = Failures()
+        self._failures = failures
 
     def record(self, record: Record) -> None:
         """Print the first failure of each kind."""
-        self._line(self.failures.note(record))
+        self._line(self._failures.note(record))
 
     def retry(self, retry: Retry) -> None:
         """Print the first retry of each kind: a person sees why nothing moves."""
-        self._line(self.failures.note_retry(retry))
+        self._line(self._failures.note_retry(retry))
 
     def notice(self, text: str) -> None:
         """Print a sentence."""
@@ -102,8 +105,8 @@ class _Ticker:
 
 @contextmanager
 def screen() -> Iterator[Screen]:
-    """A bar if standard error is a terminal, else plain lines."""
-    if not sys.stderr.isatty():
+    """A bar if standard error is a terminal that can move its cursor, else plain lines."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in DUMB:
         yield PlainScreen()
         return
     from batchgen.commands.bar import bar_screen  # noqa: PLC0415  # rich costs 100 ms to import

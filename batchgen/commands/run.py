@@ -14,8 +14,9 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.display import Display, Screen, report, screen, status_line
-from batchgen.commands.streams import result
-from batchgen.deadline import deadline_of
+from batchgen.commands.failures import Failures
+from batchgen.commands.streams import note, result
+from batchgen.deadline import Deadline, deadline_of
 from batchgen.errors import InputError
 from batchgen.job import Item, Job, load
 from batchgen.nearest import nearest, shown
@@ -95,50 +96,52 @@ def command(job: Path, **given: Any) -> int:
         from batchgen.commands.dry_run import dry_run  # noqa: PLC0415  # needed for this alone
 
         return dry_run(ordered, selection, as_json=given["as_json"])
-    with screen() as shown:
-        runner = _Runner(ordered, selection, shown, given["wait_lock"])
-        return asyncio.run(runner.run(given["max_duration"], as_json=given["as_json"]))
+    runner = _Runner(ordered, selection, given["wait_lock"])
+    summary = runner.run(given["max_duration"])
+    for line in report(summary, runner.failures, ordered.output):
+        note(line)
+    if given["as_json"]:
+        result(json.dumps(summary.to_json()))
+    return summary.exit_code
 
 
 class _Runner:
     """One run with its display and its signals."""
 
-    def __init__(
-        self, job: Job, selection: Selection, shown: Screen, wait_lock: float | None
-    ) -> None:
+    def __init__(self, job: Job, selection: Selection, wait_lock: float | None) -> None:
+        self.failures = Failures()
         self._job = job
         self._selection = selection
-        self._screen = shown
-        self._display = Display(shown)
-        self._wait_lock = wait_lock
+        self._wait_lock = wait_lock or 0.0
 
-    async def run(self, max_duration: float | None, *, as_json: bool) -> int:
-        """Run, and return the exit code."""
+    def run(self, max_duration: float | None) -> Summary:
+        """Run to the end, with a bar or with lines that show how far it is."""
+        deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
+        with screen() as shown:
+            return asyncio.run(self._run(shown, deadline))
+
+    async def _run(self, shown: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
         from batchgen.batch import Batch, Order  # noqa: PLC0415
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
 
-        deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
+        display = Display(shown, self.failures)
         order = Order(
             job=self._job,
             selection=self._selection,
             deadline=deadline,
-            observer=self._display,
-            wait_lock=self._wait_lock or 0.0,
+            observer=display,
+            wait_lock=self._wait_lock,
         )
         batch = Batch(order)
-        signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, self._display.notice)
+        signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
         with (
-            handled(signals, lambda: self._screen.line(status_line(batch.snapshot()))),
-            self._display.showing(batch.snapshot),
+            handled(signals, lambda: shown.line(status_line(batch.snapshot()))),
+            display.showing(batch.snapshot),
         ):
             summary = await _completed(batch)
-        self._screen.show(summary)
-        for line in report(summary, self._display.failures, self._job.output):
-            self._screen.line(line)
-        if as_json:
-            result(json.dumps(summary.to_json()))
-        return summary.exit_code
+        shown.show(summary)
+        return summary
 
 
 async def _completed(batch: Batch) -> Summary:

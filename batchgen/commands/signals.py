@@ -11,6 +11,7 @@ from batchgen.admission import Cause, Stop
 
 DRAIN_TIMEOUT = 120.0
 """Seconds that calls in flight get to end after the first signal."""
+ENDING = "Ending now; what was in flight may have been billed and is on record."
 CAUSES = {
     signal.SIGINT: Cause.INTERRUPTED,
     signal.SIGTERM: Cause.TERMINATED,
@@ -36,7 +37,7 @@ class Signals:
         if self._received == 1:
             self._drain(number)
         elif self._received == 2:  # noqa: PLR2004  # the second one
-            self._end("Ending now; what was in flight may have been billed and is on record.")
+            self._end(ENDING)
 
     def _drain(self, number: signal.Signals) -> None:
         flying = self._in_flight()
@@ -46,7 +47,7 @@ class Signals:
                 f"{number.name}: no more calls are started. In flight, and paid for: {flying}, "
                 f"which get up to {DRAIN_TIMEOUT:g} s to end. A second signal ends them now."
             )
-            late = f"{DRAIN_TIMEOUT:g} s are over."
+            late = f"{DRAIN_TIMEOUT:g} s are over. {ENDING}"
             asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._end, late)
 
     def _end(self, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 import click
 
@@ -18,8 +19,11 @@ def result(text: str) -> None:
     """
     try:
         click.echo(text)
+    except BrokenPipeError:
+        _drop(sys.__stdout__)
     except OSError as error:
-        lost(error)
+        _drop(sys.__stdout__)
+        raise StorageError(f"Standard output cannot be written: {error.strerror}.") from error
 
 
 def note(text: str) -> None:
@@ -27,17 +31,29 @@ def note(text: str) -> None:
     try:
         print(text, file=sys.stderr, flush=True)  # noqa: T201  # commands print
     except OSError:
-        return
+        _drop(sys.__stderr__)
 
 
-def lost(error: OSError) -> None:
-    """Forget what standard output did not take, or the end of the process would try it again.
+def settle() -> bool:
+    """Write what is buffered, or drop it: Python ends with 120 where its own attempt fails.
 
-    Raises:
-        StorageError: for any other reason than that nobody reads it.
+    Returns:
+        Whether everything was written.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    if not isinstance(error, BrokenPipeError):
-        raise StorageError(f"Standard output cannot be written: {error.strerror}.") from error
+    whole = True
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            _drop(stream)
+            whole = False
+    return whole
+
+
+def _drop(stream: TextIO | None) -> None:
+    """From now on everything that is written to a stream is lost."""
+    if stream is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

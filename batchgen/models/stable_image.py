@@ -128,7 +128,8 @@ def generic(model_id: str) -> Model:
 
 def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the model would refuse."""
-    yield from of_texts(prompts, _PROMPT, _NEGATIVE, "there is no prompt")
+    missing = "there is no prompt: give the item or the job one"
+    yield from of_texts(prompts, _PROMPT, _NEGATIVE, missing)
     yield from _fields(model.output_formats)((), parameters)
 
 

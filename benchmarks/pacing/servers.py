@@ -1,5 +1,6 @@
 """Services that meter calls, each in one of the ways that a service may do it."""
 
+# ruff: noqa: D102 - `Server` says what the methods do
 from __future__ import annotations
 
 from collections import deque
@@ -16,14 +17,14 @@ class Server(Protocol):
     def admits(self, now: float) -> bool:
         """Meter one call: True if it is served, False if it is answered with 429."""
 
-    def finished(self, now: float) -> None:
+    def finished(self) -> None:
         """A call that was admitted ends."""
 
     def capacity(self, start: float, end: float) -> float:
-        """What could be used between two instants, in the unit of `cost`."""
+        """What could be used between two instants."""
 
-    def cost(self, service_s: float) -> float:
-        """What a call that is served for so many seconds uses of the capacity."""
+    def used(self, at: float, service_s: float, start: float, end: float) -> float:
+        """What a call that arrived at `at` used of it, in the same unit."""
 
 
 class _PerMinute:
@@ -32,16 +33,15 @@ class _PerMinute:
     def __init__(self, quota: QuotaAt) -> None:
         self._quota = quota
 
-    def finished(self, now: float) -> None:
+    def finished(self) -> None:
         """Calls in flight are not metered."""
 
     def capacity(self, start: float, end: float) -> float:
-        steps = 1000
-        width = (end - start) / steps
-        return sum(self._quota(start + (i + 0.5) * width) * width / 60 for i in range(steps))
+        return sum(self._quota(second + 0.5) / 60 for second in range(int(start), int(end)))
 
-    def cost(self, service_s: float) -> float:  # noqa: ARG002 - other servers need it
-        return 1.0
+    def used(self, at: float, service_s: float, start: float, end: float) -> float:
+        del service_s
+        return float(start <= at < end)
 
 
 class Bucket(_PerMinute):
@@ -107,20 +107,21 @@ class InFlightCap:
         self._cap = cap
         self._in_flight = 0
 
-    def admits(self, now: float) -> bool:  # noqa: ARG002 - other servers need it
+    def admits(self, now: float) -> bool:
+        del now
         if self._in_flight >= self._cap:
             return False
         self._in_flight += 1
         return True
 
-    def finished(self, now: float) -> None:  # noqa: ARG002 - other servers need it
+    def finished(self) -> None:
         self._in_flight -= 1
 
     def capacity(self, start: float, end: float) -> float:
         return self._cap * (end - start)
 
-    def cost(self, service_s: float) -> float:
-        return service_s
+    def used(self, at: float, service_s: float, start: float, end: float) -> float:
+        return max(0.0, min(end, at + service_s) - max(start, at))
 
 
 def steady(requests_per_minute: float) -> QuotaAt:
@@ -128,6 +129,6 @@ def steady(requests_per_minute: float) -> QuotaAt:
     return lambda _: requests_per_minute
 
 
-def step(requests_per_minute: float, start: float = 1200.0, end: float = 2400.0) -> QuotaAt:
+def halved(requests_per_minute: float, start: float = 1200.0, end: float = 2400.0) -> QuotaAt:
     """A quota that is half of what it was between two instants."""
     return lambda now: requests_per_minute / (2 if start <= now < end else 1)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
 from benchmarks.pacing.servers import Server
 
+SHORTEST_S, LONGEST_S = 3.0, 30.0
+"""How long a call is served."""
+
 
 class Client(Protocol):
-    """A pacing algorithm: says when, is told what became of it."""
+    """A pacing algorithm: says when, and is told what became of it."""
 
     def next_start(self, now: float) -> float:
         """The earliest instant for the next call; infinite until an outcome is known."""
 
     def started(self, now: float) -> Any:
-        """A call starts now; returns what the outcome is told with."""
+        """A call starts now; what is returned comes back with its outcome."""
 
     def served(self, call: Any, now: float) -> None:
         """The answer of a call that was admitted has come."""
@@ -49,111 +53,111 @@ class Ledger:
     """What the server saw of one client."""
 
     admitted: list[tuple[float, float]] = field(default_factory=list)
-    """Instant and cost of each call that was served."""
+    """Instant and seconds of service of each call that was served."""
     rejected: list[float] = field(default_factory=list)
 
-    def used(self, start: float, end: float) -> float:
-        """Capacity used by calls that came between two instants."""
-        return sum(cost for at, cost in self.admitted if start <= at < end)
+    def calls(self, start: float, end: float) -> int:
+        """Calls that were admitted between two instants."""
+        return sum(start <= at < end for at, _ in self.admitted)
 
-    @property
-    def rejected_share(self) -> float:
-        """429s of all calls."""
-        calls = len(self.rejected) + len(self.admitted)
-        return len(self.rejected) / calls if calls else 0.0
+    def refused(self, start: float, end: float) -> int:
+        """Calls that were rejected between two instants."""
+        return sum(start <= at < end for at in self.rejected)
 
 
 @dataclass(slots=True)
-class _Workers:
-    """The workers of one client: free ones, and the retry count of each."""
-
+class _Party:
+    client: Client
     free: list[int]
     failures: list[int]
+    timer: float = math.inf
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class World:
-    """Runs clients against one server until an instant."""
+    """Runs clients with endless work against one server.
+
+    Each client has workers. A worker whose call was refused tries again after a wait with full
+    jitter, during which it holds no place: the retry policy is the same for all algorithms.
+    """
 
     def __init__(
         self,
         server: Server,
-        clients: list[tuple[float, Client]],
+        clients: Sequence[tuple[float, Client]],
         *,
         seed: int,
         network: Network | None = None,
         workers: int = 64,
     ) -> None:
-        """`clients` are pairs of the instant when one begins, and the client."""
+        """`clients` are pairs: the instant when one begins, and the client."""
         self._server = server
-        self._clients = clients
         self._random = Random(seed)
         self._network = network or Network()
-        self._events: list[tuple[float, int, Any, tuple[Any, ...]]] = []
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = itertools.count()
-        self._workers = [_Workers(list(range(workers)), [0] * workers) for _ in clients]
-        self._timers = [math.inf for _ in clients]
-        self.ledgers = [Ledger() for _ in clients]
-        for index, (begin, _) in enumerate(clients):
-            self._at(begin, self._pump, index)
+        self._parties = [
+            _Party(client, list(range(workers)), [0] * workers) for _, client in clients
+        ]
+        for party, (begin, _) in zip(self._parties, clients, strict=True):
+            self._at(begin, self._pump, party)
+
+    @property
+    def ledgers(self) -> list[Ledger]:
+        """One for each client."""
+        return [party.ledger for party in self._parties]
 
     def run(self, until: float) -> None:
         """Everything that happens before `until`."""
-        events = self._events
-        while events and events[0][0] < until:
-            now, _, act, args = heapq.heappop(events)
+        while self._events and self._events[0][0] < until:
+            now, _, act, args = heapq.heappop(self._events)
             act(now, *args)
 
-    def _at(self, when: float, act: Any, *args: Any) -> None:
+    def _at(self, when: float, act: Callable[..., None], *args: Any) -> None:
         heapq.heappush(self._events, (when, next(self._order), act, args))
 
-    def _pump(self, now: float, index: int) -> None:
+    def _after_network(self, now: float, act: Callable[..., None], *args: Any) -> None:
+        self._at(now + self._network.delay(self._random), act, *args)
+
+    def _pump(self, now: float, party: _Party) -> None:
         """Start what may start; come back when the client says so."""
-        client = self._clients[index][1]
-        workers = self._workers[index]
-        if now >= self._timers[index]:
-            self._timers[index] = math.inf
-        while workers.free:
-            due = client.next_start(now)
+        if now >= party.timer:
+            party.timer = math.inf
+        while party.free:
+            due = party.client.next_start(now)
             if due > now + 1e-6:
-                if due < self._timers[index]:
-                    self._timers[index] = due
-                    self._at(due, self._pump, index)
+                if due < party.timer:
+                    party.timer = due
+                    self._at(due, self._pump, party)
                 return
-            worker = workers.free.pop()
-            call = client.started(now)
-            self._at(now + self._network.delay(self._random), self._arrive, index, worker, call)
+            worker = party.free.pop()
+            self._after_network(now, self._arrive, party, worker, party.client.started(now))
 
-    def _arrive(self, now: float, index: int, worker: int, call: Any) -> None:
+    def _arrive(self, now: float, party: _Party, worker: int, call: Any) -> None:
         if self._server.admits(now):
-            service_s = self._random.uniform(3, 30)
-            self.ledgers[index].admitted.append((now, self._server.cost(service_s)))
-            self._at(now + service_s, self._serve, index, worker, call)
+            service_s = self._random.uniform(SHORTEST_S, LONGEST_S)
+            party.ledger.admitted.append((now, service_s))
+            self._at(now + service_s, self._serve, party, worker, call)
         else:
-            self.ledgers[index].rejected.append(now)
-            back = now + self._network.delay(self._random)
-            self._at(back, self._refuse, index, worker, call)
+            party.ledger.rejected.append(now)
+            self._after_network(now, self._refuse, party, worker, call)
 
-    def _serve(self, now: float, index: int, worker: int, call: Any) -> None:
-        self._server.finished(now)
-        back = now + self._network.delay(self._random)
-        self._at(back, self._answer, index, worker, call)
+    def _serve(self, now: float, party: _Party, worker: int, call: Any) -> None:
+        self._server.finished()
+        self._after_network(now, self._answer, party, worker, call)
 
-    def _answer(self, now: float, index: int, worker: int, call: Any) -> None:
-        self._workers[index].failures[worker] = 0
-        self._clients[index][1].served(call, now)
-        self._free(now, index, worker)
+    def _answer(self, now: float, party: _Party, worker: int, call: Any) -> None:
+        party.failures[worker] = 0
+        party.client.served(call, now)
+        self._free(now, party, worker)
 
-    def _refuse(self, now: float, index: int, worker: int, call: Any) -> None:
-        """The worker waits with full jitter before its retry, holding no place."""
-        workers = self._workers[index]
-        failures = workers.failures[worker]
-        workers.failures[worker] = failures + 1
-        self._clients[index][1].throttled(call, now)
-        self._at(
-            now + self._random.uniform(0, min(60.0, 2.0**failures)), self._free, index, worker
-        )
-        self._pump(now, index)
+    def _refuse(self, now: float, party: _Party, worker: int, call: Any) -> None:
+        wait = self._random.uniform(0, min(60.0, 2.0 ** party.failures[worker]))
+        party.failures[worker] += 1
+        party.client.throttled(call, now)
+        self._at(now + wait, self._free, party, worker)
+        self._pump(now, party)
 
-    def _free(self, now: float, index: int, worker: int) -> None:
-        self._workers[index].free.append(worker)
-        self._pump(now, index)
+    def _free(self, now: float, party: _Party, worker: int) -> None:
+        party.free.append(worker)
+        self._pump(now, party)

@@ -5,7 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from crashing import Nursery, Simulator
+from crashing import FIGURES, Nursery, Simulator, Yard
+
+
+def pytest_terminal_summary(terminalreporter):
+    if FIGURES:
+        terminalreporter.section("crash figures")
+        for name, figure in FIGURES.items():
+            terminalreporter.line(f"{name}: {figure}")
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +39,15 @@ def books(shared_books):
     """A simulator without latency and quota, with empty books."""
     shared_books.reset()
     return shared_books
+
+
+@pytest.fixture
+def yard(nursery, books, tmp_path):
+    """Scenes against the simulator."""
+    return Yard(nursery, books, tmp_path)
+
+
+@pytest.fixture
+def till_yard(nursery, tmp_path):
+    """Scenes against a till in the run's own process, in virtual time."""
+    return Yard(nursery, None, tmp_path)

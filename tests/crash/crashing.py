@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,8 @@ from PIL import Image
 HERE = Path(__file__).parent
 WHOLE = Fault(step=0)
 """No fault."""
+FIGURES: Counter[str] = Counter()
+"""What the tests of this session came to; printed at its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +97,25 @@ class Simulator:
             return answer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A call that somebody must pay for."""
+
+    body_sha256: str
+    image_sha256: str | None
+    """None: no image came with the answer."""
+
+
 @dataclass(slots=True)
 class Scene:
     """One output folder, and all runs of a job into it."""
 
     nursery: Nursery
     job: dict[str, Any]
-    service: dict[str, Any]
-    """`url` of a simulator, or `books` and `script` of a till."""
+    simulator: Simulator | None = None
+    """What the runs call; without one a till in the run's own process, in virtual time."""
+    script: list[str] = field(default_factory=list)
+    """What becomes of a till's first calls."""
 
     @property
     def folder(self) -> Path:
@@ -106,14 +123,80 @@ class Scene:
 
     def run(self, fault: Fault = WHOLE, *, keep_data: bool = False, **selection: Any) -> Told:
         """Run the job."""
+        service: dict[str, Any] = {"books": str(self.books), "script": self.script}
+        if self.simulator is not None:
+            service = {"url": self.simulator.url}
         request = {
             "job": self.job,
             "selection": selection,
             "fault": asdict(fault),
             "keep_data": keep_data,
-            **self.service,
+            **service,
         }
         return self.nursery.run(request)
+
+    @property
+    def books(self) -> Path:
+        """A till's books, beside the output's parent: no part of the disk under test."""
+        return self.folder.parent.with_suffix(".books")
+
+    def charges(self) -> list[Charge]:
+        """What was charged so far, in the order of the calls."""
+        if self.simulator is not None:
+            lines = self.simulator.ledger()
+            return [_charge(line) for line in lines if Decimal(line["charged_usd"])]
+        text = self.books.read_text() if self.books.exists() else ""
+        lines = [json.loads(line) for line in text.splitlines()]
+        return [_charge(line) for line in lines if line["charged"]]
+
+
+class Yard:
+    """Makes one fresh scene after the other."""
+
+    def __init__(self, nursery: Nursery, simulator: Simulator | None, root: Path) -> None:
+        self._nursery, self._simulator, self._root = nursery, simulator, root
+        self._numbers = count(1)
+
+    def scene(self, prompts: list[str], script: Sequence[str] = (), **changes: Any) -> Scene:
+        """A scene with nothing on its disk and nothing in its books."""
+        if self._simulator is not None:
+            self._simulator.reset()
+        folder = self._root / f"{next(self._numbers)}" / "out"
+        folder.parent.mkdir()
+        job = make_job(folder, prompts, **changes)
+        return Scene(self._nursery, job, self._simulator, list(script))
+
+    def discard(self, scene: Scene) -> None:
+        """Remove what it left: hundreds of them fill a disk."""
+        shutil.rmtree(scene.folder.parent)
+
+
+class Saved:
+    """The folder of a scene as it is now, to begin from again and again."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.charges = scene.charges()
+        """What was charged until now; the books begin anew with each `restore`."""
+        self._scene = scene
+        self._kept = scene.folder.with_name("kept")
+        _copy(scene.folder, self._kept)
+
+    def restore(self) -> None:
+        """Put everything back, and empty the books."""
+        shutil.rmtree(self._scene.folder)
+        _copy(self._kept, self._scene.folder)
+        if self._scene.simulator is not None:
+            self._scene.simulator.reset()
+        self._scene.books.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """With second names as second names, which `shutil` would make files of their own."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+
+
+def _charge(line: dict[str, Any]) -> Charge:
+    return Charge(body_sha256=line["body_sha256"], image_sha256=line["image_sha256"])
 
 
 def make_job(folder: Path, prompts: list[str], **changes: Any) -> dict[str, Any]:

@@ -80,10 +80,11 @@ class Interposer:
             _refuse(kind, path, fault.error)
         if data is not None and (fault.kind == "short" or (hit and fault.kind == "tear")):
             arguments = (memoryview(data)[: max(1, int(len(data) * fault.share))],)
-        done = act(*arguments)
-        if hit and fault.kind == "tear":
-            die()
-        return done
+        try:
+            return act(*arguments)
+        finally:
+            if hit and fault.kind == "tear":
+                die()
 
 
     def _said(self, data: bytes | None, source: object) -> str:

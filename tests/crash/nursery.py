@@ -21,14 +21,16 @@ from pathlib import Path  # noqa: E402  # as above
 from typing import Any  # noqa: E402  # as above
 
 import services  # noqa: E402  # as above
+import virtual_time  # noqa: E402  # as above
 from interposer import INTERPOSER, Fault  # noqa: E402  # as above
-from virtual_time import VirtualTimeLoop  # noqa: E402  # as above
 
 from batchgen.batch import Batch, Order  # noqa: E402  # as above
 from batchgen.cli import EXIT_FAULT, _exit_code  # noqa: E402  # as above
 from batchgen.conclude import Observer  # noqa: E402  # as above
 from batchgen.errors import BatchgenError  # noqa: E402  # as above
+from batchgen.generate import Service  # noqa: E402  # as above
 from batchgen.job import Job  # noqa: E402  # as above
+from batchgen.progress import Summary  # noqa: E402  # as above
 from batchgen.select import Selection  # noqa: E402  # as above
 from batchgen.store import inspect  # noqa: E402  # as above
 
@@ -78,20 +80,20 @@ def run(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
     """The run itself, against a simulator or, in virtual time, against a till."""
     job = Job.model_validate(request["job"])
     order = Order(job=job, selection=Selection(**request["selection"]), observer=notes)
-    factory = None
     if "url" in request:
-        service: Any = services.Wire(request["url"])
+        summary = asyncio.run(_made(order, services.Wire(request["url"])))
     else:
-        service = services.Till(Path(request["books"]), request["script"])
-        factory = VirtualTimeLoop
-    order = replace(order, open_service=services.opening(service))
-
-    async def main() -> Any:
-        return await Batch(order).run()
-
-    with asyncio.Runner(loop_factory=factory) as runner:
-        summary = runner.run(main())
+        till = services.Till(Path(request["books"]), request["script"])
+        summary = virtual_time.run(_made_in_virtual_time(order, till))
     return {"exit_code": summary.exit_code, "summary": summary.to_json()}
+
+
+async def _made(order: Order, service: Service) -> Summary:
+    return await Batch(replace(order, open_service=services.opening(service))).run()
+
+
+async def _made_in_virtual_time(order: Order, service: Service) -> Summary:
+    return await _made(replace(order, clock=asyncio.get_running_loop().time), service)
 
 
 def answered(request: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from shell import Service, Shell
 def shared_service():
     """The process behind `service`."""
     command = [sys.executable, "-m", "batchgen.simulator", "--parent-pipe"]
+    options = ["--latency=0", "--meter=none", "--picture=plain"]
     with subprocess.Popen(
-        [*command, "--latency=0", "--meter=none"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command + options, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         yield Service(json.loads(process.stdout.readline())["url"])
         process.stdin.close()

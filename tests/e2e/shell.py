@@ -58,7 +58,7 @@ class Shell:
         self,
         *arguments: str,
         env: dict[str, str] | None = None,
-        shell: str = 'exec "$@"',
+        via: str = 'exec "$@"',
         **options: Any,
     ) -> subprocess.Popen[str]:
         """Start a command; whatever is left of it ends with the test.
@@ -66,7 +66,7 @@ class Shell:
         Args:
             arguments: of `batchgen`.
             env: set beside `KEPT`.
-            shell: a line of sh that starts it, and may redirect its streams.
+            via: a line of sh that starts it, and may redirect its streams.
             options: of `Popen`.
         """
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -80,7 +80,7 @@ class Shell:
             "errors": "surrogateescape",
             **options,
         }
-        command = ["/bin/sh", "-c", shell, "sh", sys.executable, "-m", "batchgen", *arguments]
+        command = ["/bin/sh", "-c", via, "sh", sys.executable, "-m", "batchgen", *arguments]
         process = subprocess.Popen(command, **settings)
         self._started.append(process)
         return process
@@ -104,6 +104,13 @@ class Shell:
             **keys,
         }
         (self.folder / "job.yaml").write_text(json.dumps(job), encoding="utf-8")
+
+    def edit(self, index: int, **keys: Any) -> None:
+        """Change an item of `job.yaml`."""
+        path = self.folder / "job.yaml"
+        job = json.loads(path.read_text(encoding="utf-8"))
+        job["items"][index].update(keys)
+        path.write_text(json.dumps(job), encoding="utf-8")
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         """The manifest's lines of one kind; every line must be JSON."""
@@ -134,8 +141,8 @@ class Service:
         return sum(float(entry["charged_usd"]) > 0 for entry in self.ledger())
 
     def in_flight(self) -> int:
-        """How many calls wait for their answer."""
-        return int(self._ask("GET", "stats")["in_flight"])
+        """How many calls are on the bill whose answer is still under way."""
+        return sum(entry["delivered"] is None for entry in self.ledger())
 
     def script(self, action: str, **details: Any) -> None:
         """Have calls go wrong: see `batchgen simulate --help`."""

@@ -44,15 +44,16 @@ class TestAgain:
         assert ended.code == 0
         assert batchgen.service.charged() == len(images) == 2
         assert images.items() <= batchgen.files().items()
-        assert "Tasks done in earlier runs: 2, to make: 0," in ended.err
+        assert "0 images made, 0 filtered, 0 failed, 0 left open, 2 done earlier" in ended.err
 
     def test_an_edit_makes_one_image_and_undoing_it_none(self, batchgen):
-        """A changed prompt's image takes the name; the older one comes back without a call."""
+        """A changed item's image takes the name; the older one comes back without a call."""
         batchgen.job("a mug", "a lamp")
         batchgen.run()
         first = batchgen.files()["out/images/item-1-1.png"]
 
-        batchgen.job("a red mug", "a lamp")
+        batchgen.job("a mug", "a lamp")
+        batchgen.edit(0, parameters={"aspect_ratio": "16:9"})
         edited = batchgen.run()
         second = batchgen.files()
         batchgen.job("a mug", "a lamp")
@@ -60,7 +61,8 @@ class TestAgain:
         third = batchgen.files()
 
         assert (edited.code, undone.code, batchgen.service.charged()) == (0, 0, 3)
-        assert second["out/superseded/item-1-1~1.png"] == first != second["out/images/item-1-1.png"]
+        assert second["out/superseded/item-1-1~1.png"] == first
+        assert second["out/images/item-1-1.png"] != first
         assert third["out/images/item-1-1.png"] == first
         assert second["out/images/item-1-1.png"] in [
             data for path, data in third.items() if path.startswith("out/superseded/")

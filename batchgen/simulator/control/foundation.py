@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.simulator.catalog import MODELS, Model
 from batchgen.simulator.errors import INVALID_MODEL, Refused
-from batchgen.simulator.identifiers import offered
+from batchgen.simulator.identifiers import offered, resolve
 
 from .reply import Reply, plain_json
 
@@ -52,6 +52,24 @@ def availability(identifier: str, caller: Caller, options: Options) -> Reply:
             "authorizationStatus": "AUTHORIZED" if may else "NOT_AUTHORIZED",
             "entitlementAvailability": "AVAILABLE" if may else "NOT_AVAILABLE",
             "regionAvailability": "AVAILABLE" if here else "NOT_AVAILABLE",
+        }
+    )
+
+
+def profile(identifier: str, caller: Caller, options: Options) -> Reply:
+    """`GetInferenceProfile`: every profile that calls can name, routed to the caller's Region."""
+    known = resolve(identifier, caller.region, options)
+    if identifier in MODELS or ":foundation-model/" in identifier:
+        raise Refused("ResourceNotFoundException", "The provided profile is not found.")
+    arn = f"arn:aws:bedrock:{caller.region}:{caller.account}:inference-profile/{identifier}"
+    return plain_json(
+        {
+            "inferenceProfileName": known.title,
+            "inferenceProfileArn": identifier if identifier.startswith("arn:") else arn,
+            "inferenceProfileId": identifier.rpartition("/")[2],
+            "models": [{"modelArn": _details(known, caller.region)["modelArn"]}],
+            "status": "ACTIVE",
+            "type": "APPLICATION" if identifier in dict(options.arn) else "SYSTEM_DEFINED",
         }
     )
 

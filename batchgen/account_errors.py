@@ -1,0 +1,67 @@
+"""Why a question about an account stayed unanswered, from what the SDK raised."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from batchgen.errors import BatchgenError, CredentialsRefused
+from batchgen.service_errors import REFRESH_ADVICE, local_error, reply_error
+
+DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
+
+
+class Reason(StrEnum):
+    """Why a question has no answer."""
+
+    DENIED = "denied"
+    """The account may not ask; whether it may call is another matter."""
+    CREDENTIALS = "credentials"
+    """There are none, or they were refused."""
+    UNKNOWN = "unknown"
+    """The service knows no such thing in this Region."""
+    UNREACHABLE = "unreachable"
+    """No answer came, or one that says nothing."""
+
+
+class Unanswered(BatchgenError):
+    """A question that brought no answer."""
+
+    def __init__(self, reason: Reason, text: str, advice: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.advice = advice
+        """One sentence of what a person can do; empty where there is nothing to do."""
+
+
+def refused(error: Any, operation: str) -> Unanswered:
+    """What an error reply says.
+
+    Args:
+        error: botocore's ClientError.
+        operation: what was asked, as `get_caller_identity`.
+    """
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "Unknown")), str(details.get("Message") or "")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    text = f"{code}: {message}".rstrip(": ")
+    if error.operation_name.lower() != operation.replace("_", ""):
+        # The SDK was still at its credentials: a role that cannot be assumed, say.
+        return Unanswered(Reason.CREDENTIALS, f"{error.operation_name}: {text}", REFRESH_ADVICE)
+    ours = reply_error(status, code, message, None)
+    if isinstance(ours, CredentialsRefused):
+        return Unanswered(Reason.CREDENTIALS, text, ours.advice)
+    if code in DENIED:
+        return Unanswered(Reason.DENIED, text)
+    known_errors = 400 <= status < 500 and status != 429  # noqa: PLR2004  # client errors of HTTP
+    return Unanswered(Reason.UNKNOWN if known_errors else Reason.UNREACHABLE, text, ours.advice)
+
+
+def failed(error: Exception) -> Unanswered:
+    """What an error of the SDK or the network says."""
+    ours = local_error(error)
+    text = str(error) or type(error).__name__
+    if ours is None:
+        return Unanswered(Reason.UNREACHABLE, text)
+    lacking = isinstance(ours, CredentialsRefused)
+    return Unanswered(Reason.CREDENTIALS if lacking else Reason.UNREACHABLE, text, ours.advice)

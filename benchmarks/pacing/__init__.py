@@ -1,0 +1,1 @@
+"""Pacing algorithms against metered services, in simulated time: figures, no sleeping."""

@@ -1,0 +1,459 @@
+"""The command line: what is wrong is said in a sentence, and the exit code is the contract's."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from batchgen import __version__
+from batchgen.cli import COMMANDS, main
+from batchgen.errors import (
+    BatchgenError,
+    JobError,
+    ManifestError,
+    OutputBusy,
+    ServiceUnusable,
+    StorageError,
+)
+
+CORE = "stability.stable-image-core-v1:1"
+SDXL = "stability.stable-diffusion-xl-v1"
+NOBODY = "http://127.0.0.1:9"
+"""No call is made in these tests; if one were, nobody would answer it."""
+JOB = f"""\
+name: shop
+endpoint: {NOBODY}
+model: {CORE}
+items:
+  - {{id: mug, prompt: a mug}}
+"""
+
+
+class Folder:
+    """An empty current folder in which commands are run."""
+
+    def __init__(self, path, capsys):
+        self.path = path
+        self._capsys = capsys
+
+    def run(self, *arguments):
+        """Run a command, which must leave the folder as it was."""
+        before = self.tree()
+        code = main(arguments)
+        out, err = self._capsys.readouterr()
+        assert "Traceback" not in err
+        assert self.tree() == before
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    def tree(self):
+        return sorted(self.path.rglob("*"))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, capsys):
+    """The empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Folder(tmp_path, capsys)
+
+
+def job(*changes, add=""):
+    """`JOB` with texts in place of others, and lines at its end."""
+    text = JOB
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text + add
+
+
+FILES = {
+    "missing": (None, "job.yaml: there is no such file"),
+    "a folder": (Path.mkdir, "job.yaml: this is a folder: name the job file in it"),
+    "a link to nothing": (
+        lambda path: path.symlink_to("gone.yaml"),
+        'job.yaml: this is a link to "gone.yaml", which is not there',
+    ),
+    "a link to itself": (
+        lambda path: path.symlink_to("job.yaml"),
+        "job.yaml: the file cannot be read: Too many levels of symbolic links",
+    ),
+    "empty": (b"", "job.yaml: the file is empty: a job needs at least name, model and items"),
+    "comments": (b"# soon\n", "job.yaml: the file is empty"),
+    "huge": (b"x" * (2**24 + 1), "job.yaml: a job file may have 16 MB at most"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\0\0", "job.yaml:1: the byte 0x89 is not UTF-8"),
+    "UTF-16": (JOB.encode("utf-16"), "job.yaml: the file is in UTF-16 or UTF-32"),
+    "Latin-1": (JOB.replace("mug", "caf\xe9").encode("latin-1"), "job.yaml:5: the byte 0xE9"),
+    "a list": (b"- a\n", "job.yaml: a job file is a mapping of keys such as name, model and items"),
+    "a tab": (b"items:\n\t- a\n", "job.yaml:2: a tab indents this line: YAML wants spaces"),
+    "no YAML": (b"name: [a\n", "job.yaml:2: this is not valid YAML"),
+    "depth": (b"a: " + b"[" * 2_000, "job.yaml:1: more than 32 mappings and lists"),
+}
+
+JOBS = {
+    "key twice": (job(add="name: b\n"), '6: name: the key "name" stands twice', "remove one"),
+    "unknown key": (job(add="promt: a\n"), "6: promt: ", 'did you mean "prompt"?'),
+    "unknown limit": (job(add="limits: {concurency: 3}\n"), "6: limits.", "requests_per_minute"),
+    "key of a later day": (job(add="matrix: {a: [1]}\n"), "6: matrix: matrix is not supported"),
+    "name": (job(("shop", "5")), "1: name: cannot be 5; allowed: ", "put it in quotes"),
+    "items": (job(("  - {id: mug, prompt: a mug}", "  a: b")), "4: items: cannot be "),
+    "no items": ("name: a\n", "1: items: is missing: list what to make"),
+    "no model": (job((f"model: {CORE}\n", "")), "1: model: is missing: name the model"),
+    "model": (job(("core-v1:1", "cor-v1:1")), "3: model: ", f'did you mean "{CORE}"?'),
+    "retired": (
+        job((NOBODY, "aws"), (CORE, SDXL)),
+        "3: model: ",
+        "is past its end of life (2025-05-20) and AWS refuses it: choose another one, or set",
+    ),
+    "parameter": (job(add="parameters: {aspect: 1}\n"), "6: ", 'did you mean "aspect_ratio"?'),
+    "value": (job(add='parameters: {aspect_ratio: "1:7"}\n'), "6: ", "allowed: 16:9, 1:1, 21:9"),
+    "long prompt": (job(("a mug", "a" * 10_001)), "5: items[0].prompt: ", "at most 10,000 fit"),
+    "no prompt": (job((", prompt: a mug", "")), "5: items[0].prompt: there is no prompt: give"),
+    "empty prompt": (job(("a mug", '""')), "5: items[0].prompt: ", "write what to draw"),
+    "seed 0": (job(add="seed: 0\n"), "6: seed: cannot be 0; allowed: derived, random, or a whole"),
+    "seed": (job(add="seed: 4294967296\n"), "6: seed: cannot be 4294967296; allowed: "),
+    "last seed": (job(add="seed: 4294967295\nvariants: 2\n"), "6: seed: variant 2 would have"),
+    "unknown placeholder": (
+        job(("a mug", '"a {colour} mug"'), add="vars: {color: red}\n"),
+        '5: items[0].prompt: "{colour}" has no value; ',
+        'did you mean "{color}"?',
+    ),
+    "attribute": (
+        job(("a mug", '"{id.__class__}"')),
+        "5: items[0].prompt: ",
+        "only a plain name may stand in braces",
+    ),
+    "lone brace": (job(("a mug", '"a { mug"')), "5: ", "write {{ for the brace itself"),
+    "way out": (job(add='file_name: "../{id}"\n'), '6: file_name: the file name "../'),
+    "absolute": (job(add='file_name: "/{id}"\n'), "6: file_name: ", "stay inside the output"),
+    "device": (job(add='file_name: "con"\n'), "6: file_name: ", "which is a device on Windows"),
+    "hidden": (job(("id: mug", 'id: ".."')), "5: items[0].id: ", "put something before it"),
+    "control": (job(("id: mug", r'id: "a\0b"')), "5: items[0].id: cannot be", "control character"),
+    "one name": (
+        job(add="  - {id: MUG, prompt: a cup}\n"),
+        '6: items[1]: "MUG" variant 1 would write the same file as "mug" variant 1',
+        "rename one",
+    ),
+    "one image": (
+        job(add="  - {id: a, prompt: b, seed: 5}\n  - {id: c, prompt: b, seed: 5}\n"),
+        '7: items[2]: "c" variant 1 would make the same image as "a" variant 1',
+        "change or remove one",
+    ),
+    "one id": (job(add="  - {id: mug, prompt: a cup}\n"), '6: items[1].id: "mug" is the id of'),
+    "variants": (job(add='variants: 2\nfile_name: "{id}"\n'), "7: file_name: ", "put {variant}"),
+    "S3": (job(add="output: s3://bucket\n"), "6: output: ", "S3 is not supported yet"),
+    "home": (job(add="output: ~/shop\n"), "6: output: ", "write the folder out"),
+    "Region": (job(add="region: moon\n"), "6: region: ", "a Region such as us-west-2"),
+    "budget": (job(add="limits: {budget_usd: lots}\n"), "6: limits.budget_usd: ", "US dollars"),
+    "until": (job(add="limits: {until: 6}\n"), "6: limits.until: ", '"06:00"'),
+}
+
+OPTIONS = {
+    "--limit 0": 'cannot be "0"; allowed: a whole number from 1 to',
+    "--limit": "Option '--limit' requires an argument.",
+    "--rpm -1": 'cannot be "-1"; allowed: calls a minute, a number above 0',
+    "--rpm fast": 'cannot be "fast"; allowed: calls a minute, a number above 0',
+    "--until 25:00": 'cannot be "25:00"; allowed: a time of day in 24 hours as HH:MM',
+    "--max-cost x": 'cannot be "x"; allowed: US dollars, a number above 0.',
+    "--max-cost nan": 'cannot be "nan"; allowed: US dollars, a number above 0.',
+    "--concurrency 0": 'cannot be "0"; allowed: a whole number from 1 to 1,000.',
+    "--endpoint simulater": 'did you mean "simulator"?',
+    "--output s3://a": "S3 is not supported yet.",
+    "--wait-lock x": 'cannot be "x"; allowed: a duration such as "90s", "30m" or "2h"',
+    "--max-duration 0": 'cannot be "0"; allowed: a duration',
+    "--frehs": "No such option '--frehs'. Did you mean '--fresh'?",
+    "more": "Got unexpected extra argument (more)",
+}
+
+OUTPUTS = {
+    "a file": ("out", "The output out cannot be made: File exists. Name another one with"),
+    "below a file": ("out/shop", "The output out/shop cannot be made: Not a directory."),
+    "a device": ("/dev/null", "The output /dev/null cannot be made: File exists."),
+    "a file system of the kernel": ("/proc/shop", "The output /proc/shop cannot be made: No such"),
+    "a name too long": ("a" * 300, "cannot be made: File name too long."),
+}
+
+
+class TestJobFile:
+    @pytest.mark.parametrize("kind", FILES)
+    def test_a_file_that_is_no_job_is_said(self, folder, kind):
+        """What cannot be read as a job at all: one line with the file and what to do."""
+        content, said = FILES[kind]
+        path = folder.path / "job.yaml"
+        if callable(content):
+            content(path)
+        elif content is not None:
+            path.write_bytes(content)
+
+        ended = folder.run("run", "job.yaml")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(said)
+        assert ended.err.count("\n") == 1
+
+    @pytest.mark.parametrize("kind", JOBS)
+    def test_a_mistake_is_said_with_its_line(self, folder, kind):
+        """One sentence: file, line, key, the value, what is allowed and the nearest name."""
+        text, begins, *has = JOBS[kind]
+        (folder.path / "job.yaml").write_text(text, encoding="utf-8")
+
+        ended = folder.run("run", "job.yaml")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"job.yaml:{begins}")
+        assert ended.err.count("\n") == 1
+        for words in has:
+            assert words in ended.err
+
+    def test_all_mistakes_are_said_at_once(self, folder):
+        """A person corrects a file once, not once for each mistake."""
+        (folder.path / "job.yaml").write_text(
+            job(("a mug", '"{x}"'), add="seed: 0\nlimits: {until: 6}\npromt: a\n")
+        )
+
+        ended = folder.run("validate", "job.yaml", "--json")
+
+        lines = [line.split(":")[1] for line in ended.err.splitlines()]
+        assert (ended.code, ended.out) == (2, "")
+        assert {"6", "7", "8"} <= set(lines)
+
+    def test_a_file_name_cannot_steer_the_terminal(self, folder):
+        """A name with control characters is printed escaped."""
+        ended = folder.run("run", "\x1b[31mred\u202e.yaml")
+
+        assert ended.err == "\\x1b[31mred\\u202e.yaml: there is no such file\n"
+
+
+class TestOptions:
+    @pytest.mark.parametrize("options", OPTIONS)
+    def test_a_wrong_option_is_said(self, folder, options):
+        """The option, the value, what is allowed, and where to read more."""
+        (folder.path / "job.yaml").write_text(JOB)
+
+        ended = folder.run("run", "job.yaml", *options.split())
+
+        assert (ended.code, ended.out) == (2, "")
+        assert OPTIONS[options] in ended.err
+
+    def test_a_pattern_that_fits_nothing_is_a_slip(self, folder):
+        """A run that makes nothing and ends with 0 would hide it."""
+        (folder.path / "job.yaml").write_text(JOB)
+
+        ended = folder.run("run", "job.yaml", "--dry-run", "--only", "mug", "--only", "mgu-*")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == '--only "mgu-*" fits no item of the job shop; did you mean "mug"?\n'
+
+    def test_a_pattern_may_be_of_labels(self, folder):
+        """`mug/2` is one variant of an item."""
+        (folder.path / "job.yaml").write_text(job(add="variants: 3\n"))
+
+        ended = folder.run("run", "job.yaml", "--dry-run", "--json", "--only", "mug/2")
+
+        assert ended.code == 0
+        assert json.loads(ended.out)["to_make"] == 1
+
+    def test_a_dry_run_knows_the_quota_that_is_asked_for(self, folder):
+        """The time it tells is that of --rpm."""
+        (folder.path / "job.yaml").write_text(job(add="variants: 10\n"))
+
+        ended = folder.run("run", "job.yaml", "--dry-run", "--rpm", "2")
+
+        assert ended.out == (
+            "10 of 10 tasks would be made for 0.40 USD, in about 5:00; "
+            "nothing was called or written.\n"
+        )
+
+    def test_an_unknown_price_is_not_nothing(self, folder):
+        """A dry run of a model whose price nobody knows does not say that it is free."""
+        text = job((CORE, "my.model"), add="family: stable-image\n")
+        (folder.path / "job.yaml").write_text(text)
+
+        plain = folder.run("run", "job.yaml", "--dry-run")
+        as_json = folder.run("run", "job.yaml", "--dry-run", "--json")
+
+        assert "1 of 1 tasks would be made for an unknown sum" in plain.out
+        assert json.loads(as_json.out)["cost_usd"] is None
+
+
+class TestOutput:
+    @pytest.mark.parametrize("kind", OUTPUTS)
+    def test_an_output_that_cannot_be_written_is_said(self, folder, kind):
+        """Before any call: where, why, and what to do; the run can be started again (3)."""
+        output, said = OUTPUTS[kind]
+        (folder.path / "job.yaml").write_text(JOB)
+        if output.startswith("out"):
+            (folder.path / "out").touch()
+
+        ended = folder.run("run", "job.yaml", "--output", output)
+
+        assert (ended.code, ended.out) == (3, "")
+        assert said in ended.err
+        assert ended.err.count("\n") == 1
+
+
+class TestCredentials:
+    def test_none_at_all(self, folder):
+        """Before anything is written: what is missing, and how to get it."""
+        (folder.path / "job.yaml").write_text(job((NOBODY, "aws")))
+
+        ended = folder.run("run", "job.yaml")
+
+        assert (ended.code, ended.out) == (4, "")
+        assert ended.err.startswith("No AWS credentials were found. Configure credentials (")
+        assert ended.err.count("\n") == 1
+
+    def test_an_unknown_profile(self, folder, monkeypatch):
+        """The profile is named."""
+        monkeypatch.setenv("AWS_PROFILE", "nope")
+        (folder.path / "job.yaml").write_text(job((NOBODY, "aws")))
+
+        ended = folder.run("run", "job.yaml")
+
+        assert (ended.code, ended.out) == (4, "")
+        assert "AWS cannot be used: The config profile (nope) could not be found" in ended.err
+
+
+class TestCommands:
+    def test_the_help_lists_every_command(self, folder):
+        """With one line for each."""
+        ended = folder.run("--help")
+
+        assert ended.code == 0
+        for name, (_, text) in COMMANDS.items():
+            assert f"  {name} " in ended.out
+            assert text in ended.out
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_every_command_has_its_own_help(self, folder, name):
+        """`batchgen COMMAND --help` and `-h`, on standard output."""
+        ended = folder.run(name, "-h")
+
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith(f"Usage: batchgen {name} ")
+
+    def test_the_version(self, folder):
+        """`--version` is the package's."""
+        assert folder.run("--version").out == f"batchgen, version {__version__}\n"
+
+    def test_without_a_command_the_help_is_shown(self, folder):
+        """As wrong usage: on standard error, with exit code 2."""
+        ended = folder.run()
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith("Usage: batchgen ")
+
+    @pytest.mark.parametrize(("slip", "meant"), [("rum", "run"), ("vlaidate", "validate")])
+    def test_a_slip_gets_the_nearest_name(self, folder, slip, meant):
+        """An unknown command is wrong usage, and the one that was meant is named."""
+        ended = folder.run(slip)
+
+        assert ended.code == 2
+        assert ended.err.endswith(f"No such command '{slip}'. Did you mean '{meant}'?\n")
+
+    def test_a_job_is_asked_for(self, folder):
+        """`batchgen run` alone names what is missing."""
+        ended = folder.run("run")
+
+        assert ended.code == 2
+        assert ended.err.endswith("Error: Missing argument 'JOB'.\n")
+
+    def test_validate_says_what_it_would_cost(self, folder):
+        """A right job: one line on standard output, or one JSON object."""
+        (folder.path / "job.yaml").write_text(JOB)
+
+        plain, as_json = (
+            folder.run("validate", "job.yaml"),
+            folder.run("validate", "job.yaml", "--json"),
+        )
+
+        assert (plain.code, plain.out) == (0, "job.yaml is right: 1 task, 0.04 USD.\n")
+        assert json.loads(as_json.out) == {
+            "job": "shop",
+            "tasks": 1,
+            "cost_usd": 0.04,
+            "warnings": [],
+        }
+
+    def test_validate_warns_of_a_retired_model(self, folder):
+        """It works where AWS is not called, and should not stay so."""
+        (folder.path / "job.yaml").write_text(job((CORE, SDXL)))
+
+        ended = folder.run("validate", "job.yaml")
+
+        assert ended.code == 0
+        assert f"{SDXL} is past its end of life" in ended.err
+
+    def test_models_are_a_table_or_json(self, folder):
+        """Every model with price, quota, state and Regions."""
+        table, as_json = folder.run("models"), folder.run("models", "--json")
+
+        assert table.out.splitlines()[0].startswith("MODEL ")
+        known = {model["id"]: model for model in json.loads(as_json.out)}
+        assert len(table.out.splitlines()) == len(known) + 1
+        assert known[CORE]["price_usd"] == 0.04
+
+
+def broken(error):
+    """A command that meets this."""
+
+    @click.command()
+    def command():
+        raise error
+
+    return SimpleNamespace(command=command)
+
+
+class TestExitCodes:
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (JobError("job.yaml", ()), 2),
+            (ManifestError("it is torn"), 2),
+            (StorageError("the disk is full"), 3),
+            (ServiceUnusable("there is no access"), 4),
+            (OutputBusy("another run holds it"), 6),
+            (BatchgenError("nobody foresaw it"), 70),
+            (KeyboardInterrupt(), 130),
+        ],
+    )
+    def test_every_kind_of_error_has_its_code(self, folder, monkeypatch, error, code):
+        """By the contract with users; the sentence is the error's own."""
+        monkeypatch.setitem(sys.modules, "broken", broken(error))
+        monkeypatch.setitem(COMMANDS, "run", ("broken", ""))
+
+        ended = folder.run("run")
+
+        assert (ended.code, ended.out) == (code, "")
+        assert ended.err.strip() == str(error)
+
+    def test_a_fault_of_ours_is_one_line(self, folder, monkeypatch, caplog):
+        """What nobody foresaw is no traceback for the user, and one for whoever asks with -vv."""
+        monkeypatch.setitem(sys.modules, "broken", broken(RuntimeError("seven")))
+        monkeypatch.setitem(COMMANDS, "run", ("broken", ""))
+
+        with caplog.at_level("DEBUG"):
+            ended = folder.run("run")
+
+        assert ended.code == 70
+        assert ended.err == (
+            "A fault in batchgen itself: RuntimeError: seven. "
+            "`batchgen -vv …` shows where; please report it.\n"
+        )
+        assert "Traceback" in caplog.text
+
+    def test_a_pipe_that_breaks_inside_is_a_fault(self, folder, monkeypatch):
+        """Only standard output may lose its reader without a word."""
+        monkeypatch.setitem(sys.modules, "broken", broken(BrokenPipeError(32, "Broken pipe")))
+        monkeypatch.setitem(COMMANDS, "run", ("broken", ""))
+
+        assert folder.run("run").code == 70
+
+    def test_the_sdk_never_says_everything(self, folder):
+        """Its loggers stay at INFO, for their DEBUG lines hold tokens, keys and prompts."""
+        folder.run("-vv", "models")
+
+        for name in ("botocore", "aiobotocore", "aioboto3", "boto3", "aiohttp", "urllib3"):
+            assert logging.getLogger(name).getEffectiveLevel() >= logging.INFO
