@@ -79,12 +79,14 @@ async def _adopt(
     output: Output, leftover: Leftover, task: Task, found: tuple[bytes, Inspected], origin: Origin
 ) -> Record:
     data, inspected = found
-    if not await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
-        try:
+    try:
+        if await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
+            await output.store.sync_folder(Path(leftover.path).parent)
+        else:
             await output.store.place(leftover.part, leftover.path)
-        except OSError as error:
-            text = f"{output.folder / leftover.path} could not be given its name: {error}"
-            raise StorageError(text) from error
+    except OSError as error:
+        text = f"{output.folder / leftover.path} could not be given its name: {error}"
+        raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
     record = _record(task, image, output.history.unanswered.get(task.id, 1), origin)
@@ -169,7 +171,9 @@ def _same_file(folder: Path, first: str, second: str) -> bool:
 
 
 def _read(path: Path) -> tuple[bytes, Inspected] | None:
-    """The bytes of a whole image; None for anything else, a link too.
+    """The bytes of a whole image, synced; None for anything else, a link too.
+
+    Whoever wrote it may have been killed before the sync, and a record must not come first.
 
     Raises:
         StorageError: the disk did not give them, which does not say that they are broken.
@@ -178,7 +182,9 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()
-        return data, inspect(data)
+            inspected = inspect(data)
+            os.fsync(descriptor)
+            return data, inspected
     except BrokenImage:
         return None
     except OSError as error:

@@ -12,63 +12,41 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 
-from batchgen import __version__, plan
 from batchgen import history as histories
+from batchgen import plan
 from batchgen.admission import Budget, Cause, Stop, budgeted
 from batchgen.adopt import adopt
 from batchgen.audit import audit
 from batchgen.breaker import Breaking
-from batchgen.conclude import Concluding, Ledger, Observer, Origin
+from batchgen.conclude import Concluding, Ledger, Origin
 from batchgen.credentials import Renewing
-from batchgen.deadline import Deadline, watch_deadline
-from batchgen.endpoint import Open, Opened, opened
-from batchgen.errors import ManifestError, NotStarted, StorageError
-from batchgen.filesystem import network_file_system
+from batchgen.deadline import watch_deadline
+from batchgen.endpoint import Opened
+from batchgen.errors import NotStarted, StorageError
 from batchgen.generate import generating
-from batchgen.job import Job
 from batchgen.journal import Room, journaled
-from batchgen.nearest import shown
+from batchgen.opening import opening_notices, require_same_job, run_line
+from batchgen.order import Order
 from batchgen.output import Output, Turn, opened_output
-from batchgen.pacing import Pace, Pacer
 from batchgen.plan import PlanSummary
 from batchgen.pool import drain
 from batchgen.progress import Summary, Tally
-from batchgen.quotas import Quotas
-from batchgen.record import EndLine, RunLine, utc_now
+from batchgen.quotas import Quotas, pacers_of
+from batchgen.record import EndLine, utc_now
 from batchgen.retry import Make, RetryPolicy, retrying
-from batchgen.select import Chosen, Pending, Selection, select
+from batchgen.select import Chosen, Pending, select
 from batchgen.work import Work, working
 
 STORE_THREADS = 32
 """Threads for the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
 LONGEST_CALL = 30.0
 """Seconds that a call is expected to take before any call has been seen (Bedrock: 3 to 30 s)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What to run and how."""
-
-    job: Job
-    selection: Selection = field(default_factory=Selection)
-    deadline: Deadline | None = None
-    observer: Observer = field(default_factory=Observer)
-    wait_lock: float = 0.0
-    """Seconds to wait for another run that holds the output."""
-    open_service: Open = opened
-    clock: Callable[[], float] = time.monotonic
-    """Seconds that only grow; where a test makes time virtual, the loop's."""
-    now: Callable[[], float] = time.time
-    """Seconds since the epoch, for the deadline."""
 
 
 class Batch:
@@ -113,7 +91,7 @@ class Batch:
         self.tally.total = outline.tasks
         for warning in outline.warnings:
             self.order.observer.notice(warning)
-        pacers = _pacers(job, outline, self.order.clock)
+        pacers = pacers_of(job, outline, self.order.clock)
         calls = job.limits.concurrency * len(pacers)
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(self.order.open_service(job, calls))
@@ -129,11 +107,11 @@ class Batch:
 
     async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
         """The run proper, with everything open."""
-        _require_same_job(self.order.job, output)
+        require_same_job(self.order.job, output)
         self._quotas = quotas
         self.budget.spent = output.history.spent
         key = self._random_seed_key(output)
-        await output.manifest.append(self._run_line(key))
+        await output.manifest.append(run_line(self.order.job, self.run_id, key))
         output = await self._recover(output, key)
         pending = await asyncio.to_thread(
             select, self.order.job, output.history, self.order.selection, key
@@ -183,7 +161,7 @@ class Batch:
         self.tally.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
         self.tally.total = len(pending.wanted) + earlier
-        for text in _opening_notices(pending, output, earlier):
+        for text in opening_notices(pending, output, earlier):
             self.order.observer.notice(text)
 
     async def _make_all(
@@ -278,71 +256,3 @@ class Batch:
         """What `seed: random` draws from: the same for all runs of an output, until `--fresh`."""
         known = output.history.random_seed_key
         return known if known and not self.order.selection.fresh else secrets.token_hex(8)
-
-    def _run_line(self, random_seed_key: str) -> RunLine:
-        job = self.order.job
-        return RunLine(
-            run_id=self.run_id,
-            batchgen_version=__version__,
-            sdk_versions=sdk_versions(),
-            job_name=job.name,
-            job_file=job.source.file if job.source else None,
-            job_sha256=job.source.sha256 if job.source else None,
-            endpoint=job.endpoint,
-            region=job.region,
-            random_seed_key=random_seed_key,
-            started_at=utc_now(),
-        )
-
-
-def _opening_notices(pending: Pending, output: Output, earlier: int) -> Iterator[str]:
-    """What a person should know before the first call."""
-    history = output.history
-    if len(history):
-        yield (
-            f"Tasks done in earlier runs and skipped: {earlier}; to make: {len(pending.wanted)}, "
-            f"of them again: {pending.again}; no longer in the job: {pending.unknown}."
-        )
-    if history.unreadable:
-        yield (
-            f"Lines of {history.path} that cannot be read: {history.unreadable}; "
-            "they count as not written."
-        )
-    kind = network_file_system(output.folder)
-    if kind is not None:
-        yield (
-            f"{output.folder} lies on a network file system ({kind}), where locks and syncs "
-            "promise less; a local disk is safer."
-        )
-
-
-def _require_same_job(job: Job, output: Output) -> None:
-    """An output belongs to one job: another one's names and seeds would mix with its images."""
-    name = output.history.job_name
-    if name is not None and name != job.name:
-        raise ManifestError(
-            f"{output.folder} holds the images of the job {shown(name)}, and this job is "
-            f"{shown(job.name)}: give it an output of its own."
-        )
-
-
-def _pacers(job: Job, outline: plan.PlanSummary, clock: Callable[[], float]) -> dict[str, Pacer]:
-    """A pacer for each model, at the quota that the job gives or the model's documented one."""
-    given = job.limits.requests_per_minute
-    return {
-        each.model_id: Pacer(
-            Pace(
-                requests_per_minute=(
-                    given if isinstance(given, int | float) else each.model.requests_per_minute
-                ),
-                concurrency=job.limits.concurrency,
-            ),
-            clock=clock,
-        )
-        for each in outline.models
-    }
-
-
-def sdk_versions() -> dict[str, str]:
-    """Versions of the packages that make the calls, for the manifest."""
-    return {name: version(name) for name in ("aioboto3", "aiobotocore", "botocore", "aiohttp")}

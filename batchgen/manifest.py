@@ -141,7 +141,7 @@ def _open_sealed(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         _seal(descriptor)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError:
         os.close(descriptor)
         raise
@@ -149,14 +149,18 @@ def _open_sealed(path: Path) -> int:
 
 
 def _seal(descriptor: int) -> None:
-    """Add a newline if the last byte is none: a line that was cut by a crash must end."""
+    """Add a newline if the last byte is none: a line that was cut by a crash must end.
+
+    Synced in any case: what a killed run wrote last can be read now, and be gone with the power.
+    """
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.write(descriptor, b"\n")
-        os.fdatasync(descriptor)
+    os.fdatasync(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; blocks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

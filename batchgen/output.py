@@ -7,18 +7,16 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
-
-import aiofiles.os
 
 from batchgen import history as histories
 from batchgen.errors import OutputBusy, StorageError
 from batchgen.history import History
 from batchgen.lock import locked
-from batchgen.manifest import NAME, Manifest, read
+from batchgen.manifest import NAME, Manifest, read, sync_folder
 from batchgen.record import MovedLine, Record
 from batchgen.store import PART, SUPERSEDED, Store
 
@@ -187,7 +185,7 @@ async def opened_output(
         ManifestError: its manifest cannot be used.
     """
     try:
-        await aiofiles.os.makedirs(folder, exist_ok=True)
+        await asyncio.to_thread(_make, folder)
     except OSError as error:
         text = f"The output {folder} cannot be made: {error.strerror}."
         raise StorageError(f"{text} Name another one with `output` or --output.") from error
@@ -199,6 +197,15 @@ async def opened_output(
             yield Output(folder, history, manifest, run_id)
         finally:
             manifest.close()
+
+
+def _make(folder: Path) -> None:
+    """Make the output; its own name is synced too, else a loss of power takes all that is in it."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in made or [folder]:
+        with suppress(PermissionError):  # a folder above that is not ours to read
+            sync_folder(each.parent)
 
 
 async def _lock(stack: ExitStack, folder: Path, turn: Turn) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.pacing import Pacer, PaceState, paced
+from batchgen.job import Job
+from batchgen.pacing import Pace, Pacer, PaceState, paced
+from batchgen.plan import PlanSummary
 
 
 class Quotas:
@@ -31,3 +33,20 @@ class Quotas:
             return await by_model[attempt.task.model_id](attempt)
 
         return attempt_when_due
+
+
+def pacers_of(job: Job, outline: PlanSummary, clock: Callable[[], float]) -> dict[str, Pacer]:
+    """A pacer for each model, at the quota that the job gives or the model's documented one."""
+    given = job.limits.requests_per_minute
+    return {
+        each.model_id: Pacer(
+            Pace(
+                requests_per_minute=(
+                    given if isinstance(given, int | float) else each.model.requests_per_minute
+                ),
+                concurrency=job.limits.concurrency,
+            ),
+            clock=clock,
+        )
+        for each in outline.models
+    }

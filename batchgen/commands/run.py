@@ -122,8 +122,9 @@ class _Runner:
 
     async def _run(self, shown: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
-        from batchgen.batch import Batch, Order  # noqa: PLC0415
+        from batchgen.batch import Batch  # noqa: PLC0415
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
+        from batchgen.order import Order  # noqa: PLC0415
 
         display = Display(shown, self.failures)
         order = Order(

@@ -143,8 +143,9 @@ class FirstCall:
 
 async def resume(output: Path, tasks: int) -> None:
     """Run until the end and print what was measured."""
-    from batchgen.batch import Batch, Order
+    from batchgen.batch import Batch
     from batchgen.endpoint import Opened
+    from batchgen.order import Order
 
     service = FirstCall(time.monotonic())
 

@@ -16,9 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import batchgen
 from interposer import Fault
 from PIL import Image
+
+import batchgen
 
 HERE = Path(__file__).parent
 WHOLE = Fault(step=0)

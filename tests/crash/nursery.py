@@ -24,12 +24,13 @@ import services  # noqa: E402  # as above
 import virtual_time  # noqa: E402  # as above
 from interposer import INTERPOSER, Fault  # noqa: E402  # as above
 
-from batchgen.batch import Batch, Order  # noqa: E402  # as above
+from batchgen.batch import Batch  # noqa: E402  # as above
 from batchgen.cli import EXIT_FAULT, _exit_code  # noqa: E402  # as above
 from batchgen.conclude import Observer  # noqa: E402  # as above
 from batchgen.errors import BatchgenError  # noqa: E402  # as above
 from batchgen.generate import Service  # noqa: E402  # as above
 from batchgen.job import Job  # noqa: E402  # as above
+from batchgen.order import Order  # noqa: E402  # as above
 from batchgen.progress import Summary  # noqa: E402  # as above
 from batchgen.select import Selection  # noqa: E402  # as above
 from batchgen.store import inspect  # noqa: E402  # as above

@@ -24,6 +24,7 @@ from batchgen.endpoint import Opened
 from batchgen.generate import Answer, Service
 from batchgen.service_errors import reply_error
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What `generate.Answer` asks for."""

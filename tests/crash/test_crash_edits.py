@@ -7,6 +7,7 @@ from crashing import FIGURES, Disk, Saved
 from edits import ITEMS, edited, run_items
 from interposer import Fault
 
+
 def shown(scene):
     """File name -> the prompt that its image was made of, by the records and the bytes."""
     disk = Disk.read(scene.folder)
