@@ -14,7 +14,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-import botocore
 import botocore.credentials
 import botocore.exceptions
 import botocore.utils
@@ -70,10 +69,10 @@ class Account:
         except botocore.exceptions.ClientError as error:
             raise refused(error, "") from error
         except LOCAL_FAILURES as error:
-            raise Unanswered(Reason.CREDENTIALS, str(error), REFRESH_ADVICE) from error
+            raise Unanswered(Reason.NO_CREDENTIALS, str(error), REFRESH_ADVICE) from error
         if found is None or keys is None:
             text = "No AWS credentials were found."
-            raise Unanswered(Reason.CREDENTIALS, text, CREDENTIAL_ADVICE)
+            raise Unanswered(Reason.NO_CREDENTIALS, text, CREDENTIAL_ADVICE)
         renewable = isinstance(found, botocore.credentials.RefreshableCredentials)
         return Credentials(
             source=str(found.method),
@@ -95,7 +94,7 @@ class Account:
         try:
             await self._ask("bedrock-runtime", "list_async_invokes", maxResults=1)
         except Unanswered as error:
-            if error.reason in (Reason.CREDENTIALS, Reason.UNREACHABLE):
+            if error.reason not in (Reason.DENIED, Reason.UNKNOWN):
                 raise
 
     async def life_cycle(self, model_id: str) -> str:
@@ -181,9 +180,7 @@ class Account:
             url = self._connection.url
             here = service == "bedrock-runtime" or is_plain_loopback(url)
             config = sdk_config(self._connection, attempts=ATTEMPTS, read_timeout=READ_TIMEOUT)
-            client = self._session().client(
-                service, endpoint_url=url if here else None, config=config
-            )
+            client = self._session().client(name, endpoint_url=url if here else None, config=config)
             self._clients[service] = await self._stack.enter_async_context(client)
         return self._clients[service]
 

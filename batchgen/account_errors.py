@@ -16,8 +16,10 @@ class Reason(StrEnum):
 
     DENIED = "denied"
     """The account may not ask; whether it may call is another matter."""
-    CREDENTIALS = "credentials"
-    """There are none, or they were refused."""
+    NO_CREDENTIALS = "no credentials"
+    """Nothing was asked: there are none, or they could not be had."""
+    REFUSED = "refused"
+    """The service does not accept the credentials."""
     UNKNOWN = "unknown"
     """The service knows no such thing in this Region."""
     UNREACHABLE = "unreachable"
@@ -47,10 +49,10 @@ def refused(error: Any, operation: str) -> Unanswered:
     text = f"{code}: {message}".rstrip(": ")
     if error.operation_name.lower() != operation.replace("_", ""):
         # The SDK was still at its credentials: a role that cannot be assumed, say.
-        return Unanswered(Reason.CREDENTIALS, f"{error.operation_name}: {text}", REFRESH_ADVICE)
+        return Unanswered(Reason.NO_CREDENTIALS, f"{error.operation_name}: {text}", REFRESH_ADVICE)
     ours = reply_error(status, code, message, None)
     if isinstance(ours, CredentialsRefused):
-        return Unanswered(Reason.CREDENTIALS, text, ours.advice)
+        return Unanswered(Reason.REFUSED, text, ours.advice)
     if code in DENIED:
         return Unanswered(Reason.DENIED, text)
     known_errors = 400 <= status < 500 and status != 429  # noqa: PLR2004  # client errors of HTTP
@@ -64,4 +66,4 @@ def failed(error: Exception) -> Unanswered:
     if ours is None:
         return Unanswered(Reason.UNREACHABLE, text)
     lacking = isinstance(ours, CredentialsRefused)
-    return Unanswered(Reason.CREDENTIALS if lacking else Reason.UNREACHABLE, text, ours.advice)
+    return Unanswered(Reason.NO_CREDENTIALS if lacking else Reason.UNREACHABLE, text, ours.advice)

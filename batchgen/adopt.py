@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen import plan
-from batchgen.conclude import Origin
 from batchgen.errors import StorageError
 from batchgen.job import Job
 from batchgen.models.base import Artifact
+from batchgen.outcome import Origin, adopted_record
 from batchgen.output import Leftover, Output
-from batchgen.record import Record, Status, StoredImage, utc_now
+from batchgen.record import Record, Status
 from batchgen.store import EXTENSIONS, BrokenImage, Inspected, inspect
 from batchgen.task import Task
 
@@ -89,39 +89,11 @@ async def _adopt(
         raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
-    record = _record(task, image, output.history.unanswered.get(task.id, 1), origin)
+    record = adopted_record(task, image, output.history.unanswered.get(task.id, 1), origin)
     await output.manifest.append(record)
     if leftover.part != leftover.path:
         await output.store.settle(leftover.path, task.id)
     return record
-
-
-def _record(task: Task, image: StoredImage, attempts: int, origin: Origin) -> Record:
-    """A record that says what is known: neither the request id nor the time of the call is."""
-    now = utc_now()
-    return Record(
-        run_id=origin.run_id,
-        task_id=task.id,
-        label=task.label,
-        item_id=task.item_id,
-        vars=dict(task.vars),
-        status=Status.SUCCEEDED,
-        model_id=task.model_id,
-        region=origin.region,
-        endpoint=origin.endpoint,
-        seed=task.seed,
-        request=dict(task.request),
-        images=(image,),
-        finish_reasons=(None,),
-        attempts=attempts,
-        request_id=None,
-        started_at=now,
-        finished_at=now,
-        latency_ms=None,
-        cost_usd=None if task.price_usd is None else float(task.price_usd),
-        maybe_billed=0,
-        error=None,
-    )
 
 
 def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Task]:

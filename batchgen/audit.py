@@ -15,8 +15,8 @@ from typing import Any
 
 from batchgen.admission import Stop
 from batchgen.adopt import adopt_named
-from batchgen.conclude import Origin
 from batchgen.manifest import parse_object
+from batchgen.outcome import Origin
 from batchgen.output import Output
 from batchgen.select import Chosen
 from batchgen.store import EXTENSIONS

@@ -24,7 +24,7 @@ from batchgen.admission import Budget, Cause, Stop, budgeted
 from batchgen.adopt import adopt
 from batchgen.audit import audit
 from batchgen.breaker import Breaking
-from batchgen.conclude import Concluding, Ledger, Origin
+from batchgen.conclude import Concluding, Ledger
 from batchgen.credentials import Renewing
 from batchgen.deadline import watch_deadline
 from batchgen.endpoint import Opened
@@ -33,6 +33,7 @@ from batchgen.generate import generating
 from batchgen.journal import Room, journaled
 from batchgen.opening import opening_notices, require_same_job, run_line
 from batchgen.order import Order
+from batchgen.outcome import Origin
 from batchgen.output import Output, Turn, opened_output
 from batchgen.plan import PlanSummary
 from batchgen.pool import drain

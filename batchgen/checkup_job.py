@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
-from batchgen.errors import JobError
+from batchgen import history as histories
+from batchgen import plan
+from batchgen.errors import JobError, ManifestError
 from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.history import History
 from batchgen.job import Job
-from batchgen.models.base import Model
-from batchgen.select import Selection, select
+from batchgen.manifest import NAME
+from batchgen.models import find
+from batchgen.models.base import Model, UnknownModel
+from batchgen.nearest import shown
+from batchgen.plan import PlanSummary
+from batchgen.select import Pending, Selection, select
 
 JOB = Check("job")
 MANIFEST = Check("manifest")
@@ -21,9 +31,9 @@ class Workload:
     """What a run would make now."""
 
     tasks: Mapping[str, int]
-    """Model id, as the job names it -> tasks to make; of a job that is wrong, all that it names."""
+    """Every model, as the job names it -> tasks to make; of a job that is wrong, all its tasks."""
     models: Mapping[str, Model]
-    """What is known of those models; one that nobody knows is missing."""
+    """What is known of these models; one that nobody knows is missing."""
 
     @property
     def total(self) -> int:
@@ -33,7 +43,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What the job, with what earlier runs left of it, comes to."""
+    """What a job comes to, with what earlier runs left of it."""
 
     findings: tuple[Finding, ...]
     workload: Workload
@@ -47,21 +57,94 @@ def broken(error: JobError) -> Finding:
 
 
 def survey(job: Job) -> Survey:
-    """Look at a job and at the manifest of its output; blocks, for a job can be large."""
-    outline, findings = _outline(job)
-    history, about_manifest = _history(job)
-    tasks: Mapping[str, int] = _named(job)
-    if outline is not None and history is not None:
-        pending = select(job, history, Selection(), history.random_seed_key or "doctor")
-        tasks = pending.wanted.models()
-        cost = None if outline.price_usd is None else pending.cost(outline)
-        about_manifest = _progress(outline, history, sum(tasks.values()))
-        findings = [*findings, about_manifest, _cost(job, cost, history.spent)]
-    else:
-        findings = [*findings, about_manifest]
-    workload = Workload(tasks=tasks, models=_models(job))
+    """Look at a job and at the manifest of its output; blocks, for both can be large."""
+    findings = []
+    outline = history = None
+    try:
+        outline = plan.check(job)
+        findings.append(_right(job, outline))
+    except JobError as error:
+        findings.append(broken(error))
+    try:
+        history = _history(job)
+    except ManifestError as error:
+        findings.append(MANIFEST.failed(Trouble.JOB, sentences(str(error))))
+    if outline is None or history is None:
+        return Survey(findings=tuple(findings), workload=_all_named(job))
+    pending = select(job, history, Selection(), history.random_seed_key or "doctor")
+    findings += [_progress(history, pending), _cost(job, outline, history, pending)]
+    counts = pending.wanted.models()
+    workload = Workload(
+        tasks={each.model_id: counts.get(each.model_id, 0) for each in outline.models},
+        models={each.model_id: each.model for each in outline.models},
+    )
     return Survey(findings=tuple(findings), workload=workload)
 
 
-def _outline(job: Job) -> ...:
-    ...
+def _right(job: Job, outline: PlanSummary) -> Finding:
+    file = f"job {job.name}" if job.source is None else job.source.file
+    price = _usd(outline.price_usd)
+    text = f"{file} is right. Tasks: {outline.tasks}, for {price} in all"
+    tell = JOB.warning if outline.warnings else JOB.ok
+    return tell(sentences(text, *outline.warnings), tasks=outline.tasks)
+
+
+def _history(job: Job) -> History:
+    history = histories.load(Path(job.output) / NAME)
+    if history.job_name is not None and history.job_name != job.name:
+        raise ManifestError(
+            f"{job.output} holds the images of the job {shown(history.job_name)}, and this job is "
+            f"{shown(job.name)}: give it an output of its own"
+        )
+    return history
+
+
+def _progress(history: History, pending: Pending) -> Finding:
+    left, done = len(pending.wanted), pending.earlier.succeeded + pending.earlier.filtered
+    text = f"Tasks done by earlier runs: {done}, to make: {left}"
+    if history.unreadable:
+        lost = f"Lines of {history.path} that cannot be read: {history.unreadable}"
+        return MANIFEST.warning(sentences(text, lost), to_make=left)
+    return MANIFEST.ok(sentences(text), to_make=left)
+
+
+def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) -> Finding:
+    cost = None if outline.price_usd is None else pending.cost(outline)
+    text = f"What is to make costs {_usd(cost)} if each call succeeds at once"
+    values = {"cost_usd": None if cost is None else float(cost)}
+    budget = job.limits.budget_usd
+    if cost is None:
+        return COST.warning(sentences(text, "`prices` in the job gives the price"), **values)
+    if budget is None:
+        return COST.ok(sentences(text, "The job sets no budget"), **values)
+    if history.spent + cost > budget:
+        short = (
+            f"The budget of {_usd(budget)}, of which {_usd(history.spent)} are spent, ends the run "
+            "before that: raise limits.budget_usd, or run again later"
+        )
+        return COST.warning(sentences(text, short), **values)
+    return COST.ok(sentences(text, f"The budget of {_usd(budget)} covers it"), **values)
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "an unknown sum" if amount is None else f"{amount:.2f} USD"
+
+
+def _all_named(job: Job) -> Workload:
+    """Every task that a job names, for one whose plan does not work out."""
+    tasks: Counter[str] = Counter()
+    for item in job.items:
+        tasks[item.model or job.model or ""] += item.variants or job.variants
+    del tasks[""]  # items without a model are a mistake that is on the list already
+    return Workload(tasks=tasks, models=dict(_known(job)))
+
+
+def _known(job: Job) -> Iterator[tuple[str, Model]]:
+    named = {item.model: item.family for item in job.items if item.model is not None}
+    if job.model is not None:
+        named.setdefault(job.model, job.family)
+    for model_id, family in named.items():
+        try:
+            yield model_id, find(model_id, family)
+        except UnknownModel:
+            continue  # on the list of mistakes already

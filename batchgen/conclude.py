@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 
-from batchgen.admission import Cause, Stop, may_be_billed
-from batchgen.attempt import Generation
+from batchgen.admission import Cause, Stop
 from batchgen.errors import AttemptError, CredentialsRefused, Filtered, ModelDenied, NeverSent
 from batchgen.job import FailureLimit
 from batchgen.manifest import Manifest
+from batchgen.nearest import printable
+from batchgen.outcome import Origin, record_of
 from batchgen.progress import Tally
-from batchgen.record import ErrorInfo, Record, Status, utc_now
-from batchgen.retry import NOT_BILLED, Made, Retry, retryable
+from batchgen.record import Record, Status
+from batchgen.retry import NOT_BILLED, Made, Retry
 from batchgen.store import Store
 from batchgen.task import Task
+
+log = logging.getLogger(__name__)
 
 SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
@@ -35,15 +39,6 @@ class Observer:
 
     def notice(self, text: str) -> None:
         """Something that a person should know, in a sentence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What every record of a run has in common."""
-
-    run_id: str
-    region: str
-    endpoint: str
 
 
 def exceeded(limit: FailureLimit | None, failed: int, finished: int) -> bool:
@@ -118,6 +113,14 @@ class Concluding:
 
     def retry(self, retry: Retry) -> None:
         """Take note of an attempt that failed and is made again."""
+        log.info(
+            "%s: attempt %d failed (%s: %s), next in %.1f s",
+            printable(retry.task.label),
+            retry.attempt,
+            retry.error.code,
+            printable(retry.error.message),
+            retry.wait,
+        )
         self._ledger.tally.retry(retry)
         self._ledger.observer.retry(retry)
         if isinstance(retry.error, NOT_BILLED) and self._ledger.tally.has_lost_service():
@@ -176,65 +179,3 @@ class Concluding:
             self._stop.request(Cause.DENIED, text)
         else:
             self._ledger.observer.notice(f"{text} Its other tasks stay open.")
-
-
-def record_of(made: Made, origin: Origin) -> Record:
-    """The manifest's line for what became of a task."""
-    task, generation, error = made.task, made.generation, made.error
-    now = utc_now()
-    filtered = error if isinstance(error, Filtered) else None
-    price = None if task.price_usd is None else float(task.price_usd)
-    return Record(
-        run_id=origin.run_id,
-        task_id=task.id,
-        label=task.label,
-        item_id=task.item_id,
-        vars=dict(task.vars),
-        status=_status(error),
-        model_id=task.model_id,
-        region=origin.region,
-        endpoint=origin.endpoint,
-        seed=task.seed,
-        request=dict(task.request),
-        images=generation.images if generation else (),
-        finish_reasons=_finish_reasons(generation, filtered),
-        attempts=made.attempts,
-        request_id=_request_id(generation, error),
-        started_at=generation.started_at if generation else (error and error.started_at) or now,
-        finished_at=now,
-        latency_ms=generation.latency_ms if generation else None,
-        cost_usd=price if generation or price is None else 0.0,
-        maybe_billed=made.maybe_billed + (filtered is not None and may_be_billed(filtered)),
-        error=_error_info(error),
-    )
-
-
-def _request_id(generation: Generation | None, error: AttemptError | None) -> str | None:
-    if generation is not None:
-        return generation.request_id
-    return None if error is None else error.request_id
-
-
-def _status(error: AttemptError | None) -> Status:
-    if error is None:
-        return Status.SUCCEEDED
-    return Status.FILTERED if isinstance(error, Filtered) else Status.FAILED
-
-
-def _finish_reasons(
-    generation: Generation | None, filtered: Filtered | None
-) -> tuple[str | None, ...]:
-    if generation is not None:
-        return generation.finish_reasons
-    return filtered.finish_reasons if filtered is not None else ()
-
-
-def _error_info(error: AttemptError | None) -> ErrorInfo | None:
-    if error is None:
-        return None
-    return ErrorInfo(
-        type=type(error).__name__,
-        code=error.code,
-        message=error.message,
-        retryable=retryable(error),
-    )

@@ -97,4 +97,6 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 def sentences(*parts: str) -> str:
     """What was found and what to do as one text; each part ends with a full stop."""
-    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)
+    return " ".join(
+        part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
+    )

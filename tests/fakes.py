@@ -19,7 +19,7 @@ from PIL import Image
 
 from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generation
-from batchgen.conclude import Concluding, Ledger, Observer, Origin
+from batchgen.conclude import Concluding, Ledger, Observer
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -40,6 +40,7 @@ from batchgen.job import FailureLimit, Item, Job
 from batchgen.manifest import Manifest
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
+from batchgen.outcome import Origin
 from batchgen.progress import Tally
 from batchgen.record import Record, Status, StoredImage
 from batchgen.retry import Retry
@@ -330,7 +331,7 @@ class Books:
 async def until(holds: Callable[[], bool]) -> None:
     """Let everybody run, threads too, until it holds."""
     async with asyncio.timeout(20):
-        while not holds():  # what a thread did sets no event of the loop
+        while not holds():  # noqa: ASYNC110  # what a thread did sets no event of the loop  # what a thread did sets no event of the loop
             await asyncio.sleep(0.0005)
 
 

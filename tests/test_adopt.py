@@ -18,11 +18,11 @@ from batchgen import plan
 from batchgen.admission import Cause, Stop
 from batchgen.adopt import adopt, adopt_named
 from batchgen.audit import audit
-from batchgen.conclude import Origin
 from batchgen.errors import StorageError
 from batchgen.lock import NAME as LOCK
 from batchgen.manifest import NAME, read
 from batchgen.models.base import Artifact
+from batchgen.outcome import Origin
 from batchgen.output import opened_output
 from batchgen.record import AttemptLine, RunLine
 from batchgen.select import Selection, select

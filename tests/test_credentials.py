@@ -1,4 +1,5 @@
 import asyncio
+from itertools import pairwise
 
 import pytest
 from fakes import ERRORS, make_attempt, make_generation, settle

@@ -157,8 +157,7 @@ class TestRoom:
         free(2 * ROOM_FOR_ONE + ROOM_FOR_LINES)
         calls.gate = asyncio.Event()
         first = [asyncio.create_task(calls.generate(make_attempt())) for _ in range(2)]
-        while len(calls.seen) < 2:  # a thread is at work
-            await asyncio.sleep(0)
+        await until(lambda: len(calls.seen) == 2)
         with pytest.raises(NotStarted):
             await calls.generate(make_attempt())
         calls.gate.set()
@@ -201,8 +200,7 @@ class TestStopping:
         """A stop does not touch what is in flight."""
         calls.gate = asyncio.Event()
         calling = asyncio.create_task(calls.generate(make_attempt()))
-        while not calls.seen:  # a thread is at work
-            await asyncio.sleep(0)
+        await until(lambda: calls.seen)
         calls.books.stop.request(Cause.INTERRUPTED, "INT")
         calls.gate.set()
         assert await calling == make_generation()

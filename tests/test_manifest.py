@@ -163,7 +163,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), MemoryError("broken")])
     async def test_everybody_in_the_group_is_told(self, manifest, disk, error):
-        """A line that was not made durable is reported to its writer, and to those after."""
+        """A line that is not durable is reported to its writer, and to those after."""
         disk.sync_error = error
         results = await asyncio.gather(
             *(manifest.append(moved(number)) for number in range(GROUP + 3)), return_exceptions=True
@@ -184,7 +184,7 @@ class TestFailure:
 
 class TestCancellation:
     async def test_a_write_that_began_is_finished_first(self, manifest, disk):
-        """Cancelled in its write, `append` ends only when the write has: nobody writes beside it."""
+        """Cancelled in its write, `append` ends when the write has: nobody writes beside it."""
         disk.gate.clear()
         first = asyncio.create_task(manifest.append(moved(1)))
         await until(lambda: "sync" in disk.log)

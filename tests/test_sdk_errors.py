@@ -1,4 +1,3 @@
-import asyncio
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,7 @@ from batchgen.errors import (
 )
 from batchgen.sdk_errors import LONGEST_MESSAGE, translated
 
-KEY = ConnectionKey("service", 443, True, None, None, None, None)  # aiohttp's own order
+KEY = ConnectionKey("service", 443, True, None, None, None, None)  # noqa: FBT003  # aiohttp's own order  # aiohttp's own order
 URL = "https://service/model/x/invoke"
 REFUSED = aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "Connect call failed"))
 NO_NAME = aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known"))
@@ -107,7 +106,7 @@ class TestWhatTheNetworkProves:
             ),
             (aiohttp.ClientPayloadError("cut"), AnswerLost, "ClientPayloadError"),
             (aiohttp.ServerDisconnectedError(), AnswerLost, "ServerDisconnectedError"),
-            (asyncio.TimeoutError(), AnswerLost, "TimeoutError"),  # as aiohttp raises it
+            (TimeoutError(), AnswerLost, "TimeoutError"),  # as aiohttp raises it
             # A certificate that is not trusted will not be trusted a second later.
             (
                 SSLError(endpoint_url=URL, error=WRONG_CERTIFICATE),

@@ -247,7 +247,8 @@ MESSAGES = [
         400,
         "ValidationException",
         (
-            "{\"detail\":\"Invalid field in request. Available fields: ['prompt', 'negative_prompt', "
+            '{"detail":"Invalid field in request. Available fields: [\'prompt\', '
+            "'negative_prompt', "
             "'mode', 'strength', 'seed', 'output_format', 'image', 'aspect_ratio']\"}"
         ),
         Rejected,
@@ -329,7 +330,8 @@ MESSAGES = [
         "ValidationException",
         (
             "Invocation of model ID stability.stable-outpaint-v1:0 with on-demand throughput "
-            "isn\u2019t supported. Retry your request with the ID or ARN of an inference profile that "
+            "isn\u2019t supported. Retry your request with the ID or ARN of an inference profile "
+            "that "
             "contains this model."
         ),
         ModelDenied,
@@ -353,15 +355,18 @@ MESSAGES = [
         403,
         "AccessDeniedException",
         (
-            "Model access is denied due to IAM user or service role is not authorized to perform the "
+            "Model access is denied due to IAM user or service role is not authorized to perform "
+            "the "
             "required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, "
             "aws-marketplace:Subscribe) to enable access to this model. Your AWS Marketplace "
-            "subscription for this model cannot be completed at this time. If you recently fixed this "
+            "subscription for this model cannot be completed at this time. If you recently fixed "
+            "this "
             "issue, try again after 5 minutes."
         ),
         ModelDenied,
         (
-            "Allow aws-marketplace:ViewSubscriptions and aws-marketplace:Subscribe in IAM, then wait "
+            "Allow aws-marketplace:ViewSubscriptions and aws-marketplace:Subscribe in IAM, then "
+            "wait "
             "5 minutes."
         ),
     ),
@@ -369,8 +374,10 @@ MESSAGES = [
         404,
         "ResourceNotFoundException",
         (
-            "Access denied. This Model is marked by provider as Legacy and you have not been actively "
-            "using the model in the last 30 days. Please upgrade to an active model on Amazon Bedrock"
+            "Access denied. This Model is marked by provider as Legacy and you have not been "
+            "actively "
+            "using the model in the last 30 days. Please upgrade to an active model on Amazon "
+            "Bedrock"
         ),
         ModelDenied,
         LIFE_CYCLE_ADVICE,

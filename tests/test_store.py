@@ -215,7 +215,7 @@ class TestSave:
         synced, fsync = [], os.fsync
 
         def note(descriptor):
-            path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # of a descriptor
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()  # of a descriptor
             synced.append(str(path.relative_to(tmp_path)))
             fsync(descriptor)
 

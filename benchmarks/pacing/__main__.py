@@ -28,9 +28,10 @@ def figures(seeds: Sequence[int], quotas: Sequence[float]) -> Iterator[tuple[str
 
 def inserted(document: str, name: str, table: str) -> str:
     """The document with `table` between the marks of `name`."""
-    begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     pattern = re.escape(begin) + ".*?" + re.escape(end)
-    replaced, count = re.subn(pattern, lambda _: begin + table + end, document, flags=re.DOTALL)
+    text = f"{begin}{table}\n{end}"
+    replaced, count = re.subn(pattern, lambda _: text, document, flags=re.DOTALL)
     if count != 1:
         raise SystemExit(f"{DOCUMENT} has {count} places for the table {name!r}: mark one.")
     return replaced

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from crashing import FIGURES, Nursery, Simulator, Yard
@@ -23,15 +24,22 @@ def nursery():
     made.close()
 
 
-@pytest.fixture(scope="session")
-def shared_books():
-    """The process behind `books`."""
-    command = [sys.executable, "-m", "batchgen.simulator", "--parent-pipe"]
+@contextmanager
+def simulating(*options):
+    """A simulator that admits all and lives for the length of the block."""
+    command = [sys.executable, "-m", "batchgen.simulator", "--parent-pipe", "--meter=none"]
     with subprocess.Popen(
-        [*command, "--latency=0", "--meter=none"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         yield Simulator(json.loads(process.stdout.readline())["url"])
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def shared_books():
+    """The process behind `books`."""
+    with simulating("--latency=0") as simulator:
+        yield simulator
 
 
 @pytest.fixture
@@ -39,6 +47,13 @@ def books(shared_books):
     """A simulator without latency and quota, with empty books."""
     shared_books.reset()
     return shared_books
+
+
+@pytest.fixture
+def slow_books():
+    """A simulator whose calls take a while."""
+    with simulating("--latency=0.05-0.5") as simulator:
+        yield simulator
 
 
 @pytest.fixture

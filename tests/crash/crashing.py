@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from interposer import Fault
-from PIL import Image
 
 import batchgen
 
@@ -81,6 +80,10 @@ class Simulator:
     def ledger(self) -> list[dict[str, Any]]:
         """Every call since the reset."""
         return list(self._ask("GET", "ledger")["entries"])
+
+    def in_flight(self) -> int:
+        """Calls that it has not answered yet."""
+        return int(self._ask("GET", "stats")["in_flight"])
 
     def reset(self) -> None:
         """Forget calls, charges and faults."""
@@ -277,13 +280,10 @@ class Disk:
     def succeeded(self) -> dict[str, dict[str, Any]]:
         return {id: it for id, it in self.records.items() if it["status"] == "succeeded"}
 
-    def whole_images(self) -> set[str]:
-        """sha256 of every complete image below the folder, whatever its name."""
-        found = set()
-        for path in self.folder.rglob("*"):
-            if path.is_file() and (path.suffix in {".png", ".part"}) and _is_whole(path):
-                found.add(sha256(path))
-        return found
+    def images(self) -> set[str]:
+        """sha256 of every file that is an image or may become one; a torn one has another."""
+        kinds = {".png", ".part"}
+        return {sha256(path) for path in self.folder.rglob("*") if path.suffix in kinds}
 
     def leftovers(self) -> list[str]:
         return [str(path) for path in self.folder.rglob("*.part")]
@@ -294,12 +294,3 @@ class Disk:
             assert record["images"]
             for image, place in zip(record["images"], self.places[task_id], strict=True):
                 assert sha256(self.folder / place) == image["sha256"], (task_id, place)
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError):
-        return False
-    return path.read_bytes().endswith(b"IEND\xaeB`\x82")

@@ -1,7 +1,5 @@
 """Editing a job moves files; a kill between any two steps of that loses none and pays for none."""
 
-from itertools import count
-
 import pytest
 from crashing import FIGURES, Disk, Saved
 from edits import ITEMS, edited, run_items
@@ -38,7 +36,7 @@ def check_edit(scene, old, new, saved):
     assert run_items(scene, old).exit_code == 0
     assert len(scene.charges()) == charges, "undoing an edit was paid for"
     assert named(old).items() <= shown(scene).items()
-    images = Disk.read(scene.folder).whole_images()
+    images = Disk.read(scene.folder).images()
     assert {charge.image_sha256 for charge in [*saved.charges, *scene.charges()]} <= images
     return charges
 
@@ -49,15 +47,18 @@ def sweep(till_yard, old, new, **kind):
     saved = Saved(scene)
     prompts = [{item["prompt"] for item in items} for items in (old, new)]
     fresh = len(prompts[1] - prompts[0])
-    for step in count(1):
+    points = 0
+    while True:
         saved.restore()
-        told = run_items(scene, new, Fault(step=step, **kind))
-        images = Disk.read(scene.folder).whole_images()
+        told = run_items(scene, new, Fault(step=points + 1, **kind))
+        images = Disk.read(scene.folder).images()
         lost = [charge for charge in scene.charges() if charge.image_sha256 not in images]
         assert check_edit(scene, old, new, saved) == fresh + len(lost)
         if told.exit_code is not None:
-            return step - 1
-        FIGURES["crash points of edits"] += 1
+            break
+        points += 1
+    FIGURES["crash points of edits"] += points
+    return points
 
 
 def test_an_edit_and_its_undoing(till_yard):

@@ -71,7 +71,7 @@ def test_a_run_goes_on_after_the_power_failed(till_yard):
         for step, data in list(zip(whole.steps, whole.data, strict=True))[:number]:
             platter.take(step, data)
         platter.leave(left.folder.parent)
-        images = Disk.read(left.folder).whole_images() if left.folder.exists() else set()
+        images = Disk.read(left.folder).images() if left.folder.exists() else set()
         assert left.run().exit_code == 0
         disk = Disk.read(left.folder)
         disk.check_records()

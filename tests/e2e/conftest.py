@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from shell import Service, Shell
@@ -32,4 +33,23 @@ def batchgen(tmp_path, service):
     """The installed command, run in an empty folder and ended with the test."""
     shell = Shell(tmp_path, service)
     yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def head_start(request, tmp_path_factory):
+    """A run against a port where nobody listens, if a test looks at it.
+
+    It takes half a minute of waiting, so it starts before all other tests here and is looked at
+    after them.
+    """
+    if not any("unreachable" in item.nodeid for item in request.session.items):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("unreachable")
+    shell = Shell(folder, Service("http://127.0.0.1:9"))
+    shell.job("a mug")
+    home = {"HOME": str(folder), "AWS_CONFIG_FILE": "", "AWS_SHARED_CREDENTIALS_FILE": ""}
+    process = shell.start("run", "job.yaml", "--json", env=home)
+    yield shell, process, time.monotonic()
     shell.close()

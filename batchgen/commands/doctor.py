@@ -1,0 +1,74 @@
+"""`batchgen doctor`: will this job run? Everything is looked at, and nothing is paid for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from batchgen.commands import options
+from batchgen.commands.streams import result
+from batchgen.errors import JobError
+from batchgen.findings import Finding, Verdict, exit_code
+from batchgen.job import Job, load
+from batchgen.nearest import printable
+
+NAME_WIDTH = 11
+VERDICT_WIDTH = 7
+
+
+@click.command(name="doctor")
+@options.job_argument
+@click.option("--output", type=options.FOLDER, help="Folder of images and manifest.")
+@click.option("--endpoint", type=options.ENDPOINT, help="What would be called.")
+@options.json_option
+def command(job: Path, *, output: str | None, endpoint: str | None, as_json: bool) -> int:
+    """Look at everything that a run of a job needs, without paying for an image.
+
+    The job file, credentials and account, access to each model and its quota, the clock, the
+    output folder, the cost and the time that the run will take. Ends with the exit code of the
+    first trouble that a run would meet; warnings do not count.
+    """
+    findings = _findings(job, {"output": output, "endpoint": endpoint})
+    code = exit_code(findings)
+    if as_json:
+        checks = [finding.to_json() for finding in findings]
+        result(json.dumps({"job": str(job), "exit_code": code, "checks": checks}))
+        return code
+    for finding in findings:
+        result(_line(finding))
+    result(_verdict(findings))
+    return code
+
+
+def _findings(path: Path, changes: dict[str, str | None]) -> list[Finding]:
+    from batchgen.checkup_job import broken  # noqa: PLC0415  # `--help` needs none of it
+
+    try:
+        job = load(path, defer=True)
+    except JobError as error:
+        return [broken(error)]
+    given = {name: value for name, value in changes.items() if value is not None}
+    return asyncio.run(_examine(job.model_copy(update=given)))
+
+
+async def _examine(job: Job) -> list[Finding]:
+    # The SDK takes a third of a second to import.
+    from batchgen.checkup import examine  # noqa: PLC0415
+
+    return await examine(job)
+
+
+def _line(finding: Finding) -> str:
+    about = "" if finding.model is None else f"{finding.model}: "
+    text = printable(f"{about}{finding.text}")
+    return f"{finding.verdict:<{VERDICT_WIDTH}}  {finding.check:<{NAME_WIDTH}}  {text}"
+
+
+def _verdict(findings: list[Finding]) -> str:
+    failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
+    warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
+    ready = "Not ready" if failed else "Ready"
+    return f"{ready}: {len(findings)} checks, {failed} failed, {warnings} with a warning."
