@@ -180,7 +180,9 @@ class Account:
             url = self._connection.url
             here = service == "bedrock-runtime" or is_plain_loopback(url)
             config = sdk_config(self._connection, attempts=ATTEMPTS, read_timeout=READ_TIMEOUT)
-            client = self._session().client(name, endpoint_url=url if here else None, config=config)
+            client = self._session().client(
+                service, endpoint_url=url if here else None, config=config
+            )
             self._clients[service] = await self._stack.enter_async_context(client)
         return self._clients[service]
 

@@ -61,7 +61,7 @@ def refused(error: Any, operation: str) -> Unanswered:
 
 def failed(error: Exception) -> Unanswered:
     """What an error of the SDK or the network says."""
-    ours = local_error(error)
+    ours = local_error(error, sent=False)  # asking again costs nothing
     text = str(error) or type(error).__name__
     if ours is None:
         return Unanswered(Reason.UNREACHABLE, text)

@@ -211,7 +211,7 @@ async def _credential_source(session: Any) -> str:
 
 
 def sdk_config(
-    connection: Connection, *, attempts: int = 1, read_timeout: float = READ_TIMEOUT
+    connection: Connection, *, attempts: int = 1, read_timeout: float | None = None
 ) -> AioConfig:
     """How the SDK's clients connect; `attempts` stays 1 wherever a call costs money."""
     loopback: dict[str, Any] = {}
@@ -221,7 +221,7 @@ def sdk_config(
     return AioConfig(
         http_session_cls=_HttpSession,
         connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=read_timeout,
+        read_timeout=READ_TIMEOUT if read_timeout is None else read_timeout,
         max_pool_connections=connection.calls_in_flight,
         tcp_keepalive=True,
         # Both: without `mode` a variable of the environment fills it in and brings retries back.

@@ -63,7 +63,7 @@ _KEEP = "For a long run use a profile or a role, which the SDK renews by itself"
 
 
 def _refused(error: Unanswered, skew: float | None) -> Finding:
-    if error.reason is Reason.UNREACHABLE:
+    if error.reason in (Reason.UNREACHABLE, Reason.DENIED):
         text = f"STS could not be asked whose the credentials are: {error}"
         return CREDENTIALS.warning(sentences(text, error.advice))
     return CREDENTIALS.failed(Trouble.SERVICE, sentences(str(error), _advice(error, skew)))

@@ -32,6 +32,8 @@ RECORD = b'{"kind": "record", '
 TASK_ID = b'"task_id": "'
 STATUS = b'}, "status": "'
 WHOLE = b"}\n"
+RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
+"""How a whole record ends; one that was torn behind an inner brace, and sealed, ends like WHOLE."""
 
 
 @dataclass(slots=True)
@@ -136,7 +138,7 @@ class _Reader:
         """Fold all lines in; a million of them pass here, so this is one loop and no calls."""
         entries = self._history.entries
         for data in lines:
-            if data.startswith(RECORD) and data.endswith(WHOLE):
+            if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
                 start = data.find(TASK_ID) + len(TASK_ID)
                 task_id = data[start : data.find(b'"', start)].decode(errors="replace")
                 status = data.find(STATUS, start) + len(STATUS)

@@ -35,7 +35,7 @@ _GAIN_CONTESTED = 4.0
 """The same while others take from the quota: alike for all of them, which makes it fair."""
 _DOUBLINGS = 4
 _TOP = 2.0
-_TOP_CALLS = 4.0
+_TOP_CALLS = 24.0
 """How far one try goes: a multiple of the proven level, or calls a minute above it."""
 _BIG = 1.15
 _BIG_CALLS = 3.0

@@ -16,7 +16,7 @@ from fakes import until
 from loopback import cuts, free_port, resets, response, sends, serving, stalls
 
 from batchgen import bedrock
-from batchgen.bedrock import Connection, connect, is_plain_loopback, quiet_sdk
+from batchgen.bedrock import Connection, connect, is_plain_loopback, quiet_sdk, sdk_config
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -206,11 +206,16 @@ class TestOnePost:
         assert len(server.posts) == 1
 
 
+def impatient(monkeypatch):
+    """A tenth of a second takes the place of the five minutes that an answer may take."""
+    monkeypatch.setattr(bedrock, "sdk_config", partial(sdk_config, read_timeout=0.1))
+
+
 class TestTimeouts:
     @pytest.mark.parametrize("sent", [b"", WHOLE[:20], WHOLE[:BODY_STARTS], WHOLE[:-1]])
     async def test_an_answer_that_stalls_is_lost(self, server, monkeypatch, sent):
         """No byte for the read timeout, before, in or after the headers: one POST, answer lost."""
-        monkeypatch.setattr(bedrock, "READ_TIMEOUT", 0.1)
+        impatient(monkeypatch)
         server.respond = stalls(sent)
         with pytest.raises(AnswerLost):
             await invoke(server)
@@ -218,7 +223,7 @@ class TestTimeouts:
 
     async def test_a_late_answer_is_not_waited_for(self, server, monkeypatch):
         """An answer that comes after the timeout changes nothing, and is not asked for again."""
-        monkeypatch.setattr(bedrock, "READ_TIMEOUT", 0.1)
+        impatient(monkeypatch)
         given_up = asyncio.Event()
 
         async def late(writer):
@@ -255,6 +260,9 @@ class TestTimeouts:
     def test_the_times_fit_the_service(self):
         """Five minutes to answer as AWS advises, ten seconds to connect, the call around both."""
         assert (bedrock.CONNECT_TIMEOUT, bedrock.READ_TIMEOUT) == (10.0, 300.0)
+        config = sdk_config(Connection(region="us-west-2", calls_in_flight=1))
+        assert (config.connect_timeout, config.read_timeout) == (10.0, 300.0)
+        assert config.retries == {"total_max_attempts": 1, "mode": "standard"}
         assert bedrock.CALL_TIMEOUT > bedrock.CONNECT_TIMEOUT + bedrock.READ_TIMEOUT
 
     async def test_a_cancelled_call_is_cancelled(self, server):

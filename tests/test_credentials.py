@@ -128,9 +128,7 @@ class TestExpired:
         account.valid = False
         await account.generate(make_attempt())
         assert PAUSES == (1.0, 5.0, 15.0, 30.0, 60.0)
-        gaps = [
-            later - earlier for earlier, later in zip(account.renewals, account.renewals[1:])
-        ]  # neighbours
+        gaps = [later - earlier for earlier, later in pairwise(account.renewals)]
         assert account.renewals[0] == pytest.approx(1.1)
         assert gaps == pytest.approx([5.1, 15.1, 30.1, 60.1, 60.1, 60.1, 60.1])
 

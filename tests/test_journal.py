@@ -6,7 +6,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from fakes import ERRORS, Books, make_attempt, make_generation, make_task
+from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
 from batchgen.admission import Cause
 from batchgen.errors import AnswerLost, NotStarted, StorageError, Throttled

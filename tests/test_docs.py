@@ -1,0 +1,319 @@
+"""The documents tell the truth: every command is run, every example works, every link leads."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+
+import pytest
+from PIL import Image
+from readme import ROOT, Catalog, Project, blocks, commands, prose
+
+from batchgen import load_job, plan_job
+from batchgen.cli import COMMANDS, main
+from batchgen.commands.run import command as run_command
+from batchgen.models import MODELS
+from batchgen.models.base import LifeCycle
+from batchgen.progress import EXIT_CODES
+
+CATALOG = Catalog.LINE
+SIMULATE = 'make simulate ARGS="--port 8080"'
+AGAINST = 'make run JOB=jobs/quickstart.yaml ARGS="--endpoint http://127.0.0.1:8080"'
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+JOBS = sorted(path.name for path in (ROOT / "jobs").glob("*.yaml"))
+
+
+def makes_the_quickstart(project, ended):
+    """Three images, and nothing on standard output."""
+    assert (ended.code, ended.out) == (0, "")
+    names = ["lighthouse-1.png", "owl-1.png", "teapot-1.png"]
+    assert project.images("out/quickstart") == names
+    assert "3 images made" in ended.err
+
+
+def tells_the_catalogue(project, ended):
+    """What would be made, and for how much."""
+    assert ended.code == 0
+    assert ended.out.startswith("52 of 52 tasks would be made for 2.08 USD, in about 0:35")
+
+
+def makes_the_mugs(project, ended):
+    """Those whose names begin so, and no other."""
+    assert ended.code == 0
+    assert project.images("out/catalog") == ["mug-blue-1.png", "mug-sand-1.png"]
+
+
+def makes_two_of_sdxl(project, ended):
+    """One JSON object tells of them."""
+    assert ended.code == 0
+    assert json.loads(ended.out)["succeeded"] == len(project.images("out/sdxl")) == 2
+
+
+def refuses_without_credentials(project, ended):
+    """One sentence, batchgen's exit code in make's words, and nothing written."""
+    sentence, complaint = ended.err.splitlines()
+    assert sentence.startswith("No AWS credentials were found. Configure credentials (")
+    assert complaint.endswith(" Error 4")
+    assert (ended.code, ended.out) == (2, "")
+    assert not (project.folder / "out/quickstart-aws").exists()
+
+
+def says(*words):
+    """Ends with 0 and says this."""
+
+    def check(_, ended):
+        assert ended.code == 0
+        assert not [word for word in words if word not in ended.out]
+
+    return check
+
+
+EXPECTED = {
+    "make run JOB=jobs/quickstart.yaml": makes_the_quickstart,
+    'make run JOB=jobs/catalog.yaml ARGS="--dry-run"': tells_the_catalogue,
+    "make run JOB=jobs/catalog.yaml ARGS=\"--only 'mug-*' --fresh\"": makes_the_mugs,
+    'make run JOB=jobs/sdxl.yaml ARGS="--limit 2 --json"': makes_two_of_sdxl,
+    "make run JOB=jobs/aws.yaml": refuses_without_credentials,
+    "make help": says("make run ", "make test ", "make simulate "),
+    "make install": says(),
+    ".venv/bin/batchgen --help": says(*COMMANDS),
+    ".venv/bin/batchgen run --help": says("--dry-run", "--wait-lock"),
+    ".venv/bin/batchgen validate jobs/catalog.yaml": says(
+        "jobs/catalog.yaml is right: 52 tasks, 2.08 USD."
+    ),
+    ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
+}
+"""What each command of the README does, but for those that have a test of their own."""
+ELSEWHERE = {
+    CATALOG: "TestCatalog",
+    SIMULATE: "TestSimulator",
+    AGAINST: "TestSimulator",
+    "make simulate": "TestSimulator, with its port",
+    "make check": "what CI runs besides these tests",
+    "make test": "these tests",
+}
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    """The run of the whole catalogue, begun before the first test of this file."""
+    yield Catalog.started(tmp_path_factory.mktemp("catalog"))
+    Catalog.end()
+
+
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory, catalog):
+    """A project in which all commands of `EXPECTED` were started at once: most of them wait."""
+    project = Project(tmp_path_factory.mktemp("readme"))
+    project.running = {line: project.start(line) for line in EXPECTED}
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project for one test."""
+    made = Project(tmp_path)
+    yield made
+    made.close()
+
+
+class TestCommands:
+    def test_every_command_of_the_readme_is_run(self):
+        """A command without an entry in the tables above was never tried: say what it does."""
+        assert set(commands()) == {*EXPECTED, *ELSEWHERE}
+
+    @pytest.mark.parametrize("line", EXPECTED)
+    def test_it_does_what_the_readme_says(self, readme, line):
+        """As it stands there, in a fresh clone; nothing is installed again."""
+        ended = readme.running[line].ended()
+
+        EXPECTED[line](readme, ended)
+        assert "Setting up" not in ended.err
+
+    def test_the_exit_codes_are_those_of_the_program(self):
+        """The table of the README has every code that a command can end with, and no other."""
+        codes = re.findall(r"^\| ([\d, ]+) \|", prose(), re.MULTILINE)
+
+        told = {int(code) for cell in codes for code in cell.split(",")}
+
+        assert told == {0, 1, 2, 6, 70, *EXIT_CODES.values()}
+
+    def test_every_option_and_command_is_told_somewhere(self):
+        """What a document does not mention nobody finds; what is not there nobody can use."""
+        text = "".join(document.read_text("utf-8") for document in DOCUMENTS)
+        told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+        options = {name for each in run_command.params for name in each.opts if name[:2] == "--"}
+
+        assert not options - told
+        assert not [name for name in COMMANDS if f"batchgen {name}" not in text]
+
+
+class TestJobs:
+    def test_the_example_is_right(self, tmp_path, capsys):
+        """The job file that the README explains is accepted as it stands."""
+        (example,) = [block for block in blocks("yaml") if "items:" in block]
+        (tmp_path / "job.yaml").write_text(example)
+
+        assert main(["validate", str(tmp_path / "job.yaml")]) == 0
+        assert "4 tasks, 0.16 USD" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("name", JOBS)
+    def test_every_job_is_made_whole(self, tmp_path, plain_simulator, name):
+        """Each file under jobs/, at a quota that nothing has to wait for: every task an image."""
+        job = str(ROOT / "jobs" / name)
+        options = ["--endpoint", plain_simulator, "--rpm", "60000", "--output", str(tmp_path)]
+
+        assert main(["run", job, *options]) == 0
+
+        tasks = list(plan_job(load_job(job)))
+        made = [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("images/*")]
+        assert sorted(made) == sorted(f"{task.file_stem}.{task.image_format}" for task in tasks)
+
+    def test_every_job_is_in_the_readme(self):
+        """A newcomer finds each of them."""
+        text = "\n".join([prose(), *blocks("console")])
+
+        assert not [name for name in JOBS if f"jobs/{name}" not in text]
+
+
+@pytest.fixture(scope="module")
+def plain_simulator(tmp_path_factory):
+    """The address of a simulator without latency and quota, whose pictures cost nothing."""
+    project = Project(tmp_path_factory.mktemp("simulator"))
+    options = "--latency=0 --meter=none --picture=plain"
+    running = project.start(f"exec .venv/bin/batchgen simulate {options}")
+    yield running.first_line()["url"]
+    project.close()
+
+
+class TestSimulator:
+    def test_other_programs_use_it(self, project):
+        """`make simulate`, the README's boto3 program as it stands, and batchgen itself."""
+        port = free_port(8080)
+        server = project.start(SIMULATE.replace("8080", port))
+        announced = server.first_line()
+        (program,) = [block for block in blocks("python") if "boto3" in block]
+        (project.folder / "program.py").write_text(program.replace("8080", port))
+
+        batch = project.start(AGAINST.replace("8080", port))
+        other = project.run(f"{sys.executable} program.py")
+
+        assert announced["url"] == f"http://127.0.0.1:{port}"
+        assert (other.code, other.out, other.err) == (0, "", "")
+        with Image.open(project.folder / "lighthouse.png") as picture:
+            picture.load()
+            assert (picture.format, picture.size) == ("PNG", (1024, 1024))
+        makes_the_quickstart(project, batch.ended())
+
+        os.kill(announced["pid"], signal.SIGTERM)
+        assert server.ended().code == 0
+
+
+class TestPython:
+    def test_the_program_runs(self, project):
+        """The README's example, as it stands, in the project's folder."""
+        (program,) = [block for block in blocks("python") if "import batchgen" in block]
+        (project.folder / "program.py").write_text(program)
+
+        ended = project.run(f"{sys.executable} program.py")
+
+        assert (ended.code, ended.err) == (0, "")
+        assert sorted(ended.out.splitlines()) == [
+            f"{name}/1 succeeded ['images/{name}-1.png']"
+            for name in ("lighthouse", "owl", "teapot")
+        ]
+
+
+class TestText:
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+    def test_every_link_leads_somewhere(self, document):
+        """To a file of the project, or to a heading that is there."""
+        text = prose(document)
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
+        }
+
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("#"):
+                assert target[1:] in headings
+            elif "://" not in target:
+                assert (document.parent / target).exists(), target
+
+    def test_the_policy_is_json_and_names_models_that_are_served(self):
+        """The IAM policy can be pasted, and allows what the text says."""
+        (policy,) = map(json.loads, blocks("json"))
+
+        (statement,) = policy["Statement"]
+        named = {arn.rpartition("/")[2] for arn in statement["Resource"]}
+        served = {model.id for model in MODELS.values() if model.life_cycle is LifeCycle.ACTIVE}
+        assert statement["Action"] == "bedrock:InvokeModel"
+        assert named == served
+
+
+class TestCatalog:
+    """Last in this file: the run has had all the time of the others."""
+
+    RATIOS = {"sofa-linen": 16 / 9, "mirror-round": 4 / 5}
+    """Width to height where the catalogue asks for another than 1:1."""
+
+    def test_every_image_is_as_its_record_says(self, catalog):
+        """52 images in one run: each on record with its hash, a PNG of the shape asked for."""
+        ended = catalog.running.ended()
+        records = catalog.project.records("out/catalog")
+
+        assert (ended.code, ended.out) == (0, "")
+        assert "52 images made, 0 filtered, 0 failed, 0 left open" in ended.err
+        assert "billed 2.08 USD" in ended.err
+        assert len(records) == len(catalog.project.images("out/catalog")) == 52
+        for record in records:
+            (image,) = record["images"]
+            path = catalog.project.folder / "out/catalog" / image["path"]
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == image["sha256"]
+            with Image.open(path) as picture:
+                picture.verify()
+                assert picture.format == "PNG"
+                assert picture.size == (image["width"], image["height"])
+            ratio = self.RATIOS.get(record["item_id"], 1.0)
+            assert image["width"] / image["height"] == pytest.approx(ratio, rel=0.02)
+
+    @pytest.mark.parametrize("line", [CATALOG, "cron", "systemd", "operations' cron"])
+    def test_the_next_night_makes_nothing(self, catalog, line):
+        """The same command again, and the units' own commands: all is there, exit code 0."""
+        catalog.running.ended()
+        if line != CATALOG:
+            line = night_commands()[line]
+
+        ended = catalog.project.run(line)
+
+        assert (ended.code, ended.out) == (0, "")
+        assert len(catalog.project.records("out/catalog")) == 52
+
+
+def night_commands():
+    """The commands of the units that run at night, without the folder that they begin with."""
+    cron = re.compile(r"^0 22 \* \* \*  cd /srv/shop && (.*)$", re.MULTILINE)
+    unit = re.compile(r"^ExecStart=/srv/shop/(.*)$", re.MULTILINE)
+    operations = (ROOT / "docs/operations.md").read_text("utf-8")
+    assert set(unit.findall(operations)) == set(unit.findall("".join(blocks("ini"))))
+    return {
+        "cron": cron.findall("".join(blocks("text")))[0],
+        "systemd": unit.findall("".join(blocks("ini")))[0],
+        "operations' cron": cron.findall(operations)[0],
+    }
+
+
+def free_port(wanted):
+    """The wanted port as a text, or another one if somebody has it."""
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", wanted))
+        return str(wanted)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
