@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,14 @@ class Adopted:
     records: tuple[Record, ...]
     strangers: tuple[str, ...]
     """Paths of complete images of tasks that the job no longer has; they stay where they are."""
+
+    def notices(self, folder: Path) -> Iterator[str]:
+        """What a person should know of the strangers."""
+        for path in self.strangers:
+            yield (
+                f"{folder / path} is a complete image of a task that the job no longer has; "
+                "it stays there."
+            )
 
 
 async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) -> Adopted:

@@ -31,7 +31,7 @@ from batchgen.endpoint import Opened
 from batchgen.errors import NotStarted, StorageError
 from batchgen.generate import generating
 from batchgen.journal import Room, journaled
-from batchgen.opening import opening_notices, require_same_job, run_line
+from batchgen.opening import opening_notices, random_seed_key, require_same_job, run_line
 from batchgen.order import Order
 from batchgen.outcome import Origin
 from batchgen.output import Output, Turn, opened_output
@@ -111,7 +111,7 @@ class Batch:
         require_same_job(self.order.job, output)
         self._quotas = quotas
         self.budget.spent = output.history.spent
-        key = self._random_seed_key(output)
+        key = random_seed_key(output, fresh=self.order.selection.fresh)
         await output.manifest.append(run_line(self.order.job, self.run_id, key))
         output = await self._recover(output, key)
         pending = await asyncio.to_thread(
@@ -148,11 +148,8 @@ class Batch:
         self.tally.adopted = len(adopted.records)
         for record in adopted.records:
             self.order.observer.record(record)
-        for path in adopted.strangers:
-            self.order.observer.notice(
-                f"{output.folder / path} is a complete image of a task that the job no longer has; "
-                "it stays there."
-            )
+        for text in adopted.notices(output.folder):
+            self.order.observer.notice(text)
         if adopted.records:
             output.history = await asyncio.to_thread(histories.load, output.history.path)
         return output
@@ -244,16 +241,10 @@ class Batch:
         """Stop handing out early enough for the longest call to end before the deadline."""
         if self.order.deadline is not None:
             deadline, now = self.order.deadline, self.order.now
-            await watch_deadline(deadline, self.stop, margin=self._longest_call, now=now)
-
-    def _longest_call(self) -> float:
-        return self.tally.longest_call or LONGEST_CALL
+            await watch_deadline(
+                deadline, self.stop, margin=lambda: self.tally.longest_call or LONGEST_CALL, now=now
+            )
 
     def _origin(self) -> Origin:
         job = self.order.job
         return Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)
-
-    def _random_seed_key(self, output: Output) -> str:
-        """What `seed: random` draws from: the same for all runs of an output, until `--fresh`."""
-        known = output.history.random_seed_key
-        return known if known and not self.order.selection.fresh else secrets.token_hex(8)

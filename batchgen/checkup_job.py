@@ -90,7 +90,9 @@ def _right(job: Job, outline: PlanSummary) -> Finding:
 
 
 def _history(job: Job) -> History:
-    history = histories.load(Path(job.output) / NAME)
+    folder = Path(job.output)
+    # What is no folder has no manifest; that it is none is another check's to say.
+    history = histories.load(folder / NAME) if folder.is_dir() else History(path=folder / NAME)
     if history.job_name is not None and history.job_name != job.name:
         raise ManifestError(
             f"{job.output} holds the images of the job {shown(history.job_name)}, and this job is "

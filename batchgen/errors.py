@@ -111,7 +111,7 @@ class AttemptError(BatchgenError):
 
 
 class NeverSent(AttemptError):
-    """Nothing reached the service: DNS, refused, certificate, connect timeout."""
+    """Nothing reached the service: DNS, refused, a broken handshake, connect timeout."""
 
 
 class Throttled(AttemptError):
@@ -169,7 +169,7 @@ class Filtered(AttemptError):
         self.finish_reasons = finish_reasons
         """The service's own words, one for each artifact of the reply; empty for an HTTP 400."""
         self.image_came = image_came
-        """Whether an image stood beside the filter reason: it was made, and is assumed paid for."""
+        """Whether the reason has an image beside it or speaks of one: made, and assumed paid for."""
 
 
 class Permanent(AttemptError):
@@ -181,7 +181,10 @@ class Rejected(Permanent):
 
 
 class ModelDenied(Permanent):
-    """The model cannot be used: no access, not found, wrong Region or past its end of life."""
+    """The model cannot be used: no access, not found, wrong Region or past its end of life.
+
+    Or nothing that can be trusted leads to it: a wrong certificate, an endpoint that is another's.
+    """
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -91,7 +91,7 @@ def _examine(task: Task, answer: Answer) -> _Kept:
             _said(reply),
             code="Filtered",
             finish_reasons=reply.finish_reasons,
-            image_came=reply.withheld > 0,
+            image_came=reply.withheld > 0 or reply.refused_output,
             request_id=answer.request_id,
         )
     if reply.inference_error:

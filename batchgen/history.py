@@ -22,7 +22,6 @@ CODES = {status.value[:SHORT].encode(): code for code, status in enumerate(STATU
 STATUS_BITS = 2
 """Bits of an entry that hold the index of its status; the rest is the offset of its line."""
 READ_SIZE = 8192
-
 # A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
 # JSON string is escaped, so none of these can be a part of a text. What does not begin like this

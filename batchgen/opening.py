@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -63,3 +64,9 @@ def run_line(job: Job, run_id: str, random_seed_key: str) -> RunLine:
         random_seed_key=random_seed_key,
         started_at=utc_now(),
     )
+
+
+def random_seed_key(output: Output, *, fresh: bool) -> str:
+    """What `seed: random` draws from: the same for all runs of an output, until `--fresh`."""
+    known = output.history.random_seed_key
+    return known if known and not fresh else secrets.token_hex(8)

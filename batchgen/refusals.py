@@ -12,6 +12,7 @@ _YIELD = 0.95
 _SURPRISES = 3
 _YIELD_MUCH = 0.7
 """What to keep after so many surprises in a minute: somebody new needs room."""
+_HOLD_S = 150.0
 _YIELD_S = 150.0
 """How long to leave that room to him."""
 _PAUSES = (1.5, 4.0, 10.0, 27.0)
@@ -81,6 +82,7 @@ class Neighbours:
         if refusal.measured is not None:
             level = min(level, max(refusal.measured, rate / 2))
         if len(self._surprises) < _SURPRISES:
+            self._yielded_until = max(self._yielded_until, now + _HOLD_S)
             return min(level, _YIELD * rate)
         self._surprises.clear()
         self._yielded_until = now + _YIELD_S

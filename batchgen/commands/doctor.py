@@ -71,4 +71,4 @@ def _verdict(findings: list[Finding]) -> str:
     failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
     warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
     ready = "Not ready" if failed else "Ready"
-    return f"{ready}: {len(findings)} checks, {failed} failed, {warnings} with a warning."
+    return f"{ready}. Checks: {len(findings)}, failed: {failed}, with a warning: {warnings}."

@@ -110,6 +110,7 @@ def assemble(found: Iterable[Entry]) -> Reply:
         filtered=not images and moderated,
         inference_error=not images and not moderated,
         withheld=sum(bool(entry.image) for entry in refused),
+        refused_output=any("output" in (entry.finish_reason or "").casefold() for entry in refused),
     )
 
 

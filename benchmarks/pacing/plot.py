@@ -10,7 +10,7 @@ from benchmarks.pacing.world import Ledger
 SHOWN = ("ours, quota unknown", "AIMD on the rate", "AWS SDK adaptive mode")
 QUOTA = 90.0
 STEP_S = 15.0
-LEFT, WIDTH, RIGHT = 46.0, 640.0, 14.0
+LEFT, WIDTH, RIGHT = 46.0, 640.0, 26.0
 TOP, HEIGHT, GAP = 30.0, 110.0, 48.0
 MOST = 120.0
 
@@ -90,7 +90,7 @@ def _line(kind: str, points: Sequence[tuple[float, float]], top: float) -> str:
 
 def _tick(at: float, count: int, top: float) -> str:
     """Rejected calls of 15 s, as a line that hangs from the upper edge."""
-    return f'<line class="rejected" {_ends(at, MOST, at, MOST - min(40, 4 * count), top)}/>'
+    return f'<line class="rejected" {_ends(at, MOST, at, MOST - min(28, 4 * count), top)}/>'
 
 
 def _ends(x1: float, y1: float, x2: float, y2: float, top: float) -> str:

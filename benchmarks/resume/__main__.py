@@ -17,10 +17,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import batchgen
 from batchgen import plan
+from batchgen.batch import Batch
+from batchgen.endpoint import Opened
+from batchgen.generate import Answer
+from batchgen.order import Order
 from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
 
 LINKS = 30_000
@@ -73,23 +79,18 @@ def prepare(output: Path, tasks: int) -> None:
         manifest.write(end.to_json())
 
 
-def lines(task: batchgen.Task, now) -> bytes:
+def lines(task: batchgen.Task, now: datetime) -> bytes:
     """The attempt and the record of one task; the record by hand, for a model takes its time."""
     attempt = AttemptLine(
         run_id="r1", task_id=task.id, attempt=1, seed=task.seed, cost_usd=0.04, started_at=now
     )
+    return attempt.to_json() + json.dumps(record(task, now)).encode() + b"\n"
+
+
+def record(task: batchgen.Task, now: datetime) -> dict[str, Any]:
+    """The fields of a record line, in their order."""
     at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    image = {
-        "path": f"{task.file_stem}.png",
-        "sha256": "0" * 64,
-        "bytes": len(IMAGE),
-        "format": "png",
-        "width": 1024,
-        "height": 1024,
-        "seed": task.seed,
-        "finish_reason": None,
-    }
-    record = {
+    asked = {
         "kind": "record",
         "run_id": "r1",
         "task_id": task.id,
@@ -102,7 +103,9 @@ def lines(task: batchgen.Task, now) -> bytes:
         "endpoint": "simulator",
         "seed": task.seed,
         "request": dict(task.request),
-        "images": [image],
+        "images": [image(task)],
+    }
+    answered = {
         "finish_reasons": [None],
         "attempts": 1,
         "request_id": "5c54894e-c715-4024-9ed2-7f1e1b83a9a7",
@@ -113,7 +116,21 @@ def lines(task: batchgen.Task, now) -> bytes:
         "maybe_billed": 0,
         "error": None,
     }
-    return attempt.to_json() + json.dumps(record).encode() + b"\n"
+    return asked | answered
+
+
+def image(task: batchgen.Task) -> dict[str, Any]:
+    """What a record says of its image."""
+    return {
+        "path": f"{task.file_stem}.png",
+        "sha256": "0" * 64,
+        "bytes": len(IMAGE),
+        "format": "png",
+        "width": 1024,
+        "height": 1024,
+        "seed": task.seed,
+        "finish_reason": None,
+    }
 
 
 def link(output: Path, number: int, path: str) -> None:
@@ -132,20 +149,19 @@ class FirstCall:
     seconds: float = 0.0
     peak_mb: float = 0.0
 
-    async def invoke(self, model_id: str, body: bytes):
+    async def invoke(self, model_id: str, body: bytes) -> Answer:
+        """Note the time and refuse."""
         self.seconds = time.monotonic() - self.started
         self.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         raise batchgen.errors.Rejected("measured", code="Measured")
 
     async def renew(self) -> bool:
+        """There is nothing to renew."""
         return False
 
 
 async def resume(output: Path, tasks: int) -> None:
     """Run until the end and print what was measured."""
-    from batchgen.batch import Batch
-    from batchgen.endpoint import Opened
-    from batchgen.order import Order
 
     service = FirstCall(time.monotonic())
 
@@ -178,7 +194,8 @@ def main(arguments: list[str]) -> None:
     figures = json.loads(done.stdout)
     print(f"{tasks:,} tasks, {figures['earlier']:,} finished, manifest of {size:,.0f} MB:")
     print("  first call after {first_call_s:.1f} s at {peak_mb:.0f} MB".format(**figures))
-    print("  all images looked at after {whole_s:.1f} s at {whole_peak_mb:.0f} MB".format(**figures))
+    whole = "  all images looked at after {whole_s:.1f} s at {whole_peak_mb:.0f} MB"
+    print(whole.format(**figures))
 
 
 if __name__ == "__main__":

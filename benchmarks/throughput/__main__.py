@@ -20,6 +20,8 @@ from pathlib import Path
 import pybase64
 from pydantic_core import from_json
 
+import batchgen
+
 IMAGE_BYTES = 1_500_000
 WARM, MEASURED = 60, 400
 """Images before and within the measurement; what happens once does not count."""
@@ -27,6 +29,8 @@ WARM, MEASURED = 60, 400
 
 @dataclass(slots=True)
 class Server:
+    """The answering process."""
+
     port: int
     process: subprocess.Popen[str]
     most_waiting: int = 0
@@ -111,9 +115,8 @@ def bare(port: int, folder: Path) -> float:
     return (cpu() - before) / MEASURED * 1000
 
 
-def job(port: int, folder: Path, tasks: int, concurrency: int):
-    import batchgen
-
+def job(port: int, folder: Path, tasks: int, concurrency: int) -> batchgen.Job:
+    """So many equal tasks."""
     return batchgen.Job(
         name="benchmark",
         endpoint=f"http://127.0.0.1:{port}",
@@ -127,8 +130,6 @@ def job(port: int, folder: Path, tasks: int, concurrency: int):
 
 def batch(port: int, folder: Path) -> float:
     """CPU milliseconds of one image with batchgen."""
-    import batchgen
-
     marks: list[float] = []
 
     def note(record: batchgen.Record) -> None:
@@ -155,8 +156,6 @@ def measure_cpu() -> None:
 def measure_calls(calls: int = 1000) -> None:
     with tempfile.TemporaryDirectory() as folder:
         with answering(IMAGE_BYTES, gather=calls) as server:
-            import batchgen
-
             made = job(server.port, Path(folder), calls, calls)
             summary = asyncio.run(batchgen.run(made))
         print(f"{server.most_waiting} calls in flight at once, {summary.succeeded} images")
@@ -174,8 +173,6 @@ def measure_memory(few: int = 1_000, many: int = 100_000) -> None:
 
 
 def memory_of(tasks: int) -> None:
-    import batchgen
-
     started = time.monotonic()
     with answering(100) as server, tempfile.TemporaryDirectory() as folder:
         summary = asyncio.run(batchgen.run(job(server.port, Path(folder), tasks, 16)))

@@ -49,13 +49,15 @@ class Answering(asyncio.Protocol):
     most = 0
 
     def __init__(self, response: bytes) -> None:
-        self._response = response
+        self.response = response
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        """Keep the connection."""
+        self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer when a request is whole."""
         self._buffer += data
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
@@ -74,16 +76,14 @@ class Answering(asyncio.Protocol):
             ready, kind.waiting = kind.waiting, []
             kind.gather = 0
             for each in ready:
-                each._transport.write(each._response)
+                each.transport.write(each.response)
 
 
 async def serve(image_bytes: int, gather: int) -> None:
     Answering.gather, Answering.waiting = gather, []
     response = reply(png(image_bytes))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: Answering(response), "127.0.0.1", 0, backlog=4096
-    )
+    server = await loop.create_server(lambda: Answering(response), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)  # ends with its parent
     print(Answering.most, flush=True)

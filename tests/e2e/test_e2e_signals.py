@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from shell import is_alive, until
 
-LATE = 2
+LATE = 1
 """Seconds that the slow answers take."""
 MUGS = [f"mug {number}" for number in range(12)]
 
@@ -30,14 +30,14 @@ def test_the_first_signal_drains(batchgen, number, code):
     process.send_signal(number)
     _, err = process.communicate(timeout=20)
 
-    summary = batchgen.lines("end")[0]["summary"]
-    assert process.returncode == code == batchgen.lines("end")[0]["exit_code"]
-    assert len(batchgen.service.ledger()) == len(batchgen.lines("record")) == 2
+    summary, made = batchgen.lines("end")[0]["summary"], len(batchgen.lines("record"))
+    assert process.returncode == code == summary["exit_code"]
+    assert 2 <= made == len(batchgen.service.ledger()) < 12
     assert f"{number.name}: no more calls are started. In flight, and paid for: 2, " in err
-    assert "10 left open" in err
+    assert f"{12 - made} left open" in err
     assert f"Stopped by {number.name}." in err
     assert err.endswith("The same command again goes on where this run stopped.\n")
-    assert (summary["left"], summary["billed_usd"]) == (10, 0.08)
+    assert (summary["left"], summary["billed_usd"]) == (12 - made, round(0.04 * made, 2))
 
 
 def test_the_second_signal_ends_at_once(batchgen):
@@ -74,14 +74,14 @@ def test_a_run_that_only_waits_ends_at_once(batchgen):
 
 def test_a_status_line_on_request(batchgen):
     """SIGUSR1 prints where the run stands, and the run goes on."""
-    process = start_slow(batchgen)
+    process = start_slow(batchgen, seconds=2)
     process.send_signal(signal.SIGUSR1)
-    read_until(process, "0/12  ")
+    read_until(process, "/12  0.0 images/min, 0.00 USD")
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=20)
 
     assert process.returncode == 130
-    assert len(batchgen.lines("record")) == 2
+    assert len(batchgen.lines("record")) == batchgen.service.charged() < 12
 
 
 def test_a_killed_run_leaves_no_simulator(batchgen):
@@ -100,15 +100,13 @@ def test_a_killed_run_leaves_no_simulator(batchgen):
 class TestOneWriter:
     def test_a_second_run_is_refused(self, batchgen):
         """It ends with 6 and names the first, which is not disturbed."""
-        first = start_slow(batchgen)
+        first = start_slow(batchgen, seconds=60)
         second = batchgen.run()
-        first.send_signal(signal.SIGINT)
-        first.communicate(timeout=20)
+        end(first)
 
         holder = rf"process {first.pid} on {re.escape(os.uname().nodename)}, started 20\S+Z"
         assert second.code == 6
         assert re.search(rf"Another run holds out: {holder}\.", second.err)
-        assert first.returncode == 130
         assert len(batchgen.lines("run")) == 1
 
     def test_a_second_run_can_wait(self, batchgen):
@@ -121,11 +119,12 @@ class TestOneWriter:
         second.communicate(timeout=20)
 
         assert (first.returncode, second.returncode) == (130, 0)
-        assert len(batchgen.lines("record")) == batchgen.service.charged() == 3
+        assert len(batchgen.lines("record")) == batchgen.service.charged()
+        assert [line["summary"]["succeeded"] for line in batchgen.lines("end")][1:] == [1]
 
     def test_waiting_can_be_ended(self, batchgen):
         """A signal ends a run that waits for another one at once; nothing was written."""
-        first = start_slow(batchgen)
+        first = start_slow(batchgen, seconds=60)
         second = batchgen.start("run", "job.yaml", "--wait-lock=1m")
         read_until(second, "This run starts when that one has ended.")
         second.send_signal(signal.SIGINT)
@@ -134,9 +133,16 @@ class TestOneWriter:
 
         assert time.monotonic() - sent < 2
         assert second.returncode == 130
-        first.send_signal(signal.SIGINT)
-        first.communicate(timeout=20)
+        end(first)
         assert len(batchgen.lines("run")) == 1
+
+
+def end(process):
+    """End a run at once, as two signals do."""
+    process.send_signal(signal.SIGINT)
+    read_until(process, "no more calls are started")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
 
 
 def read_until(process, words):

@@ -9,7 +9,7 @@ from shell import PATIENCE
 @pytest.fixture
 def unreachable(head_start):
     """The run that `head_start` began, and what it said."""
-    shell, process, _ = head_start
+    shell, process = head_start
     out, err = process.communicate(timeout=PATIENCE)
     return shell, process.returncode, out, err
 

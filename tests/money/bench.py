@@ -65,7 +65,7 @@ class _Patient(selectors.DefaultSelector):
             return ready
         if timeout is None or self._loop.threads_at_work:
             return super().select(None)
-        ready = super().select(0.02 if timeout > 5 else 0.001)
+        ready = super().select(0.01 if timeout > 100 else 0.001)
         if not ready:
             self._loop.pass_time(timeout)
         return ready
