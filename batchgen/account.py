@@ -215,15 +215,21 @@ async def asking(connection: Connection) -> AsyncIterator[Account]:
         yield Account(connection, stack)
 
 
-async def quota_of(connection: Connection, model_id: str) -> float | None:
-    """Calls a minute that Service Quotas has for a model in this account and Region.
+async def quotas_of(connection: Connection, model_ids: Iterable[str]) -> dict[str, float | None]:
+    """Calls a minute that Service Quotas has for each model in this account and Region.
 
     Returns:
-        None where nobody can tell: the account may not ask, the service does not answer, or no
-        quota has the model's name. 0 where the account may not call the model at all.
+        None for a model where nobody can tell: the account may not ask, the service does not
+        answer, or no quota has the model's name. 0 where the account may not call it at all.
     """
+    asked = tuple(model_ids)
     async with asking(connection) as account:
         try:
-            return (await account.quotas_of((model_id,)))[model_id]
+            return await account.quotas_of(asked)
         except Unanswered:
-            return None
+            return dict.fromkeys(asked)
+
+
+async def quota_of(connection: Connection, model_id: str) -> float | None:
+    """As `quotas_of`, for one model."""
+    return (await quotas_of(connection, (model_id,)))[model_id]

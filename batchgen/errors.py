@@ -169,7 +169,7 @@ class Filtered(AttemptError):
         self.finish_reasons = finish_reasons
         """The service's own words, one for each artifact of the reply; empty for an HTTP 400."""
         self.image_came = image_came
-        """Whether the reason has an image beside it or speaks of one: made, and assumed paid for."""
+        """Whether an image stood beside the reason, or it speaks of one: assumed paid for."""
 
 
 class Permanent(AttemptError):

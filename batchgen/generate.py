@@ -11,6 +11,7 @@ from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Filtered, ServiceFault, UnusableReply
 from batchgen.models import FAMILIES
 from batchgen.models.base import Artifact, Reply, ReplyError
+from batchgen.models.replies import speaks_of_output
 from batchgen.record import utc_now
 from batchgen.store import BrokenImage, Inspected, Store, inspect
 from batchgen.task import Task
@@ -91,7 +92,7 @@ def _examine(task: Task, answer: Answer) -> _Kept:
             _said(reply),
             code="Filtered",
             finish_reasons=reply.finish_reasons,
-            image_came=reply.withheld > 0 or reply.refused_output,
+            image_came=reply.withheld > 0 or any(map(speaks_of_output, reply.finish_reasons)),
             request_id=answer.request_id,
         )
     if reply.inference_error:

@@ -126,9 +126,23 @@ class Summary:
             if self.budget_left_usd is None
             else float(self.budget_left_usd),
             "elapsed_s": round(self.elapsed_s, 3),
+            "quotas": {model_id: _quota(state) for model_id, state in self.pace.items()},
             "stopped": self.stopping
             and {"cause": str(self.stopping.cause), "text": self.stopping.text},
         }
+
+
+def _quota(state: PaceState) -> dict[str, Any]:
+    """How one model's quota was used; rates in calls a minute."""
+    allowed, share = state.allowed_per_minute, state.quota_share
+    return {
+        "allowed_per_minute": None if allowed is None else round(allowed, 2),
+        "reached_per_minute": state.reached_per_minute,
+        "share": None if share is None else round(share, 4),
+        "calls": state.started,
+        "throttled": state.throttled,
+        "unavailable": state.unavailable,
+    }
 
 
 @dataclass(slots=True)

@@ -12,9 +12,8 @@ _YIELD = 0.95
 _SURPRISES = 3
 _YIELD_MUCH = 0.7
 """What to keep after so many surprises in a minute: somebody new needs room."""
-_HOLD_S = 150.0
 _YIELD_S = 150.0
-"""How long to leave that room to him."""
+"""How long to leave them the room that was made."""
 _PAUSES = (1.5, 4.0, 10.0, 27.0)
 """Distances of calls to wait after a 429, by the number of 429s since a call was admitted."""
 _PAUSE_LEAST_S = 0.5
@@ -64,7 +63,7 @@ class Neighbours:
         self._yielded_until = -math.inf
 
     def have_room(self, now: float) -> bool:
-        """Room was made for somebody new a short while ago."""
+        """Room was made for others a short while ago, and is theirs to take."""
         return now < self._yielded_until
 
     def explained(self) -> None:
@@ -81,9 +80,8 @@ class Neighbours:
         level = min(rate, refusal.in_window)
         if refusal.measured is not None:
             level = min(level, max(refusal.measured, rate / 2))
+        self._yielded_until = now + _YIELD_S
         if len(self._surprises) < _SURPRISES:
-            self._yielded_until = max(self._yielded_until, now + _HOLD_S)
             return min(level, _YIELD * rate)
         self._surprises.clear()
-        self._yielded_until = now + _YIELD_S
         return min(level, _YIELD_MUCH * rate)

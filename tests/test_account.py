@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import free_port, response, sends, serving
 
-from batchgen.account import asking, quota_of
+from batchgen.account import asking, quota_of, quotas_of
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.bedrock import Connection
 from batchgen.foundation import TITLES, Foundation, Kind, foundation_of
@@ -18,6 +18,7 @@ from batchgen.simulator.credentials import account_of
 from batchgen.simulator.options import Options
 
 CORE = "stability.stable-image-core-v1:1"
+ULTRA = "stability.stable-image-ultra-v1:1"
 SDXL = "stability.stable-diffusion-xl-v1"
 PROFILE = "arn:aws:bedrock:us-west-2:123456789012:application-inference-profile/abc123"
 SYSTEM = f"arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.{CORE}"
@@ -246,6 +247,16 @@ class TestQuotas:
         """As the account has it, and None where none has the model's name."""
         async with simulator(requests_per_minute=45.0) as url:
             assert await quota_of(connection(url), model) == quota
+
+    async def test_the_quotas_of_many_models(self):
+        """One listing answers for all; who may not ask has none of any."""
+        async with simulator() as url:
+            found = await quotas_of(connection(url), iter((CORE, ULTRA, "custom")))
+        async with simulator(deny=("servicequotas",)) as url:
+            denied = await quotas_of(connection(url), iter((CORE, ULTRA)))
+
+        assert found == {CORE: 90.0, ULTRA: 10.0, "custom": None}
+        assert denied == {CORE: None, ULTRA: None}
 
     async def test_a_quota_of_nothing_is_a_quota(self):
         """0 is not None: the account may not call the model."""

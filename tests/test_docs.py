@@ -65,6 +65,15 @@ def refuses_without_credentials(project, ended):
     assert not (project.folder / "out/quickstart-aws").exists()
 
 
+def looks_before_the_run(project, ended):
+    """All checks have their line although there are no credentials, and nothing is written."""
+    verdicts = dict(line.split()[1::-1] for line in ended.out.splitlines()[:-1])
+    assert (ended.code, ended.err) == (4, "")
+    assert [check for check, verdict in verdicts.items() if verdict == "failed"] == ["credentials"]
+    assert {"job", "model", "quota", "time", "output", "room"} <= verdicts.keys()
+    assert not (project.folder / "out/quickstart-aws").exists()
+
+
 def says(*words):
     """Ends with 0 and says this."""
 
@@ -81,6 +90,7 @@ EXPECTED = {
     "make run JOB=jobs/catalog.yaml ARGS=\"--only 'mug-*' --fresh\"": makes_the_mugs,
     'make run JOB=jobs/sdxl.yaml ARGS="--limit 2 --json"': makes_two_of_sdxl,
     "make run JOB=jobs/aws.yaml": refuses_without_credentials,
+    ".venv/bin/batchgen doctor jobs/aws.yaml": looks_before_the_run,
     "make help": says("make run ", "make test ", "make simulate "),
     "make install": says(),
     ".venv/bin/batchgen --help": says(*COMMANDS),

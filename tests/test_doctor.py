@@ -30,6 +30,7 @@ from batchgen.models import MODELS
 from batchgen.record import EndLine, RunLine
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
+from batchgen.simulator.credentials import account_of
 from batchgen.simulator.options import Options
 
 NOW = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
@@ -136,6 +137,18 @@ class TestAll:
         assert found["service"].text == "Not asked, for there are no credentials."
         assert set(found.troubled) == {"credentials", "service", "clock", "model", "quota"}
         assert exit_code(found) == 4
+
+    async def test_with_credentials_of_ones_own(self, job, monkeypatch):
+        """On AWS the SDK's own chain of credentials and endpoints counts, as for a run."""
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDTEST")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        async with simulator() as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+            found = Found(await examine(job("a mug", endpoint="aws")))
+
+        assert found.troubled == {}
+        assert found["credentials"].text.endswith(", from env.")
+        assert found["credentials"].values["account"] == account_of("AKIDTEST")
 
     async def test_a_simulator_that_does_not_start(self, job, monkeypatch):
         """It is a service that cannot be used; the output is looked at all the same."""

@@ -17,6 +17,7 @@ from batchgen.progress import Summary
 from batchgen.record import Record
 from batchgen.retry import Retry
 
+A_MINUTE = 60.0
 LINE_EVERY = 5.0
 """Seconds between plain lines."""
 BAR_EVERY = 0.25
@@ -117,7 +118,7 @@ def screen() -> Iterator[Screen]:
 
 def figures(summary: Summary) -> list[str]:
     """The figures of a run as short texts, the most important first."""
-    parts = [f"{summary.images_per_minute:.1f} images/min"]
+    parts = [f"{summary.images_per_minute:.1f} images/min", *_pace(summary)]
     if summary.throttled:
         parts.append(f"{summary.throttled} throttled")
     if summary.failed:
@@ -128,6 +129,20 @@ def figures(summary: Summary) -> list[str]:
     if summary.time_left_s is not None and summary.left:
         parts.append(f"{duration(summary.time_left_s)} left")
     return parts
+
+
+def _pace(summary: Summary) -> Iterator[str]:
+    """The calls of the last minute and those that the quotas allow, once there is a minute."""
+    states = [state for state in summary.pace.values() if state.started]
+    allowed = [state.allowed_per_minute for state in states]
+    if not states or summary.elapsed_s < A_MINUTE:
+        return
+    reached = sum(state.reached_per_minute for state in states)
+    if None in allowed:
+        yield f"{reached} calls/min, looking for the quota"
+        return
+    most = sum(rate for rate in allowed if rate is not None)
+    yield f"{reached} of {most:.0f} calls/min ({min(reached / most, 1):.0%})"
 
 
 def status_line(summary: Summary) -> str:

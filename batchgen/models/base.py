@@ -99,8 +99,6 @@ class Reply:
     """The service says that generation failed: no image is kept, and it may have been billed."""
     withheld: int = 0
     """How many images came beside a reason to refuse them: not kept, but perhaps billed."""
-    refused_output: bool = False
-    """A reason says that a finished picture was refused: billed perhaps, whether it came or not."""
 
 
 class UnknownModel(ValueError):

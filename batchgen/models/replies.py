@@ -91,6 +91,11 @@ def verdict(reason: str | None) -> Verdict:
     return Verdict.FAILED
 
 
+def speaks_of_output(reason: str | None) -> bool:
+    """Whether a reason ("Filter reason: output image") says that a finished picture was refused."""
+    return "output" in (reason or "").casefold()
+
+
 def assemble(found: Iterable[Entry]) -> Reply:
     """The reply that these entries make: the good images, or why there is none.
 
@@ -110,7 +115,6 @@ def assemble(found: Iterable[Entry]) -> Reply:
         filtered=not images and moderated,
         inference_error=not images and not moderated,
         withheld=sum(bool(entry.image) for entry in refused),
-        refused_output=any("output" in (entry.finish_reason or "").casefold() for entry in refused),
     )
 
 

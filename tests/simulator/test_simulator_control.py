@@ -1,5 +1,8 @@
 """The other services that a client asks about itself, through the SDK's own clients."""
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
 import boto3
 import pytest
 from botocore.exceptions import ClientError
@@ -185,6 +188,27 @@ async def test_a_denied_model_is_not_available():
 
     assert heard.json["authorizationStatus"] == "NOT_AUTHORIZED"
     assert heard.json["agreementAvailability"] == {"status": "NOT_AVAILABLE"}
+
+
+def test_a_profile_tells_its_models(bench):
+    """One that calls can name; the id of a model is none."""
+    client = bench.client("bedrock")
+    arn = f"arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.{CORE}"
+    told = client.get_inference_profile(inferenceProfileIdentifier=arn)
+
+    assert [each["modelArn"].rpartition("/")[2] for each in told["models"]] == [CORE]
+    assert (told["status"], told["inferenceProfileId"]) == ("ACTIVE", f"us.{CORE}")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_inference_profile(inferenceProfileIdentifier=CORE)
+
+
+async def test_the_other_services_have_the_same_clock():
+    """Whoever compares clocks may ask any of them."""
+    async with wired(clock_skew="3600", ignore_dates=True) as wire:
+        heard = await wire.post(b"", f"/foundation-models/{CORE}", method="GET")
+
+    ahead = parsedate_to_datetime(heard.headers["date"]) - datetime.now(UTC)
+    assert 3500 < ahead.total_seconds() < 3700
 
 
 def test_the_control_plane_knows_no_other_model(bench):
