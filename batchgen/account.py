@@ -37,6 +37,8 @@ ATTEMPTS = 2
 READ_TIMEOUT = 10.0
 PATIENCE = 30.0
 """Seconds for one question in all."""
+PAGES = 100
+"""Of a hundred quotas each; Bedrock has some 1,500."""
 LOCAL_FAILURES = (
     botocore.exceptions.BotoCoreError,
     aiohttp.ClientError,
@@ -84,7 +86,7 @@ class Account:
     async def identity(self) -> Identity:
         """Who calls (STS GetCallerIdentity, which needs no permission)."""
         told = await self._ask("sts", "get_caller_identity")
-        return Identity(account=told["Account"], arn=told["Arn"])
+        return Identity(account=str(_part(told, "Account")), arn=str(_part(told, "Arn")))
 
     async def reach(self) -> None:
         """Ask Bedrock Runtime itself, with the credentials of the calls, for what costs nothing.
@@ -101,7 +103,8 @@ class Account:
         """State of the foundation model behind an id: `ACTIVE` or `LEGACY` (GetFoundationModel)."""
         name = await self._foundation(model_id)
         told = await self._ask("bedrock", "get_foundation_model", modelIdentifier=name)
-        return str(told["modelDetails"].get("modelLifecycle", {}).get("status", "ACTIVE"))
+        details = _part(told, "modelDetails")
+        return str(details.get("modelLifecycle", {}).get("status", "ACTIVE"))
 
     async def access(self, model_id: str) -> Access:
         """Whether the account may call the foundation model behind an id."""
@@ -137,14 +140,15 @@ class Account:
             raise Unanswered(Reason.DENIED, "a Bedrock API key cannot ask Service Quotas")
         found: dict[str, float] = {}
         asked: dict[str, Any] = {"ServiceCode": "bedrock", "MaxResults": 100}
-        while True:
+        for _ in range(PAGES):
             told = await self._ask("service-quotas", "list_service_quotas", **asked)
-            for quota in told["Quotas"]:
+            for quota in _part(told, "Quotas"):
                 if "Value" in quota:
-                    found[str(quota["QuotaName"])] = float(quota["Value"])
+                    found[str(quota.get("QuotaName"))] = float(quota["Value"])
             if not told.get("NextToken"):
-                return found
+                break
             asked["NextToken"] = told["NextToken"]
+        return found
 
     async def quotas_of(self, model_ids: Iterable[str]) -> dict[str, float | None]:
         """Calls a minute that the account has for each model; None where no quota is listed."""
@@ -233,3 +237,10 @@ async def quotas_of(connection: Connection, model_ids: Iterable[str]) -> dict[st
 async def quota_of(connection: Connection, model_id: str) -> float | None:
     """As `quotas_of`, for one model."""
     return (await quotas_of(connection, (model_id,)))[model_id]
+
+
+def _part(told: Mapping[str, Any], name: str) -> Any:
+    """What every answer of the service has, and one of somebody else perhaps not."""
+    if name not in told:
+        raise Unanswered(Reason.UNREACHABLE, f"an answer came that has no {name}")
+    return told[name]

@@ -314,6 +314,25 @@ class TestAnswers:
 
         assert caught.reason is Reason.UNREACHABLE
 
+    async def test_an_answer_that_says_nothing(self):
+        """Whatever stands in for AWS may answer every question with an empty object."""
+        async with answering({}, {}, {}) as (account, _):
+            questions = (account.life_cycle(CORE), account.quotas(), account.access(CORE))
+            caught = [await unanswered(question) for question in questions[:2]]
+            access = await questions[2]
+
+        assert {error.reason for error in caught} == {Reason.UNREACHABLE}
+        assert str(caught[0]) == "an answer came that has no modelDetails"
+        assert access.authorized
+
+    async def test_pages_without_end(self):
+        """A service that always names another page is not asked for ever."""
+        page = {"Quotas": [{"QuotaName": "a", "Value": 1.0}], "NextToken": "again"}
+        async with answering(*[page] * 101) as (account, loopback):
+            assert await account.quotas() == {"a": 1.0}
+
+        assert len(loopback.posts) == 100
+
 
 class TestFoundation:
     @pytest.mark.parametrize("model", sorted(MODELS))

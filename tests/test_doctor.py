@@ -435,8 +435,8 @@ class TestQuotas:
 
     async def test_a_deadline_that_is_too_near(self, job):
         """What does not fit before it is said, and stays open."""
-        late = f"{datetime.now().astimezone() - timedelta(minutes=2):%H:%M}"
-        many = {"items": [{"id": "a", "prompt": "a mug", "variants": 90 * 60 * 24}]}
+        late = f"{datetime.now().astimezone() + timedelta(minutes=2):%H:%M}"
+        many = {"items": [{"id": "a", "prompt": "a mug", "variants": 900}]}
 
         found = await examined(job(**many, limits={"until": late}))
 
