@@ -38,7 +38,7 @@ READ_TIMEOUT = 10.0
 PATIENCE = 30.0
 """Seconds for one question in all."""
 PAGES = 100
-"""Of a hundred quotas each; Bedrock has some 1,500."""
+"""Of a hundred quotas each: more than any service has."""
 LOCAL_FAILURES = (
     botocore.exceptions.BotoCoreError,
     aiohttp.ClientError,
@@ -112,7 +112,7 @@ class Account:
         told = await self._ask("bedrock", "get_foundation_model_availability", modelId=name)
         agreement = told.get("agreementAvailability", {})
         return Access(
-            authorized=told.get("authorizationStatus") != "NOT_AUTHORIZED",
+            authorized=_part(told, "authorizationStatus") != "NOT_AUTHORIZED",
             in_region=told.get("regionAvailability") != "NOT_AVAILABLE",
             entitled=told.get("entitlementAvailability") != "NOT_AVAILABLE",
             agreement=str(agreement.get("status", "AVAILABLE")),

@@ -130,6 +130,11 @@ class Budget:
             self.maybe_billed += maybe
             self._changed.notify_all()
 
+    def find(self, billed: Decimal) -> None:
+        """Count what an earlier run was billed and nobody has counted yet."""
+        self.spent += billed
+        self.billed += billed
+
     @property
     def left(self) -> Decimal | None:
         """USD that may still be reserved; None without a limit."""

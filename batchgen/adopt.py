@@ -11,17 +11,24 @@ import errno
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from batchgen import plan
 from batchgen.errors import StorageError
+from batchgen.history import ATTEMPT, TASK_ID
 from batchgen.job import Job
+from batchgen.manifest import NAME, parse_line
 from batchgen.models.base import Artifact
 from batchgen.outcome import Origin, adopted_record
 from batchgen.output import Leftover, Output
-from batchgen.record import Record, Status
+from batchgen.record import AttemptLine, Record, Status
 from batchgen.store import EXTENSIONS, BrokenImage, Inspected, inspect
 from batchgen.task import Task
+
+COARSE = timedelta(seconds=2)
+"""What the time of a file may lag behind the clock: file systems keep it in steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +38,8 @@ class Adopted:
     records: tuple[Record, ...]
     strangers: tuple[str, ...]
     """Paths of complete images of tasks that the job no longer has; they stay where they are."""
+    uncounted_usd: Decimal = Decimal(0)
+    """Price of images whose attempt line is gone, as a loss of power may take it."""
 
     def notices(self, folder: Path) -> Iterator[str]:
         """What a person should know of the strangers."""
@@ -52,7 +61,8 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
     if not ids:
         return Adopted(records=(), strangers=())
     tasks = await asyncio.to_thread(_tasks, job, random_seed_key, ids)
-    leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers)
+    announced = await asyncio.to_thread(_announced, output.folder / NAME, ids)
+    leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers, announced)
     records: list[Record] = []
     strangers: list[str] = []
     for leftover in leftovers:
@@ -64,7 +74,16 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
         else:
             task = tasks[leftover.task_id]
             records.append(await _adopt(output, leftover, task, found, origin))
-    return Adopted(records=tuple(records), strangers=tuple(strangers))
+    uncounted = (
+        tasks[record.task_id].price_usd or Decimal(0)
+        for record in records
+        if record.task_id not in announced
+    )
+    return Adopted(
+        records=tuple(records),
+        strangers=tuple(strangers),
+        uncounted_usd=sum(uncounted, Decimal(0)),
+    )
 
 
 async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
@@ -115,20 +134,52 @@ def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Ta
     return found
 
 
+def _announced(manifest: Path, ids: Collection[str]) -> dict[str, datetime]:
+    """Task id -> when its last attempt began, for these tasks."""
+    announced: dict[str, datetime] = {}
+    with manifest.open("rb") as file:
+        for data in file:
+            if data.startswith(ATTEMPT) and _task_id(data) in ids:
+                line = parse_line(data)  # few of a million: the others are not worth it
+                if isinstance(line, AttemptLine):
+                    announced[line.task_id] = line.started_at
+    return announced
+
+
+def _task_id(data: bytes) -> str:
+    return data.partition(TASK_ID)[2].partition(b'"')[0].decode(errors="replace")
+
+
 def _named_only(
-    output: Output, tasks: dict[str, Task], leftovers: Collection[Leftover]
+    output: Output,
+    tasks: dict[str, Task],
+    leftovers: Collection[Leftover],
+    announced: dict[str, datetime],
 ) -> list[Leftover]:
-    """Images that have their name but no record: a file system without hard links leaves those."""
+    """Images that have their name but no record: a file system without hard links leaves those.
+
+    A file that was there before the attempt is somebody else's.
+    """
     by_part = {leftover.task_id for leftover in leftovers}
-    owned = output.owners() if output.history.unanswered else {}
-    return [
+    named = [
         Leftover(part=path, path=path, task_id=task_id)
         for task_id in output.history.unanswered
         if task_id in tasks and task_id not in by_part
         for extension in EXTENSIONS.values()
-        if (path := f"{tasks[task_id].file_stem}.{extension}") not in owned
-        and (output.folder / path).exists()
+        if (path := f"{tasks[task_id].file_stem}.{extension}")
+        and _is_made_since(output.folder / path, announced[task_id])
     ]
+    owned = output.owners() if named else {}
+    return [each for each in named if each.path not in owned]
+
+
+def _is_made_since(path: Path, start: datetime) -> bool:
+    """Whether a whole image was written here after an attempt began."""
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return False
+    return written + COARSE >= start and _read(path) is not None
 
 
 def _is_recorded(output: Output, leftover: Leftover) -> bool:

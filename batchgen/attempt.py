@@ -17,6 +17,8 @@ class Attempt:
     task: Task
     number: int
     """1-based within the run."""
+    maybe_billed: int = 0
+    """Earlier tries in this run that may have been billed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

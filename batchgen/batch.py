@@ -64,6 +64,8 @@ class Batch:
             patience=order.job.limits.give_up_after,
             clock=order.clock,
         )
+        job = order.job
+        self._origin = Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)
         self._quotas: Quotas | None = None
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
@@ -144,8 +146,9 @@ class Batch:
     async def _recover(self, output: Output, key: str) -> Output:
         """Take in what a killed run left behind."""
         await output.finish_move()
-        adopted = await adopt(self.order.job, output, self._origin(), key)
+        adopted = await adopt(self.order.job, output, self._origin, key)
         self.tally.adopted = len(adopted.records)
+        self.budget.find(adopted.uncounted_usd)
         for record in adopted.records:
             self.order.observer.record(record)
         for text in adopted.notices(output.folder):
@@ -170,7 +173,7 @@ class Batch:
         Looking for the images of earlier runs takes a while; the first call does not wait for it.
         """
         concluding = Concluding(
-            self._origin(),
+            self._origin,
             Ledger(
                 manifest=output.manifest,
                 store=output.store,
@@ -203,7 +206,7 @@ class Batch:
 
     async def _audit(self, output: Output, pending: Pending, damaged: Chosen) -> None:
         try:
-            missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin())
+            missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin)
         except StorageError as error:
             self.stop.request(Cause.DISK, f"{error}.")
             return
@@ -244,7 +247,3 @@ class Batch:
             await watch_deadline(
                 deadline, self.stop, margin=lambda: self.tally.longest_call or LONGEST_CALL, now=now
             )
-
-    def _origin(self) -> Origin:
-        job = self.order.job
-        return Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)

@@ -83,5 +83,6 @@ def _line(attempt: Attempt, run_id: str) -> AttemptLine:
         attempt=attempt.number,
         seed=task.seed,
         cost_usd=None if task.price_usd is None else float(task.price_usd),
+        maybe_billed=attempt.maybe_billed,
         started_at=utc_now(),
     )

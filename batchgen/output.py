@@ -52,11 +52,10 @@ class Output:
 
     def leftovers(self) -> Iterator[Leftover]:
         """Temporary files below the output whose names say which task they belong to."""
-        for found in sorted(self.folder.rglob(f".*{PART}")):
-            name, _, task_id = found.name[1 : -len(PART)].rpartition(".")
+        for found in sorted(_parts(self.folder)):
             relative = found.relative_to(self.folder)
-            ours = name and TASK_ID.fullmatch(task_id) and not found.is_dir()
-            if ours and relative.parts[0] != SUPERSEDED:
+            name, _, task_id = found.name[1 : -len(PART)].rpartition(".")
+            if name and TASK_ID.fullmatch(task_id) and relative.parts[0] != SUPERSEDED:
                 path = (relative.parent / name).as_posix()
                 yield Leftover(part=relative.as_posix(), path=path, task_id=task_id)
 
@@ -129,6 +128,16 @@ class Output:
             if not os.path.lexists(target) or _is_same(self.folder / path, target):
                 return name.as_posix()
         raise AssertionError("the count has no end")
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Files below a folder with a temporary name; holds one name of a million at a time."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _parts(Path(entry.path))
+            elif entry.name.startswith(".") and entry.name.endswith(PART):
+                yield Path(entry.path)
 
 
 def _is_same(first: Path, second: Path) -> bool:

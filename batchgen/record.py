@@ -140,6 +140,8 @@ class AttemptLine(Line):
     """1-based within the run."""
     seed: int
     cost_usd: float | None
+    maybe_billed: int = 0
+    """Earlier attempts at the task in this run that may have been billed; this one may be, too."""
     started_at: UtcTime
 
 

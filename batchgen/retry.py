@@ -210,7 +210,8 @@ class _Retrying:
     async def _attempt(self, task: Task, tries: Tries) -> Generation:
         number = tries.attempts + 1
         try:
-            generation = await self.generate(Attempt(task=task, number=number))
+            attempt = Attempt(task=task, number=number, maybe_billed=tries.maybe_billed)
+            generation = await self.generate(attempt)
         except AttemptError as error:
             tries.attempts = number
             tries.note(error)

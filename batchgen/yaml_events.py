@@ -120,8 +120,8 @@ def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
     problem = error.problem or ""
     mark = error.problem_mark or error.context_mark
     if "unexpected end of stream" in problem and "quoted" in (error.context or ""):
-        line = line_at(text, error.context_mark.index if error.context_mark is not None else 0)
-        return SyntaxProblem("a quote is opened here and never closed", line)
+        opened = error.context_mark.index if error.context_mark is not None else 0
+        return SyntaxProblem("a quote is opened here and never closed", line_at(text, opened))
     index = min(mark.index, len(text)) if mark is not None else 0
     start = text.rfind("\n", 0, index) + 1
     line = text[start:].partition("\n")[0]

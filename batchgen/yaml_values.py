@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ class Values:
         self._stack = [self._root]
         self._anchors: dict[str, _Anchored] = {}
         self._known_keys: dict[str, str] = {}
-        self._take = {
+        self._take: dict[type[Event], Callable[[Any], None]] = {
             ScalarEvent: self._scalar,
             MappingStartEvent: self._open,
             SequenceStartEvent: self._open,
@@ -197,14 +198,14 @@ class Values:
 
     def _place(self, top: _Open, value: Any, event: Event) -> None:
         container = top.container
-        if type(container) is list:
+        if isinstance(container, list):
             container.append(value)
-        elif top.key is _MERGE:
-            top.key = _NO_KEY
+            return
+        key, top.key = top.key, _NO_KEY
+        if isinstance(key, _Mark):
             self._merge(top, value, event)
         else:
-            container[top.key] = value  # type: ignore[index]  # a dict, and a key that is a text
-            top.key = _NO_KEY
+            container[key] = value
 
     def _merge(self, top: _Open, value: Any, event: Event) -> None:
         mappings = value if isinstance(value, list) else [value]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -66,6 +67,7 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=self._files[0],
             stderr=self._files[1],
+            start_new_session=True,  # so that all that it starts can be ended with it
         )
 
     def ended(self) -> Ended:
@@ -86,10 +88,11 @@ class Running:
         announced: dict[str, Any] = json.loads(text)
         return announced
 
-    def stop(self) -> None:
-        """End it as Ctrl-C in its terminal would."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+    def close(self) -> None:
+        """End it and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.ended()
 
 
 class Project:
@@ -139,9 +142,7 @@ class Project:
     def close(self) -> None:
         """End what still runs."""
         for running in self._started:
-            running.stop()
-        for running in self._started:
-            running.ended()
+            running.close()
 
 
 def _files() -> list[str]:

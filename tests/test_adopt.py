@@ -3,6 +3,7 @@ import hashlib
 import os
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from fakes import (
@@ -108,7 +109,7 @@ def attempt(task, number=1):
         attempt=number,
         seed=task.seed,
         cost_usd=0.04,
-        started_at=NOON,
+        started_at=NOON - timedelta(days=300),
     )
 
 

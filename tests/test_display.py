@@ -137,6 +137,17 @@ class TestFailures:
         )
         assert "adjust it. Reword its prompt." in failures.note(filtered("Please adjust it."))
 
+    def test_several_tasks_are_plural(self):
+        """Two tasks were filtered, not was."""
+        failures = Failures()
+
+        failures.note(filtered())
+        failures.note(filtered())
+
+        assert list(failures.repeated()) == [
+            "2 tasks were filtered by the service: Filter reason: prompt. Reword its prompt."
+        ]
+
     def test_a_long_message_is_cut(self):
         """A page of HTML from a proxy is not printed."""
         told = Failures().note(failed("x" * 10_000))

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import deque
+from pathlib import Path
 from random import Random
 from statistics import fmean
 
@@ -14,7 +15,9 @@ from batchgen.quota import Estimator
 from batchgen.rate import Phase
 from batchgen.starts import MARGIN_S
 from benchmarks.pacing import tables
+from benchmarks.pacing.__main__ import DOCUMENT, PLOT, PLOT_SEED, QUOTAS, SEEDS, figures
 from benchmarks.pacing.ours import Ours
+from benchmarks.pacing.plot import step_plot
 from benchmarks.pacing.scenarios import (
     ALGORITHMS,
     CAP,
@@ -30,6 +33,7 @@ from benchmarks.pacing.scenarios import (
 from benchmarks.pacing.servers import SlidingMinute, steady
 from benchmarks.pacing.world import World
 
+ROOT = Path(__file__).parents[1]
 UNKNOWN = ALGORITHMS["ours, quota unknown"]
 
 
@@ -249,3 +253,16 @@ def test_the_pacer_is_ahead_of_the_others_on_both_counts():
 def test_the_benchmark_gives_the_same_figures_each_time():
     """Simulated and seeded: a table is the same whenever it is made."""
     assert tables.by_quota([1], [10.0]) == tables.by_quota([1], [10.0])
+
+
+def test_the_plot_in_the_documents_is_what_the_benchmark_draws():
+    """docs/pacing-step.svg shows the pacer as it is."""
+    assert (ROOT / PLOT).read_text(encoding="utf-8") == step_plot(PLOT_SEED)
+
+
+@pytest.mark.long
+def test_the_tables_in_the_documents_are_what_the_benchmark_prints():
+    """docs/pacing.md shows the figures of the pacer as it is."""
+    document = (ROOT / DOCUMENT).read_text(encoding="utf-8")
+    for name, table in figures(SEEDS, QUOTAS):
+        assert f"<!-- {name} -->\n{table}\n<!-- end of {name} -->" in document

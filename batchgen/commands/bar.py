@@ -31,6 +31,7 @@ class BarScreen:
         """Move the bar."""
         if not summary.total:
             return
+        self._progress.live.transient = False
         with _lost():
             self._progress.update(
                 self._bar,
@@ -43,7 +44,7 @@ class BarScreen:
 
 @contextmanager
 def bar_screen(every: float) -> Iterator[Screen]:
-    """A bar on standard error for the length of the block; it stays there at its end."""
+    """A bar on standard error for the length of the block; once it moved, it stays at its end."""
     columns = (
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
@@ -55,6 +56,7 @@ def bar_screen(every: float) -> Iterator[Screen]:
         console=Console(stderr=True, highlight=False, emoji=False, markup=False),
         auto_refresh=False,  # a thread could tell nobody that the terminal went away
         redirect_stdout=False,  # results go where the user sent them
+        transient=True,  # of a run that never began nothing stays but the complaint
     )
     shown = BarScreen(progress, every)
     with _lost():

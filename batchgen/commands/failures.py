@@ -17,13 +17,19 @@ MESSAGE_SHOWN = 300
 KINDS = 50
 """Different failures that are told apart; more than that nobody reads on a screen."""
 
+VERBS = {
+    Status.FILTERED: ("was filtered by the service:", "were filtered by the service:"),
+    Status.FAILED: ("failed:", "failed:"),
+}
+"""How a sentence goes on after one task, and after several."""
+
 
 @dataclass(slots=True)
 class Failures:
     """Counts equal failures, and equal reasons to try again."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    """Sentence -> tasks that ended so."""
+    counts: Counter[tuple[Status, str]] = field(default_factory=Counter)
+    """Outcome and reason -> tasks that ended so."""
     retries: Counter[str] = field(default_factory=Counter)
     """Error code -> attempts that failed with it and were made again."""
     others: int = 0
@@ -33,12 +39,14 @@ class Failures:
         """Count a task without images; the sentence to print if it is the first of its kind."""
         if record.status is Status.SUCCEEDED:
             return None
-        sentence = _sentence(record)
-        if sentence not in self.counts and len(self.counts) == KINDS:
+        kind = (record.status, _reason(record))
+        if kind not in self.counts and len(self.counts) == KINDS:
             self.others += 1
             return None
-        self.counts[sentence] += 1
-        return f"{printable(record.label)} {sentence}" if self.counts[sentence] == 1 else None
+        self.counts[kind] += 1
+        if self.counts[kind] > 1:
+            return None
+        return f"{printable(record.label)} {VERBS[record.status][0]} {kind[1]}"
 
     def note_retry(self, retry: Retry) -> str | None:
         """Count an attempt that is made again; the sentence to print if it is the first such one.
@@ -58,23 +66,21 @@ class Failures:
         for code, count in self.retries.most_common():
             if count > 1:
                 yield f"{count} attempts were made again after {printable(code)}."
-        for sentence, count in self.counts.most_common():
+        for (status, reason), count in self.counts.most_common():
             if count > 1:
-                yield f"{count} tasks {sentence}"
+                yield f"{count} tasks {VERBS[status][1]} {reason}"
         if self.others:
             yield f"{self.others} more tasks failed, each in another way: see the manifest."
 
 
-def _sentence(record: Record) -> str:
-    """What happened to a task and what to do, without its name."""
+def _reason(record: Record) -> str:
+    """Why a task has no image, and what to do."""
     error = record.error
-    if record.status is Status.FILTERED:
-        reason = error.message if error else "no reason given"
-        return f"was filtered by the service: {_ended(_cut(reason))} Reword its prompt."
     if error is None:
-        return "failed."
-    todo = advice(error.code, error.message)
-    return f"failed: {_said(error.code, error.message)} {todo}".rstrip()
+        return "no reason given."
+    if record.status is Status.FILTERED:
+        return f"{_ended(_cut(error.message))} Reword its prompt."
+    return f"{_said(error.code, error.message)} {advice(error.code, error.message)}".rstrip()
 
 
 def _said(code: str, message: str) -> str:

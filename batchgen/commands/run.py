@@ -15,7 +15,7 @@ import click
 from batchgen.commands import options
 from batchgen.commands.display import Display, Screen, report, screen, status_line
 from batchgen.commands.failures import Failures
-from batchgen.commands.streams import note, result
+from batchgen.commands.streams import result
 from batchgen.deadline import Deadline, deadline_of
 from batchgen.errors import InputError
 from batchgen.job import Item, Job, load
@@ -98,8 +98,6 @@ def command(job: Path, **given: Any) -> int:
         return dry_run(ordered, selection, as_json=given["as_json"])
     runner = _Runner(ordered, selection, given["wait_lock"])
     summary = runner.run(given["max_duration"])
-    for line in report(summary, runner.failures, ordered.output):
-        note(line)
     if given["as_json"]:
         result(json.dumps(summary.to_json()))
     return summary.exit_code
@@ -109,7 +107,7 @@ class _Runner:
     """One run with its display and its signals."""
 
     def __init__(self, job: Job, selection: Selection, wait_lock: float | None) -> None:
-        self.failures = Failures()
+        self._failures = Failures()
         self._job = job
         self._selection = selection
         self._wait_lock = wait_lock or 0.0
@@ -118,7 +116,10 @@ class _Runner:
         """Run to the end, with a bar or with lines that show how far it is."""
         deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
         with screen() as shown:
-            return asyncio.run(self._run(shown, deadline))
+            summary = asyncio.run(self._run(shown, deadline))
+        for line in report(summary, self._failures, self._job.output):
+            shown.line(line)
+        return summary
 
     async def _run(self, shown: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
@@ -126,7 +127,7 @@ class _Runner:
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
         from batchgen.order import Order  # noqa: PLC0415
 
-        display = Display(shown, self.failures)
+        display = Display(shown, self._failures)
         order = Order(
             job=self._job,
             selection=self._selection,

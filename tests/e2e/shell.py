@@ -113,9 +113,10 @@ class Shell:
         path.write_text(json.dumps(job), encoding="utf-8")
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
-        """The manifest's lines of one kind; every line must be JSON."""
-        data = (self.folder / "out/manifest.jsonl").read_bytes()
-        return [line for line in map(json.loads, data.splitlines()) if line["kind"] == kind]
+        """The manifest's lines of one kind by now; every line must be JSON."""
+        path = self.folder / "out/manifest.jsonl"
+        whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+        return [line for line in map(json.loads, whole.splitlines()) if line["kind"] == kind]
 
     def files(self) -> dict[str, bytes]:
         """Path -> content of everything in the folder; a folder has none."""

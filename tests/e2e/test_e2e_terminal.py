@@ -37,6 +37,18 @@ def test_the_bar_has_all_figures(batchgen, terminal):
     assert json.loads(ended.out)["succeeded"] == 2  # the bar leaves standard output alone
 
 
+def test_a_run_that_never_began_leaves_its_complaint_alone(batchgen, terminal):
+    """No empty bar stands before the sentence of what is wrong."""
+    batchgen.job("a mug", output="job.yaml")
+
+    ended = batchgen.run(stderr=terminal.slave, env={"TERM": "xterm"})
+    lines = terminal.read()
+
+    assert ended.code == 3
+    assert lines[0].startswith("The output job.yaml cannot be made: File exists. Name another one")
+    assert len(lines) == 2  # of 80 columns
+
+
 def test_the_bar_tells_the_time_left(batchgen, terminal):
     """While calls are made the bar moves, and says how long the rest takes."""
     batchgen.job(*(f"mug {number}" for number in range(12)))
