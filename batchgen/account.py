@@ -18,7 +18,7 @@ import botocore.credentials
 import botocore.exceptions
 import botocore.utils
 
-from batchgen.account_errors import Reason, Unanswered, failed, refused
+from batchgen.account_errors import Reason, Unanswered, failed, lacking, refused
 from batchgen.account_facts import Access, Credentials, Identity
 from batchgen.bedrock import (
     FIXED_SOURCES,
@@ -30,7 +30,7 @@ from batchgen.bedrock import (
 )
 from batchgen.foundation import Foundation, Kind, foundation_of
 from batchgen.record import utc_now
-from batchgen.service_errors import CREDENTIAL_ADVICE, REFRESH_ADVICE
+from batchgen.service_errors import CREDENTIAL_ADVICE
 
 ATTEMPTS = 2
 """Requests that one question may become; none of them costs money."""
@@ -71,7 +71,7 @@ class Account:
         except botocore.exceptions.ClientError as error:
             raise refused(error, "") from error
         except LOCAL_FAILURES as error:
-            raise Unanswered(Reason.NO_CREDENTIALS, str(error), REFRESH_ADVICE) from error
+            raise lacking(error) from error
         if found is None or keys is None:
             text = "No AWS credentials were found."
             raise Unanswered(Reason.NO_CREDENTIALS, text, CREDENTIAL_ADVICE)

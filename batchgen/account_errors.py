@@ -9,6 +9,9 @@ from batchgen.errors import BatchgenError, CredentialsRefused
 from batchgen.service_errors import REFRESH_ADVICE, local_error, reply_error
 
 DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
+CONFIG_ERRORS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError")
+"""What the SDK raises about its own files, before it sends anything."""
+CONFIG_ADVICE = "Check AWS_PROFILE and the files of `aws configure` in ~/.aws"
 
 
 class Reason(StrEnum):
@@ -61,6 +64,8 @@ def refused(error: Any, operation: str) -> Unanswered:
 
 def failed(error: Exception) -> Unanswered:
     """What an error of the SDK or the network says."""
+    if type(error).__name__ in CONFIG_ERRORS:
+        return lacking(error)
     ours = local_error(error, sent=False)  # asking again costs nothing
     text = str(error) or type(error).__name__
     if ours is None:

@@ -210,10 +210,12 @@ def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:
 
 def _head_tells(file_name: Template) -> bool:
     """See `Blueprint.head_tells`."""
-    if [name for name in file_name.names if name in LIVE] != list(file_name.names[-1:]):
+    live = [name for name in file_name.names if name in LIVE]
+    if not live or live != list(file_name.names[-1:]):
         return False
     before, after = file_name.literals[-2][-1:], file_name.literals[-1][:1]
-    return _parts(before) and (not after or _parts(after))
+    # With nothing before the number, the end of a value stands there, which may be a digit.
+    return bool(before) and _parts(before) and (not after or _parts(after))
 
 
 def _parts(character: str) -> bool:

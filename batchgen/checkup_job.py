@@ -120,9 +120,10 @@ def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) ->
     if budget is None:
         return COST.ok(sentences(text, "The job sets no budget"), **values)
     if history.spent + cost > budget:
+        spent = f", of which {_usd(history.spent)} are spent," if history.spent else ""
         short = (
-            f"The budget of {_usd(budget)}, of which {_usd(history.spent)} are spent, ends the run "
-            "before that: raise limits.budget_usd, or run again later"
+            f"The budget of {_usd(budget)}{spent} ends the run before that: raise "
+            "limits.budget_usd, or run again later"
         )
         return COST.warning(sentences(text, short), **values)
     return COST.ok(sentences(text, f"The budget of {_usd(budget)} covers it"), **values)

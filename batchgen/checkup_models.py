@@ -106,4 +106,4 @@ def _not_known(error: Unanswered, what: str) -> Part:
         case Reason.NO_CREDENTIALS | Reason.REFUSED:
             return Part("Not known, for no credentials are good", doubtful=True)
         case _:
-            return Part(f"{what} could not be asked: {error}", error.advice, doubtful=True)
+            return Part(f"{what} is not known: {error}", error.advice, doubtful=True)

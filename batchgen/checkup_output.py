@@ -66,7 +66,8 @@ def _writable(folder: Path, place: Path) -> Finding:
     for path in _closed(folder):
         advice = "Change its permissions, or run as the user who made it"
         return OUTPUT.failed(Trouble.OUTPUT, sentences(f"{path} may not be written", advice))
-    state = "can be written" if place == folder else f"can be made in {place}"
+    where = "this folder" if place == Path() else place
+    state = "can be written" if place == folder else f"can be made in {where}"
     return OUTPUT.ok(sentences(f"{folder} {state}"))
 
 

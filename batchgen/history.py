@@ -210,20 +210,9 @@ class _Reader:
                 file.seek(killed.start)
                 while file.tell() < self._offset:
                     killed.take(parse_object(file.readline()) or {})
-        history.spent += killed.spent + sum((each.cost for each in killed.open.values()), ZERO)
+        history.spent += killed.spent + sum((cost for _, _, cost in killed.open.values()), ZERO)
         self._noted = self._noted or bool(killed.open)
-        history.unanswered |= {task_id: each.count for task_id, each in killed.open.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """Attempts at one task that no record has answered."""
-
-    count: int = 0
-    price: Decimal = ZERO
-    """USD of one of them."""
-    cost: Decimal = ZERO
-    """USD of those that may have been billed: the last one, and what its line says of the others."""
+        history.unanswered |= {task_id: count for task_id, (count, _, _) in killed.open.items()}
 
 
 @dataclass(slots=True)
@@ -234,19 +223,19 @@ class _Killed:
     """Offset of its first line."""
     unanswered: dict[str, int] = field(default_factory=dict)
     """As in the history when it began: what it adopted is paid for already."""
-    open: dict[str, _Open] = field(default_factory=dict)
-    """Task id -> its attempts that no record has answered."""
+    open: dict[str, tuple[int, Decimal, Decimal]] = field(default_factory=dict)
+    """Task id -> its attempts that no record has answered: count, price, and what may be billed."""
     spent: Decimal = ZERO
 
     def take(self, fields: dict[str, Any]) -> None:
         """Count one line."""
         task_id = str(fields.get("task_id"))
         if fields.get("kind") == "attempt":
-            before = self.open.get(task_id, _Open())
+            count = self.open[task_id][0] if task_id in self.open else 0
             price, earlier = _money(fields.get("cost_usd")), _money(fields.get("maybe_billed"))
-            self.open[task_id] = _Open(before.count + 1, price, cost=price * (earlier + 1))
+            self.open[task_id] = (count + 1, price, price * (earlier + 1))
         elif fields.get("kind") == "record":
-            price = self.open.pop(task_id, _Open()).price
+            _, price, _ = self.open.pop(task_id, (0, ZERO, ZERO))
             adopted = fields.get("status") == "succeeded" and fields.get("latency_ms") is None
             if adopted and task_id in self.unanswered:
                 return  # its attempt counts since the run that was killed

@@ -208,9 +208,9 @@ class _Retrying:
         return _made(task, tries, generation=generation)
 
     async def _attempt(self, task: Task, tries: Tries) -> Generation:
-        number = tries.attempts + 1
+        number, maybe = tries.attempts + 1, tries.maybe_billed
+        attempt = Attempt(task=task, number=number, maybe_billed=maybe)
         try:
-            attempt = Attempt(task=task, number=number, maybe_billed=tries.maybe_billed)
             generation = await self.generate(attempt)
         except AttemptError as error:
             tries.attempts = number

@@ -66,7 +66,7 @@ def events(text: str) -> Iterator[Event]:
     except yaml.MarkedYAMLError as error:
         raise _marked(error, text) from error
     except ReaderError as error:
-        place = min(error.position, len(text))
+        place = _place(error.position, text)
         sentence = (
             f"the character U+{ord(text[place : place + 1] or chr(0)):04X} may not stand here"
         )
@@ -80,6 +80,13 @@ def events(text: str) -> Iterator[Event]:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _place(position: int, text: str) -> int:
+    """The index of a character, of which the C loader gives the index in UTF-8."""
+    if _LOADER is not yaml.SafeLoader:
+        position = len(text.encode()[:position].decode(errors="ignore"))
+    return min(position, len(text))
 
 
 def at(event: Event) -> int:

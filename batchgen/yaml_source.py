@@ -17,6 +17,8 @@ from batchgen.yaml_values import Values
 MAX_BYTES = 16 * 2**20
 FOLDER_LOOKED_AT = 1_000
 """Files among which the nearest name is sought."""
+LONGEST_PATH = 4_096
+"""Characters of a suggested path: its end is what the user needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,9 @@ def _suggestion(path: Path) -> str:
     except OSError:
         return ""
     meant = nearest(path.name, names)
-    return f"; did you mean {shown(str(path.with_name(meant)))}?" if meant else ""
+    if not meant:
+        return ""
+    return f"; did you mean {shown(str(path.with_name(meant)), LONGEST_PATH)}?"
 
 
 def _refusal(file: str, text: str) -> JobError:

@@ -74,7 +74,7 @@ class Values:
         self._root = _Open([], 0, 0)
         self._stack = [self._root]
         self._anchors: dict[str, _Anchored] = {}
-        self._known_keys: dict[str, str] = {}
+        self._known_keys: dict[bool, dict[str, str]] = {True: {}, False: {}}  # plain, quoted
         self._take: dict[type[Event], Callable[[Any], None]] = {
             ScalarEvent: self._scalar,
             MappingStartEvent: self._open,
@@ -156,7 +156,7 @@ class Values:
         name = event.anchor or ""
         anchored = self._anchors.get(name)
         if anchored is None:
-            text = f"the alias *{name} has no anchor &{name} that ends before it"
+            text = f"the alias {shown(name)} has no anchor of that name that ends before it"
             raise self._stop(text, event)
         self._count(anchored.nodes, event)
         top = self._stack[-1]
@@ -171,7 +171,7 @@ class Values:
     def _key(self, top: _Open, event: ScalarEvent) -> None:
         self._count(1, event)
         text = event.value
-        name = self._known_keys.get(text)
+        name = self._known_keys[event.implicit[0]].get(text)
         if name is None or event.tag is not None or event.anchor is not None:
             name = self._new_key(event)
         if name in top.keys:
@@ -194,7 +194,7 @@ class Values:
         self._whole_characters(name, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(name, 1, 0)
-        return self._known_keys.setdefault(name, name)
+        return self._known_keys[event.implicit[0]].setdefault(name, name)
 
     def _place(self, top: _Open, value: Any, event: Event) -> None:
         container = top.container

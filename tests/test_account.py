@@ -150,9 +150,11 @@ class TestCredentials:
         environment({"AWS_PROFILE": "nightly"})
         async with asking(connection(None)) as account:
             caught = await unanswered(account.credentials())
+            later = await unanswered(account.reach())
 
-        assert caught.reason is Reason.NO_CREDENTIALS
+        assert caught.reason is later.reason is Reason.NO_CREDENTIALS
         assert "nightly" in str(caught)
+        assert "AWS_PROFILE" in caught.advice
 
     async def test_an_api_key(self, keys, environment):
         """It signs the calls and tells nothing of itself; other keys do not stand in for it."""

@@ -74,6 +74,13 @@ def looks_before_the_run(project, ended):
     assert not (project.folder / "out/quickstart-aws").exists()
 
 
+def finds_no_credentials(project, ended):
+    """The doctor says what a run would meet, with its exit code, and writes nothing."""
+    assert ended.code == 4
+    assert "No AWS credentials were found." in ended.out
+    assert not (project.folder / "out/quickstart-aws").exists()
+
+
 def says(*words):
     """Ends with 0 and says this."""
 
@@ -98,6 +105,7 @@ EXPECTED = {
     ".venv/bin/batchgen validate jobs/catalog.yaml": says(
         "jobs/catalog.yaml is right: 52 tasks, 2.08 USD."
     ),
+    ".venv/bin/batchgen doctor jobs/aws.yaml": finds_no_credentials,
     ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
 }
 """What each command of the README does, but for those that have a test of their own."""

@@ -34,8 +34,25 @@ def test_names_are_replaced_and_doubled_braces_are_braces(text, expected):
 
 @pytest.mark.parametrize(
     "inside",
-    ["", " ", "a.b", "a[0]", "a!r", "a:>9", "a:9999999999", "0", "1a", " a", "a ", "a\n", "-a"]
-    + ["__class__.__init__.__globals__", "a b", "a()", "a|upper"],
+    [
+        "",
+        " ",
+        "a.b",
+        "a[0]",
+        "a!r",
+        "a:>9",
+        "a:9999999999",
+        "0",
+        "1a",
+        " a",
+        "a ",
+        "a\n",
+        "-a",
+        "__class__.__init__.__globals__",
+        "a b",
+        "a()",
+        "a|upper",
+    ],
 )
 def test_what_is_no_plain_name_is_refused(inside):
     """No attributes, indices, conversions or formats: each of them would be code."""
@@ -47,8 +64,15 @@ def test_what_is_no_plain_name_is_refused(inside):
 
 @pytest.mark.parametrize(
     ("text", "brace", "at"),
-    [("{", "{", 1), ("ab}", "}", 3), ("{a", "{", 1), ("{a{b}", "{", 1), ("{a}}", "}", 4)]
-    + [("{{{", "{", 3), ("a" * 1_000 + "}", "}", 1_001)],
+    [
+        ("{", "{", 1),
+        ("ab}", "}", 3),
+        ("{a", "{", 1),
+        ("{a{b}", "{", 1),
+        ("{a}}", "}", 4),
+        ("{{{", "{", 3),
+        ("a" * 1000 + "}", "}", 1001),
+    ],
 )
 def test_a_brace_without_a_partner_is_refused_with_its_place(text, brace, at):
     """And the sentence says how to write the brace itself."""

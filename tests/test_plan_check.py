@@ -28,8 +28,10 @@ def test_one_name_for_all_is_right_for_one_image_and_a_clash_for_two():
     """A file name without placeholders is no fault of the program."""
     assert plan.check(job_of(Item(id="a"), file_name="same")).tasks == 1
     assert complaints(file_name="same") == [
-        'job catalog: items[1]: "lamp" variant 1 would write the same file as "mug" variant 1: '
-        "images/same (upper and lower case are one); rename one"
+        (
+            'job catalog: items[1]: "lamp" variant 1 would write the same file as "mug" variant 1: '
+            "images/same (upper and lower case are one); rename one"
+        )
     ]
 
 
@@ -60,15 +62,20 @@ def test_two_tasks_never_make_one_image():
     items = Item(id="a", seed=5, variants=3), Item(id="b", seed=7)
 
     assert complaints(*items) == [
-        'job catalog: items[1]: "b" variant 1 would make the same image as "a" variant 3: '
-        "model, texts, parameters and seed are the same; change or remove one"
+        (
+            'job catalog: items[1]: "b" variant 1 would make the same image as "a" variant 3: '
+            "model, texts, parameters and seed are the same; change or remove one"
+        )
     ]
 
 
-@pytest.mark.parametrize("changes", [{"seed": 3}, {"file_name": "same"}, {"model": "nope"}])
-def test_ten_thousand_equal_mistakes_make_a_short_list(changes):
+@pytest.mark.parametrize(
+    ("count", "changes"),
+    [(10_000, {"seed": 3}), (1_000, {"file_name": "same"}), (10_000, {"model": "nope"})],
+)
+def test_ten_thousand_equal_mistakes_make_a_short_list(count, changes):
     """The rest is a number."""
-    found = complaints(*(Item(id=f"x{n}") for n in range(10_000)), **changes)
+    found = complaints(*(Item(id=f"x{n}") for n in range(count)), **changes)
 
     assert len(found) <= 102
     assert len(found) == 1 or " more" in found[-1]
@@ -158,7 +165,5 @@ def test_more_tasks_than_a_job_may_have_are_refused_without_a_walk():
     """At once."""
     items = [Item(id=f"i{n}", variants=1_000_000) for n in range(11)]
 
-    assert complaints(*items) == [
-        "job catalog: items: the job would make 11,000,000 images; 10,000,000 is the most for one"
-        " job"
-    ]
+    (only,) = complaints(*items)
+    assert only.startswith("job catalog: items: the job would make 11,000,000 images; 10,000,000 ")

@@ -31,7 +31,7 @@ class BarScreen:
         """Move the bar."""
         if not summary.total:
             return
-        self._progress.live.transient = False
+        self._progress.live.transient = not summary.done
         with _lost():
             self._progress.update(
                 self._bar,
@@ -44,7 +44,7 @@ class BarScreen:
 
 @contextmanager
 def bar_screen(every: float) -> Iterator[Screen]:
-    """A bar on standard error for the length of the block; once it moved, it stays at its end."""
+    """A bar on standard error for the length of the block; once it has moved, it stays."""
     columns = (
         BarColumn(bar_width=20),
         MofNCompleteColumn(),

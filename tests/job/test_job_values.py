@@ -1,0 +1,75 @@
+from datetime import time
+from decimal import Decimal
+
+import pytest
+
+from batchgen import job
+from batchgen.errors import JobError
+from batchgen.job import FailureLimit
+
+HEAD = "name: a\nmodel: m\nitems: [{id: a}]\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "written", "value"),
+    [
+        ("limits", "budget_usd", "0.10", Decimal("0.10")),
+        ("limits", "until", "06:00", time(6)),
+        ("limits", "max_failures", "5%", FailureLimit(share=0.05)),
+        ("limits", "max_failures", "3", FailureLimit(count=3)),
+        ("limits", "requests_per_minute", "auto", "auto"),
+        ("limits", "give_up_after", "30m", 1_800.0),
+        ("retry", "max_elapsed", "2h", 7_200.0),
+        ("retry", "max_elapsed", "90s", 90.0),
+        ("retry", "max_elapsed", "1.5", 1.5),
+        ("retry", "ambiguous", "fail", "fail"),
+    ],
+)
+def test_accepted_values(section, key, written, value):
+    made = job.parse("j.yaml", f"{HEAD}{section}: {{{key}: {written}}}".encode())
+    assert getattr(getattr(made, section), key) == value
+
+
+def test_money_and_variables_are_exact():
+    made = job.parse("j.yaml", (HEAD + "prices: {m: 0.10}\nvars: {v: 1.10, n: no}").encode())
+    assert str(made.prices["m"]) == "0.10"
+    assert made.vars == {"v": "1.10", "n": "no"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("endpoint", "simulater", 'did you mean "simulator"?'),
+        ("region", "us", "a Region such as us-west-2"),
+        ("output", "s3://a/b", "S3 is not supported yet"),
+        ("prompt", "3", "a text; put it in quotes"),
+        ("seed", "0", "from 1 to 4,294,967,295"),
+        ("seed", "4294967296", "from 1 to 4,294,967,295"),
+        ("variants", "true", "a whole number from 1 to 1,000,000"),
+        ("variants", '"3"', "write it without quotes"),
+        ("allow_retired", "yes", "true or false"),
+        ("family", "~", "has no value"),
+        ("parameters", "[]", "a mapping of names to values"),
+        ("vars", "", "has no value"),
+        ("vars.id", "x", "have a meaning of their own"),
+        ("limits", "3", "a mapping of concurrency"),
+        ("limits.concurrency", "1001", "from 1 to 1,000"),
+        ("limits.budget_usd", "0", "a number above 0"),
+        ("limits.until", '"24:00"', "a time of day"),
+        ("limits.max_failures", "101%", "a share from"),
+        ("limits.requests_per_minute", "0", "above 0"),
+        ("retry.max_elapsed", "1d", "a duration such as"),
+        ("retry.attempts", "21", "from 1 to 20"),
+        ("retry.ambiguous", "retri", 'did you mean "retry"?'),
+        ("prices.m", "-1", "a number from 0"),
+    ],
+)
+def test_a_wrong_value_names_its_path_its_line_and_what_is_allowed(key, value, allowed):
+    section, _, inner = key.partition(".")
+    text = f"{section}:\n  {inner}: {value}" if inner else f"{section}: {value}"
+    with pytest.raises(JobError) as caught:
+        job.parse("j.yaml", (HEAD + text).encode())
+    (complaint,) = caught.value.complaints
+    assert complaint.path == tuple(key.split("."))
+    assert complaint.line == (5 if inner else 4)
+    assert allowed in complaint.text
