@@ -70,5 +70,15 @@ def failed(error: Exception) -> Unanswered:
     text = str(error) or type(error).__name__
     if ours is None:
         return Unanswered(Reason.UNREACHABLE, text)
-    lacking = isinstance(ours, CredentialsRefused)
-    return Unanswered(Reason.NO_CREDENTIALS if lacking else Reason.UNREACHABLE, text, ours.advice)
+    if isinstance(ours, CredentialsRefused):
+        return lacking(error)
+    return Unanswered(Reason.UNREACHABLE, text, ours.advice)
+
+
+def lacking(error: Exception) -> Unanswered:
+    """What an error says that the SDK met on its way to credentials."""
+    ours = local_error(error)
+    advice = ours.advice if isinstance(ours, CredentialsRefused) else REFRESH_ADVICE
+    if type(error).__name__ in CONFIG_ERRORS:
+        advice = CONFIG_ADVICE
+    return Unanswered(Reason.NO_CREDENTIALS, str(error) or type(error).__name__, advice)

@@ -41,7 +41,7 @@ class Allowance:
         quota = self.documented if self.found is None else self.found
         if not isinstance(self.given, int | float):
             return quota
-        return self.given if quota is None or self.found is None else min(self.given, quota)
+        return self.given if quota is None else min(self.given, quota)
 
 
 async def ask_allowances(account: Account, job: Job, workload: Workload) -> list[Allowance]:
@@ -102,8 +102,12 @@ def look_at_allowance(it: Allowance) -> Finding:
 
 def _assumed(it: Allowance) -> str:
     if isinstance(it.given, int | float):
-        usual = "" if it.documented is None else f"; the documented default is {it.documented:g}"
-        return f"The job says {it.given:g} calls a minute{usual}"
+        said = f"The job says {it.given:g} calls a minute"
+        if it.documented is None or it.given <= it.documented:
+            return said
+        return (
+            f"{said}, more than the documented default of {it.documented:g}: the rest is rejected"
+        )
     if it.documented is None:
         return "Nobody knows the quota: the run will find it"
     return f"The documented default of {it.documented:g} calls a minute is assumed; it may be less"

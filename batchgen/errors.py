@@ -29,6 +29,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchgen.nearest import printable
+
+LONGEST_KEY = 100
+"""Characters of a key that a complaint repeats."""
+
 
 class BatchgenError(Exception):
     """Base of everything that batchgen raises on purpose; its text is one sentence for a person."""
@@ -188,11 +193,16 @@ class ModelDenied(Permanent):
 
 
 def dotted(path: tuple[str | int, ...]) -> str:
-    """A document path as a person writes it: `items[3].parameters.seed`."""
+    """A document path as a person writes it, `items[3].parameters.seed`; harmless to print.
+
+    A key is anything that somebody wrote into a file: it is cut, and what could steer a terminal
+    or end a line is escaped.
+    """
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            key = printable(part[:LONGEST_KEY]) + ("…" if len(part) > LONGEST_KEY else "")
+            text += f".{key}" if text else key
     return text

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from batchgen import __version__
 from batchgen.errors import ManifestError
 from batchgen.filesystem import network_file_system
+from batchgen.history import History
 from batchgen.job import Job
 from batchgen.nearest import shown
 from batchgen.output import Output
@@ -40,12 +41,12 @@ def opening_notices(pending: Pending, output: Output, earlier: int) -> Iterator[
         )
 
 
-def require_same_job(job: Job, output: Output) -> None:
+def require_same_job(job: Job, history: History) -> None:
     """An output belongs to one job: another one's names and seeds would mix with its images."""
-    name = output.history.job_name
+    name = history.job_name
     if name is not None and name != job.name:
         raise ManifestError(
-            f"{output.folder} holds the images of the job {shown(name)}, and this job is "
+            f"{history.path.parent} holds the images of the job {shown(name)}, and this job is "
             f"{shown(job.name)}: give it an output of its own."
         )
 

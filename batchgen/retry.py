@@ -231,8 +231,7 @@ class _Retrying:
 
 def _bound(policy: RetryPolicy, attempt: int) -> float:
     """Most seconds to wait after this attempt (1-based): exponential, capped."""
-    exponent = min(attempt - 1, 30)
-    return min(policy.wait_most, policy.wait_first * 2.0**exponent)
+    return min(policy.wait_most, policy.wait_first * 2.0 ** min(attempt - 1, 30))
 
 
 def _made(

@@ -157,6 +157,7 @@ OPTIONS = {
     "--rpm fast": 'cannot be "fast"; allowed: calls a minute, a number above 0',
     "--until 25:00": 'cannot be "25:00"; allowed: a time of day in 24 hours as HH:MM',
     "--max-cost x": 'cannot be "x"; allowed: US dollars, a number above 0.',
+    "--max-cost 1e400": 'cannot be "1e400"; allowed: US dollars, a number above 0.',
     "--max-cost nan": 'cannot be "nan"; allowed: US dollars, a number above 0.',
     "--concurrency 0": 'cannot be "0"; allowed: a whole number from 1 to 1,000.',
     "--endpoint simulater": 'did you mean "simulator"?',
@@ -292,6 +293,24 @@ class TestOutput:
         assert (ended.code, ended.out) == (3, "")
         assert said in ended.err
         assert ended.err.count("\n") == 1
+
+
+    @pytest.mark.parametrize("more", [(), ("--dry-run",)])
+    def test_the_output_of_another_job_is_refused(self, folder, more):
+        """Its names and seeds would mix; a dry run says so, too."""
+        (folder.path / "job.yaml").write_text(JOB)
+        (folder.path / "out").mkdir()
+        line = {"kind": "run", "version": 1, "job_name": "zoo"}
+        (folder.path / "out/manifest.jsonl").write_text(json.dumps(line) + "\n")
+        (folder.path / "out/manifest.lock").touch()
+
+        ended = folder.run("run", "job.yaml", "--output", "out", *more)
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == (
+            'out holds the images of the job "zoo", and this job is "shop": '
+            "give it an output of its own.\n"
+        )
 
 
 class TestCredentials:

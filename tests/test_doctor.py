@@ -386,7 +386,8 @@ class TestQuotas:
             (90.0, 45.0, "warning", 45),
             (30.0, 45.0, "ok", 30),
             (45.0, 45.0, "ok", 45),
-            (120.0, None, "warning", 120),
+            (120.0, None, "warning", 90),
+            (30.0, None, "warning", 30),
             (90.0, 0.0, "failed", 0),
         ],
     )
@@ -398,6 +399,22 @@ class TestQuotas:
 
         assert (finding.verdict, it.rate) == (verdict, rate)
         assert finding.values["requests_per_minute"] == rate
+
+    @pytest.mark.parametrize(
+        ("given", "documented", "words"),
+        [
+            (30.0, 90, "The job says 30 calls a minute."),
+            (120.0, 90, "120 calls a minute, more than the documented default of 90: the rest is"),
+            (120.0, None, "The job says 120 calls a minute."),
+            (None, None, "Nobody knows the quota: the run will find it."),
+            ("auto", 90, "The documented default of 90 calls a minute is assumed"),
+        ],
+    )
+    def test_what_is_assumed_where_nobody_tells(self, given, documented, words):
+        """The job's word counts, up to what is documented."""
+        it = Allowance(model=CORE, found=None, documented=documented, given=given, why="Silence")
+
+        assert words in look_at_allowance(it).text
 
     async def test_what_to_set_is_said(self, job):
         """A new account has less than the documented quota."""

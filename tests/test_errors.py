@@ -122,4 +122,19 @@ class TestJobError:
 )
 def test_a_path_reads_as_people_write_it(path, text):
     """Keys are joined by dots, indices stand in brackets."""
-    assert dotted(path) == text
+    assert errors.dotted(path) == text
+
+
+class TestKeysOfAFile:
+    def test_a_key_cannot_steer_a_terminal_or_forge_a_line(self):
+        """What somebody wrote as a key is escaped where a complaint repeats it."""
+        error = errors.JobError(
+            "job.yaml", (errors.Complaint(path=("a", "\x1b[31mred\nok"), text="unknown"),)
+        )
+
+        assert str(error) == "job.yaml: a.\\x1b[31mred\\nok: unknown"
+
+    def test_a_long_key_is_cut(self):
+        """A key of a megabyte does not fill the screen."""
+        assert errors.dotted(("k" * 1_000_000,)) == "k" * 100 + "…"
+        assert errors.dotted(("k" * 100,)) == "k" * 100

@@ -30,9 +30,15 @@ def run(name="catalog", key="k", **changes):
     return RunLine(**{**values, **changes})
 
 
-def attempt(task, number=1, cost=0.04):
+def attempt(task, number=1, cost=0.04, maybe=0):
     return AttemptLine(
-        run_id="run-1", task_id=task.id, attempt=number, seed=1, cost_usd=cost, started_at=NOON
+        run_id="run-1",
+        task_id=task.id,
+        attempt=number,
+        seed=1,
+        cost_usd=cost,
+        maybe_billed=maybe,
+        started_at=NOON,
     )
 
 
@@ -253,10 +259,17 @@ class TestSpent:
         assert found.spent == Decimal("0.04") + 2 * Decimal("0.08")
 
     def test_a_killed_run_counts_open_attempts_as_spent(self, history):
-        """An attempt that no record answers may have been paid: each one counts."""
-        found = history(run(), attempt(A, 1), attempt(A, 2), attempt(B, 1, 0.14), make_record(C))
+        """An attempt without a record may have been paid, and so may those that its line tells of."""
+        again = attempt(A, 2, maybe=1)
+        found = history(run(), attempt(A, 1), again, attempt(B, 1, 0.14), make_record(C))
         assert found.unanswered == {A.id: 2, B.id: 1}
         assert found.spent == 2 * Decimal("0.04") + Decimal("0.14") + Decimal("0.04")
+
+    def test_attempts_that_were_refused_are_not_counted(self, history):
+        """A next attempt shows that the one before it was answered: throttled, it cost nothing."""
+        found = history(run(), *(attempt(A, number) for number in range(1, 40)))
+        assert found.unanswered == {A.id: 39}
+        assert found.spent == Decimal("0.04")
 
     def test_two_killed_runs_add_up(self, history):
         """Open attempts of an earlier killed run stay on the count."""
@@ -419,7 +432,7 @@ class TestModel:
             tonight, still_open = Decimal(0), dict.fromkeys(range(4), 0)
             for kind, number in happenings:
                 if kind == "a":
-                    lines.append(attempt(TASKS[number]))
+                    lines.append(attempt(TASKS[number], maybe=still_open[number]))
                     still_open[number] += 1
                 else:
                     lines.append(make_record(TASKS[number]))

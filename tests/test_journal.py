@@ -76,6 +76,7 @@ class TestAnnounce:
                 "attempt": 3,
                 "seed": task.seed,
                 "cost_usd": 0.04,
+                "maybe_billed": 0,
                 "started_at": "now",
             }
         ]

@@ -116,6 +116,7 @@ class TestContract:
             "attempt": 2,
             "seed": 7,
             "cost_usd": 0.04,
+            "maybe_billed": 0,
             "started_at": "2026-11-21T12:00:00.000Z",
         }
 

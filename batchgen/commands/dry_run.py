@@ -12,6 +12,7 @@ from batchgen.commands.streams import note, result
 from batchgen.job import Job
 from batchgen.manifest import NAME
 from batchgen.nearest import printable
+from batchgen.opening import require_same_job
 from batchgen.plan import PlanSummary
 from batchgen.select import Chosen, Selection, select
 
@@ -25,6 +26,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     """
     outline = plan.check(job)
     history = histories.load(Path(job.output) / NAME)
+    require_same_job(job, history)
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
     minutes = _minutes(job, outline, pending.wanted)

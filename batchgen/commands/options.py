@@ -13,6 +13,9 @@ from batchgen import job_checks as checks
 from batchgen.job_fields import DURATION, Check, Refused, money, whole
 from batchgen.nearest import shown
 
+MOST_USD = 1_000_000_000
+"""What nobody spends on images: a slip, and too wide for a line of figures."""
+
 
 class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
     """An option that means what a key of the job file means."""
@@ -40,13 +43,20 @@ def _number_or_text(value: str) -> float | str:
         return value
 
 
+def _dollars(value: str) -> Decimal:
+    amount = Decimal(value)
+    if amount > MOST_USD:
+        raise ValueError
+    return amount
+
+
 ENDPOINT = Checked("simulator|aws|URL", checks.ENDPOINT)
 FOLDER = Checked("folder", checks.OUTPUT)
 UNTIL = Checked("HH:MM", checks.UNTIL)
 RATE = Checked("number|auto", checks.REQUESTS_PER_MINUTE, _number_or_text)
 CONCURRENCY = Checked("number", whole(1, 1_000), int)
 COUNT = Checked("number", whole(1, 1_000_000_000), int)
-USD = Checked("usd", money(positive=True), Decimal)
+USD = Checked("usd", money(positive=True), _dollars)
 DURATION_TYPE = Checked("duration", DURATION)
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
