@@ -26,7 +26,7 @@ from batchgen.audit import audit
 from batchgen.breaker import Breaking
 from batchgen.conclude import Concluding, Ledger
 from batchgen.credentials import Renewing
-from batchgen.deadline import watch_deadline
+from batchgen.deadline import margin_of, watch_deadline
 from batchgen.endpoint import Opened
 from batchgen.errors import NotStarted, StorageError
 from batchgen.generate import generating
@@ -46,8 +46,6 @@ from batchgen.work import Work, working
 
 STORE_THREADS = 32
 """Threads for the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
-LONGEST_CALL = 30.0
-"""Seconds that a call is expected to take before any call has been seen (Bedrock: 3 to 30 s)."""
 
 
 class Batch:
@@ -244,6 +242,7 @@ class Batch:
         """Stop handing out early enough for the longest call to end before the deadline."""
         if self.order.deadline is not None:
             deadline, now = self.order.deadline, self.order.now
-            await watch_deadline(
-                deadline, self.stop, margin=lambda: self.tally.longest_call or LONGEST_CALL, now=now
-            )
+            await watch_deadline(deadline, self.stop, margin=self._margin, now=now)
+
+    def _margin(self) -> float:
+        return margin_of(self.tally.longest_call, sum(self.tally.counts.values()))

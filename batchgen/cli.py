@@ -80,6 +80,14 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
 
+class Harmless(logging.Formatter):
+    """Log lines that cannot steer a terminal, whatever a label or a message in them holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One entry; a traceback keeps its lines."""
+        return _harmless(super().format(record))
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -89,11 +97,9 @@ class Commands(click.Group):
 def root(verbose: int) -> None:
     """Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    logging.basicConfig(
-        level=levels[min(verbose, 2)],
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(Harmless("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
     # The SDK's DEBUG lines hold session tokens, keys, signatures and prompts.
     for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
         logging.getLogger(name).setLevel(max(levels[min(verbose, 2)], logging.INFO))

@@ -11,6 +11,13 @@ from datetime import time as time_of_day
 
 from batchgen.admission import Cause, Stop
 
+LONGEST_CALL = 30.0
+"""Seconds that a call may be expected to take (Bedrock: 3 to 30 s)."""
+TELLING = 20
+"""Calls that were seen before their own times count instead."""
+SAFETY = 1.25
+"""What is left for the next call to take longer than all before it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
@@ -20,6 +27,17 @@ class Deadline:
     """Seconds since the epoch."""
     text: str
     """As the user said it: `06:00`."""
+
+
+def margin_of(longest: float, calls: int) -> float:
+    """Seconds before a deadline from which on no call starts, so that the last one ends in time.
+
+    Args:
+        longest: seconds of the longest call so far. The next one may take longer.
+        calls: how many there were; a few say little.
+    """
+    expected = LONGEST_CALL if calls < TELLING else 0.0
+    return max(expected, SAFETY * longest)
 
 
 async def watch_deadline(

@@ -186,10 +186,7 @@ class Rejected(Permanent):
 
 
 class ModelDenied(Permanent):
-    """The model cannot be used: no access, not found, wrong Region or past its end of life.
-
-    Or nothing that can be trusted leads to it: a wrong certificate, an endpoint that is another's.
-    """
+    """The model cannot be used: no access, not found, past its end of life, no way to trust."""
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

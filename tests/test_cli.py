@@ -10,7 +10,7 @@ import click
 import pytest
 
 from batchgen import __version__
-from batchgen.cli import COMMANDS, main
+from batchgen.cli import COMMANDS, Harmless, main
 from batchgen.errors import (
     BatchgenError,
     JobError,
@@ -294,7 +294,6 @@ class TestOutput:
         assert said in ended.err
         assert ended.err.count("\n") == 1
 
-
     @pytest.mark.parametrize("more", [(), ("--dry-run",)])
     def test_the_output_of_another_job_is_refused(self, folder, more):
         """Its names and seeds would mix; a dry run says so, too."""
@@ -405,6 +404,13 @@ class TestCommands:
         assert ended.code == 0
         assert f"{SDXL} is past its end of life" in ended.err
 
+    def test_a_port_that_is_none_is_said(self, folder):
+        """The simulator names what is wrong with its address."""
+        ended = folder.run("simulate", "--port", "99999")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert "port must be 0-65535" in ended.err
+
     def test_models_are_a_table_or_json(self, folder):
         """Every model with price, quota, state and Regions."""
         table, as_json = folder.run("models"), folder.run("models", "--json")
@@ -469,6 +475,12 @@ class TestExitCodes:
         monkeypatch.setitem(COMMANDS, "run", ("broken", ""))
 
         assert folder.run("run").code == 70
+
+    def test_log_lines_cannot_steer_the_terminal(self):
+        """A label in a log entry is escaped; the lines of a traceback stay lines."""
+        entry = logging.makeLogRecord({"msg": "at %s\nthen", "args": ("mug\x1b[2J",)})
+
+        assert Harmless("%(message)s").format(entry) == "at mug\\x1b[2J\nthen"
 
     def test_the_sdk_never_says_everything(self, folder):
         """Its loggers stay at INFO, for their DEBUG lines hold tokens, keys and prompts."""

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from batchgen.admission import Cause, Stop
 from batchgen.deadline import Deadline, deadline_of, next_time, watch_deadline
 
+FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+LAST_DAY = datetime(2037, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+"""Hypothesis wants bounds without a zone."""
 SIX = time_of_day(6)
 HALF_PAST_TWO = time_of_day(2, 30)
 
@@ -87,7 +90,7 @@ class TestNextTime:
         assert midnight + timedelta(hours=2.5) == next_time(HALF_PAST_TWO, midnight)
 
     @given(
-        st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)),
+        st.datetimes(FIRST_DAY, LAST_DAY, timezones=st.just(UTC)),
         st.times(),
     )
     def test_it_is_always_ahead_and_near(self, now, until):

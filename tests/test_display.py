@@ -294,6 +294,14 @@ class TestPlainScreen:
 
         assert capsys.readouterr().err == ""
 
+    def test_with_a_log_it_is_taken(self, monkeypatch, caplog):
+        """Log lines and a bar would write over each other."""
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+        with caplog.at_level("INFO"), screen() as shown:
+            assert isinstance(shown, PlainScreen)
+
     def test_without_a_terminal_it_is_taken(self):
         """A pipe, a file and a cron mail get lines."""
         with screen() as shown:

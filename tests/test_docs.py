@@ -97,7 +97,6 @@ EXPECTED = {
     "make run JOB=jobs/catalog.yaml ARGS=\"--only 'mug-*' --fresh\"": makes_the_mugs,
     'make run JOB=jobs/sdxl.yaml ARGS="--limit 2 --json"': makes_two_of_sdxl,
     "make run JOB=jobs/aws.yaml": refuses_without_credentials,
-    ".venv/bin/batchgen doctor jobs/aws.yaml": looks_before_the_run,
     "make help": says("make run ", "make test ", "make simulate "),
     "make install": says(),
     ".venv/bin/batchgen --help": says(*COMMANDS),

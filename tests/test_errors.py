@@ -8,7 +8,6 @@ from batchgen.errors import (
     Filtered,
     JobError,
     UnusableReply,
-    dotted,
 )
 
 ATTEMPT_ERRORS = {

@@ -259,7 +259,7 @@ class TestSpent:
         assert found.spent == Decimal("0.04") + 2 * Decimal("0.08")
 
     def test_a_killed_run_counts_open_attempts_as_spent(self, history):
-        """An attempt without a record may have been paid, and so may those that its line tells of."""
+        """An attempt without a record may have been paid, and so may those its line tells of."""
         again = attempt(A, 2, maybe=1)
         found = history(run(), attempt(A, 1), again, attempt(B, 1, 0.14), make_record(C))
         assert found.unanswered == {A.id: 2, B.id: 1}

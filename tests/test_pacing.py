@@ -298,7 +298,7 @@ class Service:
 
     def __init__(self, server, seed):
         self.server = server
-        self.random = Random(seed)  # noqa: S311 - a simulation, no secret
+        self.random = Random(seed)
         self.network = Network()
         self.admitted = []
         self.rejected = 0

@@ -223,7 +223,7 @@ class OtherProgram:
 @pytest.mark.parametrize("meter", METERS)
 def test_a_known_quota_makes_room_for_another_program_and_takes_it_back(meter):
     """Downward while somebody else uses the quota, and back when he is gone."""
-    server = plain(meter, 90).server(Random(3))  # noqa: S311 - a simulation, no secret
+    server = plain(meter, 90).server(Random(3))
     world = World(server, [(0.0, Ours(90)), (0.0, OtherProgram(1200, 2400))], seed=3)
     world.run(HOUR_S)
     ours, other = world.ledgers

@@ -249,7 +249,7 @@ class TestWaits:
         """Wait n is drawn from 0 to first·2ⁿ⁻¹, at most the cap, and it is what is waited."""
         policy = RetryPolicy(wait_first=first, wait_most=most, max_elapsed=1e9)
         bounds, slept = [], []
-        dice = random.Random(seed)  # noqa: S311  # jitter, not a secret  # jitter, not a secret
+        dice = random.Random(seed)  # jitter, not a secret  # jitter, not a secret
 
         def draw(low, high):
             bounds.append((low, high))

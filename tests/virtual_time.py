@@ -49,6 +49,13 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, *args: Any, **kwargs: Any) -> None:
+        self._threads += 1  # it waits for its threads in one of its own
+        try:
+            await super().shutdown_default_executor(*args, **kwargs)
+        finally:
+            self._threads -= 1
+
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._threads -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -106,8 +107,12 @@ class _Ticker:
 
 @contextmanager
 def screen() -> Iterator[Screen]:
-    """A bar if standard error is a terminal that can move its cursor, else plain lines."""
-    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in DUMB:
+    """A bar if standard error is a terminal that can move its cursor, else plain lines.
+
+    With -v as well, for log lines and a bar would write over each other.
+    """
+    logs = logging.getLogger().isEnabledFor(logging.INFO)
+    if logs or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in DUMB:
         yield PlainScreen()
         return
     from batchgen.commands.bar import bar_screen  # noqa: PLC0415  # rich costs 100 ms to import

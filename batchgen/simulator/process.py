@@ -26,7 +26,7 @@ def run(options: Options) -> int:
     _allow_many_files()
     try:
         asyncio.run(_serve(options))
-    except (DirectiveError, OSError, ValueError) as error:
+    except (DirectiveError, OSError, OverflowError, ValueError) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return 2
     return 0

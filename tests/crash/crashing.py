@@ -1,4 +1,4 @@
-"""The parent's side: ask the nursery for runs, and compare what is on disk with what was charged."""
+"""The parent's side: ask the nursery for runs, and compare the disk with what was charged."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class Nursery:
     def __init__(self) -> None:
         paths = [str(Path(batchgen.__file__).parents[1]), str(HERE), str(HERE.parent)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}; import nursery; nursery.main()"],
+            [
+                sys.executable,
+                "-c",
+                f"import sys; sys.path[:0] = {paths}; import nursery; nursery.main()",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -278,7 +282,7 @@ class Disk:
             self.places[line["task_id"]] = [line["new_path"]]
 
     def succeeded(self) -> dict[str, dict[str, Any]]:
-        return {id: it for id, it in self.records.items() if it["status"] == "succeeded"}
+        return {name: it for name, it in self.records.items() if it["status"] == "succeeded"}
 
     def images(self) -> set[str]:
         """sha256 of every file that is an image or may become one; a torn one has another."""

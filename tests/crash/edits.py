@@ -16,7 +16,7 @@ ITEMS = [
 
 
 def edited() -> list[dict[str, Any]]:
-    """A new prompt for the mug, lamp and scarf with each other's names, a new name for the chair."""
+    """A new prompt for the mug, lamp and scarf with swapped names, a new name for the chair."""
     mug, lamp, scarf, chair = ITEMS
     return [
         {**mug, "prompt": "a red mug"},

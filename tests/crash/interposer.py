@@ -86,7 +86,6 @@ class Interposer:
             if hit and fault.kind == "tear":
                 die()
 
-
     def _said(self, data: bytes | None, source: object) -> str:
         if source is not None:
             return os.path.relpath(_path(source), self.folder)
@@ -154,9 +153,7 @@ def _counted_pair(kind: str) -> Callable[..., Any]:
     real = getattr(os, kind)
 
     def act(source: Any, target: Any, **kwargs: Any) -> Any:
-        return INTERPOSER.step(
-            kind, target, lambda: real(source, target, **kwargs), source=source
-        )
+        return INTERPOSER.step(kind, target, lambda: real(source, target, **kwargs), source=source)
 
     return act
 

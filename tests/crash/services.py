@@ -49,8 +49,10 @@ class Wire:
             head = [
                 f"POST /model/{model_id}/invoke HTTP/1.1",
                 f"Host: {self._host}:{self._port}",
-                "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261121/us-west-2/bedrock/"
-                "aws4_request, SignedHeaders=host, Signature=0",
+                (
+                    "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20261121/us-west-2/bedrock/"
+                    "aws4_request, SignedHeaders=host, Signature=0"
+                ),
                 "Connection: close",
                 f"Content-Length: {len(body)}",
             ]
@@ -91,8 +93,8 @@ def picture(text: str) -> bytes:
 class Till:
     """A service in this process that enters each charge in a file before it answers.
 
-    `script` says what becomes of the calls in their order: a name of `OUTCOMES`; after its end every
-    call succeeds. A call that hangs is charged and never answered.
+    `script` says what becomes of the calls in their order: a name of `OUTCOMES`; after its end
+    every call succeeds. A call that hangs is charged and never answered.
     """
 
     def __init__(self, books: Path, script: list[str]) -> None:
@@ -123,7 +125,7 @@ def _good(image: bytes, seed: int) -> Answer:
     return _reply({"seeds": [seed], "finish_reasons": [None], "images": [_text(image)]})
 
 
-def _filtered(_: bytes, seed: int) -> Answer:  # noqa: ARG001 - all ends have one shape
+def _filtered(_: bytes, seed: int) -> Answer:
     return _reply({"finish_reasons": ["Filter reason: prompt"]})
 
 
@@ -145,7 +147,7 @@ def _text(image: bytes) -> str:
 
 
 def _fails(error: type[errors.AttemptError]) -> Callable[[bytes, int], Answer]:
-    def end(_: bytes, seed: int) -> Answer:  # noqa: ARG001 - all ends have one shape
+    def end(_: bytes, seed: int) -> Answer:
         raise error(f"scripted: {error.__name__}", code=error.__name__)
 
     return end

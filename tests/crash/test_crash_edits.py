@@ -29,7 +29,7 @@ def finished(till_yard, items):
 
 
 def check_edit(scene, old, new, saved):
-    """The edit is made at the price of what is new; undoing it costs nothing and brings all back."""
+    """The edit is made at the price of what is new; undoing it is free and brings all back."""
     assert run_items(scene, new).exit_code == 0
     assert named(new).items() <= shown(scene).items()
     charges = len(scene.charges())

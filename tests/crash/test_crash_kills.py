@@ -10,9 +10,10 @@ import time
 from itertools import count
 from pathlib import Path
 
-import batchgen
 import pytest
 from crashing import FIGURES, Disk, Scene, make_job
+
+import batchgen
 
 KILLS = 200
 TASKS = 60
@@ -50,7 +51,7 @@ class Count:
         self._seen = 0
 
     def look(self):
-        """After a run: what is charged and not on the disk was in flight, and was no more than may be."""
+        """What is charged and not on the disk was in flight, and was no more than may be."""
         while self.scene.simulator.in_flight():
             time.sleep(0.01)  # the service ends what it began, and nobody tells us when
         images = Disk.read(self.scene.folder).images()
@@ -61,7 +62,7 @@ class Count:
         self._seen = len(charges)
 
     def check(self):
-        """Everything delivered is there and on record; only what was in flight was paid for twice."""
+        """Everything delivered is there and on record; only what was in flight was paid twice."""
         disk = Disk.read(self.scene.folder)
         disk.check_records()
         charges = self.scene.charges()

@@ -1,4 +1,4 @@
-"""A run that is killed, torn or refused by its disk at every durable step loses and wastes nothing."""
+"""A run that is killed, torn or refused by its disk at any durable step loses nothing."""
 
 from collections import Counter
 from itertools import count
@@ -41,7 +41,7 @@ def nowhere(scene):
 
 
 def survive(scene, fault, tasks, concurrency=1):
-    """Die by this fault, run again to the end, and check; the kill's trace, or None if it missed."""
+    """Die by this fault, run again to the end, and check; the kill's trace, None if it missed."""
     killed = scene.run(fault)
     if killed.exit_code is not None:
         assert killed.exit_code == 0, killed.error

@@ -1,4 +1,4 @@
-"""A loss of power forgets what was not synced; no record may then speak of an image that is gone."""
+"""A loss of power forgets what was not synced; no record may then name an image that is gone."""
 
 import shutil
 

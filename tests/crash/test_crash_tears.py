@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-from itertools import count
 
 import pytest
-from crashing import FIGURES, Disk, Saved, make_job
+from crashing import FIGURES, Disk, Saved
 
 from batchgen import history as histories
 from batchgen.job import Job
@@ -101,7 +100,7 @@ def run_cut(scene, saved, cut, data):
 
 @pytest.mark.parametrize("every", [400, pytest.param(7, marks=pytest.mark.long)])
 def test_a_run_goes_on_from_a_manifest_that_was_cut(finished, every):
-    """Images with a record are kept, those with an attempt adopted, only the others are paid for."""
+    """Images with a record are kept, those with an attempt adopted, only the others paid."""
     saved = Saved(finished)
     saved.images = set(Disk.read(finished.folder).succeeded())
     finished.script = []

@@ -156,8 +156,8 @@ class Service:
     def _ask(self, method: str, what: str, body: object = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.url}/simulator/{what}"
-        request = urllib.request.Request(url, data, method=method)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - loopback
+        request = urllib.request.Request(url, data, method=method)
+        with urllib.request.urlopen(request, timeout=10) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
 

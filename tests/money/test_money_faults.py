@@ -85,7 +85,9 @@ class Met:
 
 async def meet(it, faults, retry=RETRY, **more):
     """One run in which each task meets a fault of its own, and one none; how each came off."""
-    it.script(*({**fault, **more, "when": {"contains": f"<{n}>"}} for n, fault in enumerate(faults)))
+    it.script(
+        *({**fault, **more, "when": {"contains": f"<{n}>"}} for n, fault in enumerate(faults))
+    )
     prompts = [f"a mug <{n}>" for n in range(len(faults) + 1)]
     ran = await it.run(it.job(prompts, retry=retry, limits={"concurrency": 32}))
     names = [*map(named, faults), "none"]
@@ -257,7 +259,7 @@ FILTERS = [
 
 @in_time_of_sockets
 async def test_moderation(tmp_path):
-    """What moderation refuses is never sent again by itself; a picture that it withheld may cost."""
+    """What moderation refuses is never sent again by itself; a picture withheld may cost."""
     async with bench(tmp_path) as it:
         faults = [{"action": action, "charged": bool(charges)} for action, charges in FILTERS]
         ran, met = await meet(it, faults)

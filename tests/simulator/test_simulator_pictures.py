@@ -28,7 +28,7 @@ ASKED = Commission(
 
 def dice(seed):
     """Chance that can be repeated."""
-    return Random(seed)  # noqa: S311 - a test's dice
+    return Random(seed)
 
 
 def opened(data):
