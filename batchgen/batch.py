@@ -92,10 +92,10 @@ class Batch:
         self.tally.total = outline.tasks
         for warning in outline.warnings:
             self.order.observer.notice(warning)
-        pacers = pacers_of(job, outline, self.order.clock)
-        calls = job.limits.concurrency * len(pacers)
+        calls = job.limits.concurrency * len(outline.models)
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(self.order.open_service(job, calls))
+            pacers = await pacers_of(job, outline, service.quotas, self.order.clock)
             turn = Turn(
                 wait=self.order.wait_lock, sleep=self.stop.sleep, tell=self.order.observer.notice
             )

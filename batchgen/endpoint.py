@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from batchgen.errors import ServiceUnusable
 from batchgen.generate import Service
 from batchgen.job import Job
+
+AskQuotas = Callable[[Iterable[str]], Awaitable[Mapping[str, float | None]]]
+"""From model ids to calls a minute; None where nobody can tell, 0 for an account without any."""
+
+
+async def nobody_can_tell(model_ids: Iterable[str]) -> Mapping[str, float | None]:
+    """For a service that has no quotas to ask for."""
+    return dict.fromkeys(model_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +27,7 @@ class Opened:
     service: Service
     renew: Callable[[], Awaitable[bool]]
     """Reads credentials anew; False if only a person can change them."""
+    quotas: AskQuotas = nobody_can_tell
 
 
 Open = Callable[[Job, int], AbstractAsyncContextManager[Opened]]
@@ -35,6 +45,7 @@ async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
         ServiceUnusable: no credentials, an unknown profile or Region, or no simulator.
     """
     # The SDK takes a third of a second to import; only a run that makes calls pays for it.
+    from batchgen.account import quotas_of  # noqa: PLC0415
     from batchgen.bedrock import Connection, connect  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
@@ -43,7 +54,7 @@ async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
             region=job.region, url=url, calls_in_flight=calls_in_flight + SPARE_CONNECTIONS
         )
         bedrock = await stack.enter_async_context(connect(connection))
-        yield Opened(service=bedrock, renew=bedrock.renew)
+        yield Opened(service=bedrock, renew=bedrock.renew, quotas=partial(quotas_of, connection))
 
 
 async def url_of(job: Job, stack: AsyncExitStack) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.endpoint import AskQuotas
+from batchgen.errors import ServiceUnusable
 from batchgen.job import Job
 from batchgen.pacing import Pace, Pacer, PaceState, paced
 from batchgen.plan import PlanSummary
@@ -35,18 +37,31 @@ class Quotas:
         return attempt_when_due
 
 
-def pacers_of(job: Job, outline: PlanSummary, clock: Callable[[], float]) -> dict[str, Pacer]:
-    """A pacer for each model, at the quota that the job gives or the model's documented one."""
+async def pacers_of(
+    job: Job, outline: PlanSummary, ask: AskQuotas, clock: Callable[[], float]
+) -> dict[str, Pacer]:
+    """A pacer for each model, at its quota.
+
+    That is what the job says; for `auto` what the account's Service Quotas say, asked once; else
+    the model's documented default; and where nobody knows, the pacer finds it.
+
+    Raises:
+        ServiceUnusable: the account may not call a model at all.
+    """
     given = job.limits.requests_per_minute
-    return {
-        each.model_id: Pacer(
-            Pace(
-                requests_per_minute=(
-                    given if isinstance(given, int | float) else each.model.requests_per_minute
-                ),
-                concurrency=job.limits.concurrency,
-            ),
-            clock=clock,
+    models = {each.model_id: each.model.requests_per_minute for each in outline.models}
+    found = await ask(models) if given == "auto" else {}
+    pacers = {}
+    for model_id, documented in models.items():
+        quota = given if isinstance(given, int | float) else found.get(model_id)
+        if quota == 0:
+            raise ServiceUnusable(
+                f"The quota of {model_id} in {job.region} is 0 calls a minute: this account may "
+                "not call it. Ask AWS Support, or choose another model or Region."
+            )
+        pace = Pace(
+            requests_per_minute=documented if quota is None else quota,
+            concurrency=job.limits.concurrency,
         )
-        for each in outline.models
-    }
+        pacers[model_id] = Pacer(pace, clock=clock)
+    return pacers

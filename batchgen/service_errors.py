@@ -39,8 +39,8 @@ REGION_ADVICE = (
     "(`batchgen models` lists them)."
 )
 ACCESS_ADVICE = (
-    "Ask for access to this model on the Bedrock console's model access page, and allow "
-    "bedrock:InvokeModel on it in IAM."
+    "Allow bedrock:InvokeModel on this model in IAM, and aws-marketplace:Subscribe and "
+    "ViewSubscriptions for its first call; `batchgen doctor` tells how it stands."
 )
 LIFE_CYCLE_ADVICE = "Choose a model that is still served; `batchgen models` lists them."
 PROFILE_ADVICE = "Name the inference profile (its id starts with `us.`) or its ARN as the model."
