@@ -22,6 +22,7 @@ from batchgen.store import PART, SUPERSEDED, Store
 
 TASK_ID = re.compile(r"[0-9]+-[0-9a-f]{32}")
 """What `task.task_id` makes: other programs have files that end like our temporary ones."""
+IMAGES = "images"
 LOCK_EVERY = 1.0
 """Seconds between two looks at a lock that another run holds."""
 
@@ -49,6 +50,16 @@ class Output:
         self._owners: dict[str, str] | None = None
         self._moving = asyncio.Lock()
         """One move at a time: a file that moves must not be moved by another."""
+
+    async def prepare(self) -> None:
+        """Make the folder of the images: after a call it is too late to find that it fails."""
+        images = self.folder / IMAGES
+        try:
+            await self.store.make_folder(Path(IMAGES))
+        except OSError as error:
+            raise StorageError(
+                f"{images} cannot be a folder of images: {error.strerror}."
+            ) from error
 
     def leftovers(self) -> Iterator[Leftover]:
         """Temporary files below the output whose names say which task they belong to."""
@@ -203,7 +214,9 @@ async def opened_output(
         manifest = Manifest.open(folder)
         try:
             history = await asyncio.to_thread(histories.load, folder / NAME)
-            yield Output(folder, history, manifest, run_id)
+            output = Output(folder, history, manifest, run_id)
+            await output.prepare()
+            yield output
         finally:
             manifest.close()
 

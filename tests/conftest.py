@@ -3,10 +3,12 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 settings.register_profile("batchgen", deadline=None)  # a busy machine is no failure
 settings.load_profile("batchgen")
+# mutmut runs a test through another object of its class each time, which is no fault of the test.
+settings.register_profile("mutation", deadline=None, suppress_health_check=list(HealthCheck))
 
 FOREIGN = ("AWS_", "BOTO", "BATCHGEN_")
 """What names of variables that change the SDK, or us, begin with."""
