@@ -49,11 +49,18 @@ def generating(service: Service, store: Store) -> Generate:
     async def generate(attempt: Attempt) -> Generation:
         task = attempt.task
         started_at = utc_now()
+        name = f"{task.id}-{attempt.number}"
         try:
             answer = await service.invoke(task.model_id, json.dumps(task.request).encode())
+        except UnusableReply as error:  # larger than a reply can be
+            await store.keep_unusable(name, error.body)
+            raise
+        try:
             kept = await asyncio.to_thread(_examine, task, answer)
-        except UnusableReply as error:
-            await store.keep_unusable(f"{task.id}-{attempt.number}", error.body)
+        except (Filtered, ServiceFault):
+            raise
+        except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
+            await store.keep_unusable(name, answer.body)
             raise
         images = [
             await store.save(_stem(task, index), task.id, artifact, inspected)

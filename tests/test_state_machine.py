@@ -1,219 +1,266 @@
-"""Whatever happens in whatever order, what was paid for is there and on record."""
+"""Weeks of a shop in any order: edits, nights, kills, full disks; what was paid for is never lost.
 
-import asyncio
+Each night is a process of its own that can be killed at any of its durable steps, calls a service
+that enters its charges in books outside of it, and lives in virtual time.
+"""
+
 import hashlib
-import json
 import shutil
+import sys
 import tempfile
-from collections import namedtuple
-from contextlib import asynccontextmanager
+from collections import Counter
 from pathlib import Path
-from unittest import mock
 
-from fakes import ERRORS, FakeAnswer, picture, reply
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from virtual_time import run as run_virtually
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from batchgen import manifest
-from batchgen.batch import Batch
-from batchgen.endpoint import Opened
-from batchgen.errors import AnswerLost, Filtered, NeverSent, Rejected, ServiceFault, Throttled
-from batchgen.job import Item, Job
-from batchgen.order import Order
-from batchgen.record import MovedLine, Record, Status
-from batchgen.select import Selection
+sys.path.insert(0, str(Path(__file__).parent / "crash"))
 
-CORE = "stability.stable-image-core-v1:1"
-CONCURRENCY = 2
-CHARGED = {"good", "lost", "fault", "broken"}
-ENDS = {
-    "throttled": Throttled,
-    "unsent": NeverSent,
-    "lost": AnswerLost,
-    "fault": ServiceFault,
-    "filtered": Filtered,
-    "rejected": Rejected,
-}
-STEPS = st.lists(st.sampled_from([*ENDS, "broken", "good", "good", "good"]), max_size=8)
-Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  # as shutil's own
+from crashing import WHOLE, Disk, Nursery, Scene, make_job
+from interposer import Fault
+from services import OUTCOMES, picture
+
+CONCURRENCY = 3
+STEPS = st.integers(1, 60)
+NAMES = ["mug", "lamp", "scarf", "chair", "pot", "vase"]
 
 
-class Killed(BaseException):
-    """The process is gone: nobody catches this."""
+@pytest.fixture(scope="module", autouse=True)
+def nursery():
+    """Shared by all the machines."""
+    Shop.nursery = Nursery()
+    yield
+    Shop.nursery.close()
 
 
-class Books:
-    """What the service charged, over all runs."""
+class Item:
+    """One thing that the shop wants a picture of; its seed stays whatever its name and prompt."""
 
-    def __init__(self):
-        self.charged = 0
-        self.without_image = 0
-        """Charged calls that no image came of: lost answers, failures, unusable replies."""
-        self.calls = 0
+    def __init__(self, number):
+        self.seed = 100 + number
+        self.versions = 1
+        self.version = 1
+
+    @property
+    def prompt(self):
+        return f"thing {self.seed}, take {self.version}"
+
+    @property
+    def sha256(self):
+        return hashlib.sha256(picture(f"{self.prompt} {self.seed}")).hexdigest()
 
 
-class Service:
-    """Follows a script, then makes what is asked for; may be the end of the process."""
+class Shop(RuleBasedStateMachine):
+    """What may happen to one output folder."""
 
-    def __init__(self, books, script=(), kill_at=None):
-        self.books, self.script, self.kill_at = books, iter(script), kill_at
+    nursery = None
+
+    @initialize(first=st.integers(1, 3))
+    def open(self, first):
+        """A job of a few items, and an empty folder."""
+        self.root = Path(tempfile.mkdtemp())
+        self.items = {}
         self.made = 0
-
-    async def invoke(self, model_id, body):
-        await asyncio.sleep(1)
-        step = next(self.script, "good")
-        self.made += 1
-        self.books.calls += 1
-        self.books.charged += step in CHARGED
-        self.books.without_image += step in CHARGED and step != "good"
-        if self.made == self.kill_at:
-            raise Killed
-        await asyncio.sleep(1)
-        if step in ENDS:
-            raise ERRORS[ENDS[step]]
-        request = json.loads(body)
-        shade = hashlib.sha256(request["prompt"].encode()).digest()[0]
-        image = picture("png", size=(8, 1 + request["seed"] % 50), shade=shade)
-        data = image[:-6] if step == "broken" else image
-        return FakeAnswer(body=reply(data, seeds=[request["seed"]]))
-
-    async def renew(self):
-        return True
-
-
-class Machine(RuleBasedStateMachine):
-    """One output folder, and everything that may befall it."""
-
-    def __init__(self):
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.books = Books()
-        self.versions = {}
-        self.kills = 0
-        self.full = False
-        self.recorded = set()
-        """Hash of every image that ever was on record."""
+        self.good = Counter()
+        """Image -> how often it was delivered, and so paid for."""
+        self.excused = Counter()
+        """Image -> how often it went away: in flight at a kill, refused by the disk, deleted."""
+        self.deleted = set()
+        self.torn = 0
+        job = make_job(self.root / "night" / "out", [], limits={"concurrency": CONCURRENCY})
+        self.scene = Scene(self.nursery, job)
+        self.scene.folder.parent.mkdir()
+        self.seen = 0
+        for name in NAMES[:first]:
+            self._submit(name)
 
     def teardown(self):
-        shutil.rmtree(self.folder)
+        if hasattr(self, "root"):
+            shutil.rmtree(self.root)
 
-    @rule()
-    def submit(self):
-        """Another item stands in the job."""
-        self.versions[f"item-{len(self.versions)}"] = 0
+    def _submit(self, name):
+        self.made += 1
+        self.items[name] = Item(self.made)
 
-    @precondition(lambda self: self.versions)
-    @rule(data=st.data(), version=st.integers(0, 2))
-    def edit(self, data, version):
-        """A prompt is changed, or changed back."""
-        self.versions[data.draw(st.sampled_from(sorted(self.versions)))] = version
+    # What people do to the job file.
 
-    @rule(full=st.booleans())
-    def fill(self, full):
-        """The disk has no room, or has some again."""
-        self.full = full
+    @precondition(lambda self: len(self.items) < len(NAMES))
+    @rule(pick=st.integers(0, 5))
+    def submit(self, pick):
+        """A new item."""
+        free = [name for name in NAMES if name not in self.items]
+        self._submit(free[pick % len(free)])
 
-    @precondition(lambda self: self.versions)
-    @rule(script=STEPS)
-    def resume(self, script):
-        """A run, in which calls may be throttled, lost, filtered, rejected."""
-        self.run(Service(self.books, script))
+    @precondition(lambda self: len(self.items) > 1)
+    @rule(pick=st.integers(0, 5))
+    def remove(self, pick):
+        """An item that nobody wants any more."""
+        del self.items[sorted(self.items)[pick % len(self.items)]]
 
-    @precondition(lambda self: self.versions)
-    @rule(script=STEPS, kill_at=st.integers(1, 6))
-    def crash(self, script, kill_at):
-        """A run that is killed in its n-th call, if it gets so far."""
-        try:
-            self.run(Service(self.books, script, kill_at))
-        except BaseExceptionGroup as group:
-            if group.subgroup(Killed) is None:
-                raise
-            self.kills += 1
+    @rule(pick=st.integers(0, 5))
+    def edit(self, pick):
+        """A prompt that was never tried before."""
+        item = self._item(pick)
+        item.versions += 1
+        item.version = item.versions
 
-    @precondition(lambda self: self.versions)
-    @rule()
-    def finish(self):
-        """Undisturbed, a run makes everything; and then there is nothing left to make."""
-        self.full = False
-        summary = self.run(Service(self.books), retry_filtered=True)
-        assert summary.exit_code == 0
-        calls = self.books.calls
-        assert self.run(Service(self.books), retry_filtered=True).exit_code == 0
-        assert self.books.calls == calls
-        shown = {path.name for path in (self.folder / "images").iterdir()}
-        assert shown == {f"{name}-1.png" for name in self.versions}
+    @rule(pick=st.integers(0, 5), version=st.integers(1, 9))
+    def undo(self, pick, version):
+        """A prompt as it once was."""
+        item = self._item(pick)
+        item.version = 1 + version % item.versions
 
-    def run(self, service, **selection):
-        @asynccontextmanager
-        async def opened(*_):
-            yield Opened(service=service, renew=service.renew)
+    @precondition(lambda self: len(self.items) > 1)
+    @rule(pick=st.integers(0, 5), other=st.integers(0, 5))
+    def swap_names(self, pick, other):
+        """Two items take each other's names."""
+        names = sorted(self.items)
+        first, second = names[pick % len(names)], names[other % len(names)]
+        self.items[first], self.items[second] = self.items[second], self.items[first]
 
-        async def main():
-            order = Order(
-                job=self.job(),
-                selection=Selection(**selection),
-                open_service=opened,
-                clock=asyncio.get_running_loop().time,
-            )
-            return await Batch(order).run()
+    @precondition(lambda self: len(self.items) < len(NAMES))
+    @rule(pick=st.integers(0, 5), other=st.integers(0, 5))
+    def rename(self, pick, other):
+        """An item gets another name."""
+        free = [name for name in NAMES if name not in self.items]
+        old = sorted(self.items)[pick % len(self.items)]
+        self.items[free[other % len(free)]] = self.items.pop(old)
 
-        free = 0 if self.full else 10**12
-        with mock.patch.object(shutil, "disk_usage", return_value=Usage(10**12, 0, free)):
-            return run_virtually(main())
+    @rule(pick=st.integers(0, 20))
+    def delete(self, pick):
+        """Somebody deletes a picture."""
+        found = sorted(self.scene.folder.glob("images/*.png"))
+        if found:
+            path = found[pick % len(found)]
+            self.excused[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
+            self.deleted.add(path)
+            path.unlink()
 
-    def job(self):
-        return Job(
-            name="machine",
-            endpoint="simulator",
-            model=CORE,
-            output=str(self.folder),
-            items=[
-                Item(id=name, prompt=f"{name} in version {version}")
-                for name, version in self.versions.items()
-            ],
-            limits={"concurrency": CONCURRENCY, "requests_per_minute": 600.0},
-        )
+    # What nights do.
+
+    @rule(script=st.lists(st.sampled_from(sorted(OUTCOMES)), max_size=8))
+    def night(self, script):
+        """A run to its end, with a service in this mood."""
+        told = self._run(WHOLE, script)
+        assert told.exit_code in {0, 1}, told.error
+        self._check_made(told)
+
+    @rule(step=STEPS, tear=st.booleans(), share=st.floats(0, 1), script=st.just([]))
+    def killed_night(self, step, tear, share, script):
+        """A run that is killed at a step, or in the middle of it."""
+        self._run(Fault(step=step, kind="tear" if tear else "die", share=share), script)
+        self.torn += 1
+
+    @rule(
+        step=STEPS,
+        lasting=st.booleans(),
+        error=st.sampled_from(["ENOSPC", "EIO", "EDQUOT"]),
+        script=st.lists(st.sampled_from(["good", "throttled", "lost", "unsent"]), max_size=4),
+    )
+    def night_on_a_bad_disk(self, step, lasting, error, script):
+        """A run whose disk fails it, once or from then on; the disk is mended in the morning."""
+        fault = Fault(step=step, kind="fail", error=error, lasting=lasting)
+        told = self._run(fault, script)
+        assert told.exit_code in {0, 1, 3}, told.error
+        self.torn += 1
+
+    def _run(self, fault, script):
+        self.scene.script = script
+        self.scene.job["items"] = [
+            {"id": name, "prompt": item.prompt, "seed": item.seed}
+            for name, item in self.items.items()
+        ]
+        told = self.scene.run(fault)
+        disk = Disk.read(self.scene.folder)
+        images = disk.images()
+        charges = self.scene.charges()
+        lost = 0
+        for charge in charges[self.seen :]:
+            if charge.image_sha256 is not None:
+                self.good[charge.image_sha256] += 1
+                gone = charge.image_sha256 not in images
+                self.excused[charge.image_sha256] += gone
+                lost += gone
+        self.seen = len(charges)
+        assert lost <= (0 if fault is WHOLE else CONCURRENCY)
+        return told
+
+    def _check_made(self, told):
+        """After a whole night every item has its picture, or a record that says why not."""
+        disk = Disk.read(self.scene.folder)
+        last = {
+            (record["item_id"], record["request"]["prompt"]): record
+            for record in disk.records.values()
+        }
+        codes = set()
+        for name, item in self.items.items():
+            path = self.scene.folder / "images" / f"{name}-1.png"
+            record = self._record_of(disk, item)
+            assert record is not None, (name, sorted(last))
+            codes.add(record["status"])
+            if record["status"] == "succeeded":
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == item.sha256
+        assert told.exit_code == (0 if codes == {"succeeded"} else 1)
+        owners = {record["task_id"] for record in map(lambda it: self._record_of(disk, it), self.items.values())}
+        assert not [part for part in disk.leftovers() if part.split(".")[-2] in owners]
+
+    def _record_of(self, disk, item):
+        wanted = {"prompt": item.prompt, "seed": item.seed}
+        for record in disk.records.values():
+            if wanted.items() <= record["request"].items():
+                return record
+        return None
+
+    def _item(self, pick):
+        return self.items[sorted(self.items)[pick % len(self.items)]]
+
+    # What holds at any time.
 
     @invariant()
-    def what_is_on_record_is_there(self):
-        """Every record's image exists with its hash; none that was ever recorded is gone."""
-        latest, where = {}, {}
-        for line in self.lines():
-            if isinstance(line, Record):
-                latest[line.task_id] = line
-                where.pop(line.task_id, None)
-                self.recorded.update(image.sha256 for image in line.images)
-            elif isinstance(line, MovedLine):
-                where[line.task_id] = line.new_path
-        for task_id, record in latest.items():
-            if record.status is Status.SUCCEEDED:
-                (image,) = record.images
-                path = self.folder / where.get(task_id, image.path)
-                assert digest(path) == image.sha256
-        assert self.recorded <= {digest(path) for path in self.folder.rglob("*.png")}
+    def records_tell_the_truth(self):
+        """A record means that its image is there, whole, unless somebody deleted it."""
+        disk = Disk.read(self.scene.folder)
+        assert disk.torn <= self.torn
+        for task_id, record in disk.succeeded().items():
+            (image,), (place,) = record["images"], disk.places[task_id]
+            path = self.scene.folder / place
+            if not path.exists() and path in self.deleted:
+                continue
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == image["sha256"]
 
     @invariant()
-    def nothing_is_paid_twice_without_need(self):
-        """Charged: an image on record, a call that brought none, or in flight at a kill."""
-        records = [line for line in self.lines() if isinstance(line, Record)]
-        images = sum(len(record.images) for record in records)
-        assert self.books.charged <= images + self.books.without_image + self.kills * CONCURRENCY
-
-    def lines(self):
-        path = self.folder / manifest.NAME
-        return list(manifest.read(path)) if path.exists() else []
+    def nothing_paid_for_is_lost_or_paid_for_again(self):
+        """An image is on the disk unless it was excused, and paid for once more than that."""
+        images = Disk.read(self.scene.folder).images()
+        for image, times in self.good.items():
+            assert times <= 1 + self.excused[image], "paid for twice without need"
+            assert image in images or times <= self.excused[image], "paid for and lost"
 
 
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def machine(examples, steps):
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(
-    max_examples=40,
-    stateful_step_count=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def test_some_weeks_of_a_shop():
+    """No order of events loses an image or pays for one twice without need."""
+    run_state_machine_as_test(Shop, settings=machine(20, 15))
+
+
+@pytest.mark.long
+def test_many_weeks_of_a_shop():
+    """The same, for an hour of the machine's time in place of seconds."""
+    run_state_machine_as_test(Shop, settings=machine(400, 30))

@@ -14,7 +14,7 @@ import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -135,8 +135,6 @@ class Bench:
     url: str
     service: Service
     folder: Path
-    changes: dict[str, Any] = field(default_factory=dict)
-    """Of every job."""
 
     def script(self, *faults: dict[str, Any]) -> None:
         """Add fault directives; see `batchgen.simulator.faults.directive`."""
@@ -155,19 +153,21 @@ class Bench:
         return sorted(Counter(line["body_sha256"] for line in self.calls()).values(), reverse=True)
 
     def job(self, prompts: int | list[str] = 3, **changes: Any) -> Job:
-        """A job of some images, in no hurry to wait for its quota."""
+        """A job of some images."""
+        return Job.model_validate(self.fields(prompts, **changes))
+
+    def fields(self, prompts: int | list[str] = 3, **changes: Any) -> dict[str, Any]:
+        """What its file would say: in no hurry to wait for its quota."""
         texts = [f"mug {n}" for n in range(prompts)] if isinstance(prompts, int) else prompts
-        values = {
+        return {
             "name": "money",
             "endpoint": self.url,
             "model": CORE,
             "output": str(self.folder),
             "items": [{"id": f"item-{n}", "prompt": text} for n, text in enumerate(texts)],
-            **self.changes,
             **changes,
             "limits": {"requests_per_minute": 60_000, **changes.get("limits", {})},
         }
-        return Job.model_validate(values)
 
     async def run(self, job: Job | int = 3, /, *, order: dict[str, Any] | None = None) -> Ran:
         """One run to its end."""
@@ -180,12 +180,17 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
+async def bench(folder: Path, *, host: str = "127.0.0.1", **settings: Any) -> AsyncIterator[Bench]:
     """A simulator in this process and this loop's time: no latency and no quota unless asked for.
 
     Signatures carry the true time, which this simulator's clock leaves behind: it ignores them.
+
+    Args:
+        folder: the output is made below it.
+        host: where batchgen does not know it for a simulator, it uses true credentials.
+        settings: of the simulator.
     """
     quiet = {"latency": span("0"), "meter": "none", "picture": "plain", "ignore_dates": True}
     app = build_app(Options(**{**quiet, **settings}), LoopClock())
-    async with serving(app) as url:
+    async with serving(app, host) as url:
         yield Bench(url=url, service=app[SERVICE], folder=folder / "out")
