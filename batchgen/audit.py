@@ -6,9 +6,11 @@ Runs beside the calls of a run, for a million files take a while and the first c
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import islice, tee
 from typing import Any
@@ -22,6 +24,8 @@ from batchgen.select import Chosen
 from batchgen.store import EXTENSIONS
 from batchgen.task import Task
 
+COARSE = 0.02
+"""Seconds in which the time of a file and that of its record do not tell which was first."""
 AT_ONCE = 500
 """Files looked at in one go, in a thread."""
 
@@ -47,6 +51,15 @@ class Found:
     """Where its record says it is."""
     new_path: str = ""
     """Where a renamed one belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a record says of its images."""
+
+    images: list[dict[str, Any]]
+    finished: float
+    """When it was written, in seconds since the epoch."""
 
 
 async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, origin: Origin) -> int:
@@ -85,10 +98,10 @@ async def _saved(output: Output, task: Task, origin: Origin) -> bool:
     The file may have moved since it was looked at; and where the record cannot be read any more,
     a whole image under the task's name gets a new record.
     """
-    images = _images(output.history.line(task.id))
-    if await asyncio.to_thread(_is_intact, output, task, images):
+    made = _made(output.history.line(task.id))
+    if await asyncio.to_thread(_is_intact, output, task, made):
         return True
-    return False if images else await adopt_named(output, task, origin)
+    return False if made.images else await adopt_named(output, task, origin)
 
 
 def _findings(output: Output, chosen: Chosen) -> Iterator[Found | None]:
@@ -96,11 +109,11 @@ def _findings(output: Output, chosen: Chosen) -> Iterator[Found | None]:
     tasks, again = tee(chosen.indexed())
     lines = output.history.lines(task.id for _, task in again)
     for (index, task), line in zip(tasks, lines, strict=True):
-        images = _images(line)
-        if not _is_intact(output, task, images):
+        made = _made(line)
+        if not _is_intact(output, task, made):
             yield Found(finding=Finding.MISSING, index=index, task=task)
             continue
-        path, wanted = str(images[0]["path"]), _wanted(task, images[0])
+        path, wanted = str(made.images[0]["path"]), _wanted(task, made.images[0])
         if output.history.moved.get(task.id, path) == wanted:
             yield None
         else:
@@ -111,27 +124,40 @@ def _wanted(task: Task, image: dict[str, Any]) -> str:
     return f"{task.file_stem}.{EXTENSIONS[str(image['format'])]}"
 
 
-def _is_intact(output: Output, task: Task, images: list[dict[str, Any]]) -> bool:
-    """Whether the files of a task's record are there in their recorded sizes.
+def _is_intact(output: Output, task: Task, made: _Made) -> bool:
+    """Whether the files of a task's record are there, as far as that shows without reading them.
 
-    A content that was altered within its size is for `verify` to find: it takes reading each file.
+    A file that was written to after its record is read. One that was altered within its size and
+    given its old time back is for `verify` to find.
     """
-    if not images:
+    if not made.images:
         return False
     moved = output.history.moved.get(task.id)
-    for number, image in enumerate(images):
+    for number, image in enumerate(made.images):
         path = moved if moved is not None and number == 0 else image.get("path")
+        file = f"{output.folder}/{path}"
         try:
-            size = os.stat(f"{output.folder}/{path}").st_size  # noqa: PTH116  # five times as fast
+            found = os.stat(file)  # noqa: PTH116  # five times as fast
+            if found.st_size != image.get("bytes"):
+                return False
+            if found.st_mtime > made.finished + COARSE and _sha256(file) != image.get("sha256"):
+                return False
         except OSError:
-            return False
-        if size != image.get("bytes"):
             return False
     return True
 
 
-def _images(line: bytes | None) -> list[dict[str, Any]]:
+def _sha256(file: str) -> str:
+    with open(file, "rb") as opened:  # noqa: PTH123  # as above, a path is text here
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _made(line: bytes | None) -> _Made:
     """The images of a record; none if its line cannot be read any more."""
-    fields = None if line is None else parse_object(line)
-    images = (fields or {}).get("images")
-    return images if isinstance(images, list) else []
+    fields = (None if line is None else parse_object(line)) or {}
+    images = fields.get("images")
+    try:
+        finished = datetime.fromisoformat(str(fields.get("finished_at"))).timestamp()
+    except ValueError:
+        finished = 0.0
+    return _Made(images if isinstance(images, list) else [], finished)

@@ -74,7 +74,8 @@ class Shop(RuleBasedStateMachine):
         """Image -> how often it was delivered, and so paid for."""
         self.excused = Counter()
         """Image -> how often it went away: in flight at a kill, refused by the disk, deleted."""
-        self.deleted = set()
+        self.deleted = {}
+        """Task id -> the record whose image somebody deleted."""
         self.torn = 0
         job = make_job(self.root / "night" / "out", [], limits={"concurrency": CONCURRENCY})
         self.scene = Scene(self.nursery, job)
@@ -142,7 +143,10 @@ class Shop(RuleBasedStateMachine):
         if found:
             path = found[pick % len(found)]
             self.excused[hashlib.sha256(path.read_bytes()).hexdigest()] += 1
-            self.deleted.add(path)
+            disk = Disk.read(self.scene.folder)
+            for task_id, places in disk.places.items():
+                if places == [f"images/{path.name}"]:
+                    self.deleted[task_id] = disk.records[task_id]
             path.unlink()
 
     # What nights do.
@@ -197,28 +201,20 @@ class Shop(RuleBasedStateMachine):
     def _check_made(self, told):
         """After a whole night every item has its picture, or a record that says why not."""
         disk = Disk.read(self.scene.folder)
-        last = {
-            (record["item_id"], record["request"]["prompt"]): record
-            for record in disk.records.values()
-        }
-        codes = set()
-        for name, item in self.items.items():
+        records = {name: self._record_of(disk, item) for name, item in self.items.items()}
+        for name, record in records.items():
             path = self.scene.folder / "images" / f"{name}-1.png"
-            record = self._record_of(disk, item)
-            assert record is not None, (name, sorted(last))
-            codes.add(record["status"])
             if record["status"] == "succeeded":
-                assert hashlib.sha256(path.read_bytes()).hexdigest() == item.sha256
-        assert told.exit_code == (0 if codes == {"succeeded"} else 1)
-        owners = {record["task_id"] for record in map(lambda it: self._record_of(disk, it), self.items.values())}
-        assert not [part for part in disk.leftovers() if part.split(".")[-2] in owners]
+                data = path.read_bytes()
+                assert hashlib.sha256(data).hexdigest() == self.items[name].sha256
+        statuses = {record["status"] for record in records.values()}
+        assert told.exit_code == (0 if statuses == {"succeeded"} else 1)
+        ids = {record["task_id"] for record in records.values()}
+        assert not [part for part in disk.leftovers() if part.split(".")[-2] in ids]
 
     def _record_of(self, disk, item):
-        wanted = {"prompt": item.prompt, "seed": item.seed}
-        for record in disk.records.values():
-            if wanted.items() <= record["request"].items():
-                return record
-        return None
+        wanted = {"prompt": item.prompt, "seed": item.seed}.items()
+        return next(it for it in disk.records.values() if wanted <= it["request"].items())
 
     def _item(self, pick):
         return self.items[sorted(self.items)[pick % len(self.items)]]
@@ -232,10 +228,9 @@ class Shop(RuleBasedStateMachine):
         assert disk.torn <= self.torn
         for task_id, record in disk.succeeded().items():
             (image,), (place,) = record["images"], disk.places[task_id]
-            path = self.scene.folder / place
-            if not path.exists() and path in self.deleted:
-                continue
-            assert hashlib.sha256(path.read_bytes()).hexdigest() == image["sha256"]
+            if self.deleted.get(task_id) != record:
+                data = (self.scene.folder / place).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == image["sha256"]
 
     @invariant()
     def nothing_paid_for_is_lost_or_paid_for_again(self):

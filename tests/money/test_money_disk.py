@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -264,7 +265,14 @@ def retouched(path):
     path.write_bytes(path.read_bytes() + b"retouched")
 
 
-@pytest.mark.parametrize("change", [deleted, emptied, cut, retouched])
+def altered(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, (time.time() + 1, time.time() + 1))
+
+
+@pytest.mark.parametrize("change", [deleted, emptied, cut, retouched, altered])
 @in_time_of_sockets
 async def test_an_image_that_was_changed_after_the_run(tmp_path, change):
     """It is made again, alone; what somebody made of it is kept beside."""
