@@ -109,6 +109,7 @@ class Batch:
     async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
         """The run proper, with everything open."""
         require_same_job(self.order.job, output.history)
+        await output.prepare()
         self._quotas = quotas
         self.budget.spent = output.history.spent
         key = random_seed_key(output, fresh=self.order.selection.fresh)

@@ -215,7 +215,6 @@ async def opened_output(
         try:
             history = await asyncio.to_thread(histories.load, folder / NAME)
             output = Output(folder, history, manifest, run_id)
-            await output.prepare()
             yield output
         finally:
             manifest.close()

@@ -305,6 +305,7 @@ class TestSuperseded:
         assert [
             each for each in order if each[0] != "sync" or each[1] in (".", "images", "images/new")
         ] == [
+            ("sync", "."),
             ("sync", "images"),
             ("link", ""),
             ("sync", "images/new"),
@@ -437,6 +438,6 @@ async def test_a_file_in_the_place_of_the_images_is_found_before_any_call(tmp_pa
     """An image that came and has no place would be lost, and it is paid for."""
     (tmp_path / "images").write_text("not a folder")
 
-    with pytest.raises(StorageError, match="images cannot be a folder of images"):
-        async with opened_output(tmp_path, "run-1"):
-            pytest.fail("it opened")
+    async with opened_output(tmp_path, "run-1") as output:
+        with pytest.raises(StorageError, match="images cannot be a folder of images"):
+            await output.prepare()
