@@ -256,6 +256,7 @@ def test_some_weeks_of_a_shop():
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_many_weeks_of_a_shop():
     """The same, for an hour of the machine's time in place of seconds."""
-    run_state_machine_as_test(Shop, settings=machine(400, 30))
+    run_state_machine_as_test(Shop, settings=machine(300, 25))

@@ -87,6 +87,7 @@ def batter(scene, luck, kills):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_two_hundred_kills_at_random_moments(nursery, slow_books, tmp_path):
     """Nothing delivered is lost; a kill costs at most the calls in flight."""
     luck = random.Random(2026)

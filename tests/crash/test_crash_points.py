@@ -142,6 +142,7 @@ def test_a_disk_refuses_a_step_of_a_recovery(yard):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 def test_every_recovery_is_killed_everywhere(yard):
     """The same for recoveries from kills at each step of one image."""
     for step in range(step_of(yard, "link") - 6, step_of(yard, "unlink") + 4):
