@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from batchgen.record import StoredImage
 from batchgen.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Substitute:
+    """What is sent in place of what a task asks for."""
+
+    call: Task
+    """The task as it is sent: another model, seed or prompt, and the id that belongs to them."""
+    reason: str
+    """As in `record.Served`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt went."""
+
+    region: str
+    route: str | None = None
+    """None for a job without routes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +39,14 @@ class Attempt:
     """1-based within the run."""
     maybe_billed: int = 0
     """Earlier tries in this run that may have been billed."""
+    maybe_billed_usd: Decimal | None = None
+    """What these may have cost; None where each may have cost what this call does."""
+    substitute: Substitute | None = None
+
+    @property
+    def call(self) -> Task:
+        """What is sent, and what it costs."""
+        return self.task if self.substitute is None else self.substitute.call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +58,8 @@ class Generation:
     request_id: str | None
     started_at: datetime
     latency_ms: int
+    place: Place | None = None
+    """Set by whoever announced the attempt."""
 
 
 Generate = Callable[[Attempt], Awaitable[Generation]]

@@ -14,7 +14,9 @@ from batchgen.complaints import Complaints, Path
 from batchgen.errors import Complaint
 from batchgen.job_checks import FailureLimit
 from batchgen.job_complaints import wrongs
-from batchgen.job_schema import Item, Job, Limits, Retry, Simulator, conflicts
+from batchgen.job_conflicts import conflicts
+from batchgen.job_schema import Item, Job
+from batchgen.job_sections import Limits, OnFiltered, Retry, Route, Simulator
 from batchgen.job_source import Source
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "Item",
     "Job",
     "Limits",
+    "OnFiltered",
     "Retry",
+    "Route",
     "Simulator",
     "Source",
     "conflicts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ RESERVED = ("id", "model", "seed", "variant")
 LONGEST_ID = 200
 LONGEST_MODEL = 2_048
 LONGEST_VARIABLE = 100
+MOST_FALLBACKS = 5
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -59,6 +60,24 @@ def _model(value: Any) -> str:
     if not 1 <= len(name) <= LONGEST_MODEL or not name.isprintable() or " " in name:
         raise Refused
     return name
+
+
+def _profile(value: Any) -> str:
+    name = plain_text(value)
+    if not 1 <= len(name) <= LONGEST_ID or not name.isprintable() or name != name.strip():
+        raise Refused
+    return name
+
+
+def _fallback(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise Refused("put [ ] around it" if isinstance(value, str) else "")
+    models = tuple(map(_model, value))
+    if len(models) > MOST_FALLBACKS:
+        raise Refused(f"at most {MOST_FALLBACKS}")
+    if len(set(models)) < len(models):
+        raise Refused("a model stands there twice")
+    return models
 
 
 def _seed(value: Any) -> int | str:
@@ -145,6 +164,19 @@ NAME = text(
     "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?",
 )
 REGION = text("a Region such as us-west-2", "[a-z]{2,4}(?:-[a-z]{2,20}){1,3}-[0-9]{1,2}")
+OWN_REGION = replace(REGION, optional=True)
+ROUTE_NAME = replace(NAME, optional=True)
+PROFILE = Check(
+    read=_profile,
+    allowed="the name of an AWS profile",
+    schema={"type": "string", "minLength": 1},
+    optional=True,
+)
+ROLE = text(
+    "the ARN of a role, such as arn:aws:iam::123456789012:role/images",
+    r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}",
+    optional=True,
+)
 ITEM_ID = Check(
     read=_id,
     allowed=f"a text of 1 to {LONGEST_ID} characters in one line, or a number",
@@ -152,6 +184,12 @@ ITEM_ID = Check(
 )
 MODEL = Check(read=_model, allowed="a model id, a profile or an ARN", schema=_TEXT)
 OWN_MODEL = Check(read=_model, allowed=MODEL.allowed, schema=_TEXT, optional=True)
+FALLBACK = Check(
+    read=_fallback,
+    allowed="a list of model ids",
+    schema={"type": "array", "items": _TEXT, "maxItems": MOST_FALLBACKS, "uniqueItems": True},
+)
+OWN_FALLBACK = replace(FALLBACK, optional=True)
 FAMILY = Check(read=_model, allowed="a family or a known model id", schema=_TEXT, optional=True)
 TEXT = Check(read=plain_text, allowed="a text", schema=_TEXT)
 OWN_TEXT = Check(read=plain_text, allowed="a text", schema=_TEXT, optional=True)

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 
 from batchgen.errors import Complaint
 from batchgen.job_fields import REFUSED
-from batchgen.job_schema import Item, Job, Limits, Retry, Simulator
+from batchgen.job_schema import Item, Job
+from batchgen.job_sections import Limits, OnFiltered, Retry, Route, Simulator
 from batchgen.nearest import nearest, shown
 
 Path = tuple[str | int, ...]
@@ -20,7 +21,9 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "": tuple(Job.model_fields),
     "items": tuple(field.name for field in fields(Item)),
     "limits": tuple(Limits.model_fields),
+    "on_filtered": tuple(OnFiltered.model_fields),
     "retry": tuple(Retry.model_fields),
+    "routes": tuple(Route.model_fields),
     "simulator": tuple(Simulator.model_fields),
 }
 """The keys of each mapping of fixed keys, by the first part of its path."""
@@ -31,7 +34,17 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
 _BEARABLE = frozenset(
-    ("allow_retired", "endpoint", "limits", "output", "prices", "region", "retry", "simulator")
+    (
+        "allow_retired",
+        "endpoint",
+        "limits",
+        "output",
+        "prices",
+        "region",
+        "retry",
+        "routes",
+        "simulator",
+    )
 )
 """Top-level keys on which no text, parameter or name of a task depends."""
 _LOAD_BEARING = frozenset(
@@ -79,7 +92,7 @@ def _meant(key: str, mapping: str) -> str | None:
 def _bearable(details: ErrorDetails, path: Path) -> bool:
     if details["type"] in _UNKNOWN:
         return _meant(str(path[-1]), _mapping(path)) not in _LOAD_BEARING
-    return bool(path) and path[0] in _BEARABLE
+    return bool(path) and path[0] in _BEARABLE and isinstance(path[-1], str)
 
 
 def _mapping(path: Path) -> str:
@@ -122,9 +135,14 @@ def _mapping_wanted(details: ErrorDetails) -> str:
     path = details["loc"]
     if not path:
         return "a job file is a mapping of keys such as name, model and items"
-    keys = KEYS["items"] if path[0] == "items" else KEYS.get(str(path[0]), ())
+    keys = KEYS.get(str(path[0]), ())
     return _wants(f"a mapping of {', '.join(keys)}" if keys else "a mapping")(details)
 
+
+_LEAST = {
+    "items": "a job needs at least one item",
+    "routes": "name at least one, or leave the key out",
+}
 
 SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     REFUSED: lambda details: details["msg"],
@@ -133,8 +151,8 @@ SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     "extra_forbidden": _unknown,
     "missing": _missing,
     "model_type": _mapping_wanted,
-    "too_short": lambda _: "is empty: a job needs at least one item",
-    "tuple_type": _wants("a list of items"),
+    "too_short": lambda details: f"is empty: {_LEAST[str(details['loc'][0])]}",
+    "tuple_type": lambda details: _wants(f"a list of {details['loc'][0]}")(details),
     "unexpected_keyword_argument": _unknown,
 }
 """Every error type that the schema of a job can raise."""

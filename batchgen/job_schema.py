@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import time
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 from pydantic.dataclasses import dataclass
 
 from batchgen import job_checks as checks
-from batchgen.errors import Complaint
-from batchgen.job_checks import FailureLimit
-from batchgen.job_fields import DURATION, FLAG, choice, money, number, whole
+from batchgen.job_fields import FLAG, money
+from batchgen.job_sections import Limits, OnFiltered, Retry, Route, Section, Simulator
 from batchgen.job_source import Source
-from batchgen.nearest import shown
 
 Variables = dict[Annotated[str, checks.VARIABLE], Annotated[str, checks.VALUE]]
 Parameters = dict[Annotated[str, checks.PARAMETER_NAME], Annotated[Any, checks.PARAMETER]]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(
@@ -44,6 +36,8 @@ class Item:
     """Wins over the job's, whose `family` then does not count."""
     family: Annotated[str | None, checks.FAMILY] = None
     """Whose facts hold for a model that is named by an ARN or a custom id."""
+    fallback: Annotated[tuple[str, ...] | None, checks.OWN_FALLBACK] = None
+    """Wins over the job's; an empty list: none."""
     seed: Annotated[int | None, checks.OWN_SEED] = None
     """Of the first variant; each further variant takes the next number."""
     variants: Annotated[int | None, checks.OWN_VARIANTS] = None
@@ -54,48 +48,7 @@ class Item:
     """Merged over the job's, key by key."""
 
 
-class Limits(_Section):
-    """How much, how fast and how long."""
-
-    concurrency: Annotated[int, whole(1, 1_000)] = 8
-    """Calls in flight at most."""
-    requests_per_minute: Annotated[float | Literal["auto"] | None, checks.REQUESTS_PER_MINUTE] = (
-        None
-    )
-    """Calls a minute and model; left out: the model's documented quota."""
-    budget_usd: Annotated[Decimal | None, money(positive=True, optional=True)] = None
-    """What all runs into one output may spend together."""
-    until: Annotated[time | None, checks.UNTIL] = None
-    """Local time of day when the run must have ended."""
-    max_failures: Annotated[FailureLimit | None, checks.MAX_FAILURES] = None
-    """Failed tasks after which the run stops: a number, or a share of the finished ones."""
-    give_up_after: Annotated[float, DURATION] = 1_800.0
-    """Seconds without any success after which the run stops."""
-
-
-class Retry(_Section):
-    """What happens after a failed attempt."""
-
-    attempts: Annotated[int, whole(1, 20)] = 6
-    """Of one task, the first included; a call that the quota rejected does not count."""
-    max_elapsed: Annotated[float, DURATION] = 1_800.0
-    """Seconds from the first attempt of a task to its last."""
-    ambiguous: Annotated[Literal["retry", "fail"], choice("retry", "fail")] = "retry"
-    """What to do after a call that may have been billed although no answer came."""
-
-
-class Simulator(_Section):
-    """Options of the simulator that `endpoint: simulator` starts."""
-
-    latency: Annotated[float | None, number("seconds, a number from 0", positive=False)] = None
-    """Seconds that a call takes."""
-    requests_per_minute: Annotated[
-        float | None, number("calls a minute, a number above 0", positive=True)
-    ] = None
-    """The quota of each model."""
-
-
-class Job(_Section):
+class Job(Section):
     """A validated job file, or one that a program made."""
 
     name: Annotated[str, checks.NAME]
@@ -108,6 +61,11 @@ class Job(_Section):
     """Of the items that bring none: an id, an inference profile or an ARN."""
     family: Annotated[str | None, checks.FAMILY] = None
     """Whose facts hold for a model that is named by an ARN or a custom id."""
+    fallback: Annotated[tuple[str, ...], checks.FALLBACK] = ()
+    """Models that make an image, in this order, while its own is denied, ended or out of reach."""
+    on_filtered: OnFiltered = OnFiltered()
+    routes: tuple[Route, ...] = Field(default=(), min_length=1)
+    """The ways for the calls; left out: one, in `region`, with the credentials that are found."""
     output: Annotated[str, checks.OUTPUT] = Field(
         default_factory=lambda given: f"out/{given['name']}"
     )
@@ -144,24 +102,17 @@ class Job(_Section):
             self._source = context["source"]
 
     @property
+    def ways(self) -> tuple[Route, ...]:
+        """Its routes with name and Region; the only one of a job that names none has no name."""
+        if not self.routes:
+            return (Route(region=self.region),)
+        return tuple(route.model_copy(update=self._told(route)) for route in self.routes)
+
+    def _told(self, route: Route) -> dict[str, str]:
+        region = route.region or self.region
+        return {"region": region, "name": route.name or f"{route.owner}@{region}"}
+
+    @property
     def source(self) -> Source | None:
         """The file that it was read from; None for a job that a program made."""
         return self._source
-
-
-def conflicts(job: Job) -> Iterator[Complaint]:
-    """What no single value shows: ids that stand twice, items without a model."""
-    first: dict[str, int] = {}
-    for index, item in enumerate(job.items):
-        earlier = first.setdefault(item.id, index)
-        if earlier != index:
-            text = f"{shown(item.id)} is the id of items[{earlier}] already: every id stands once"
-            yield Complaint(path=("items", index, "id"), text=text)
-    if job.model is None:
-        without = [index for index, item in enumerate(job.items) if item.model is None]
-        if without:
-            where = f"items[{without[0]}]" + (
-                f" and {len(without) - 1:,} more" if without[1:] else ""
-            )
-            text = f"is missing: name the model that makes the pictures of {where}"
-            yield Complaint(path=("model",), text=text)

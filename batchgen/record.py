@@ -23,6 +23,10 @@ FORMAT_VERSION = 1
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
 
+SELDOM = frozenset(("maybe_billed_usd", "region", "route", "served"))
+"""Fields that a line leaves out while they are None."""
+
+
 class Status(StrEnum):
     """What became of one task."""
 
@@ -42,7 +46,11 @@ class Line(BaseModel):
 
         ASCII only, because U+2028 and its kin end a line for some readers.
         """
-        return json.dumps(self.model_dump(mode="json"), separators=(", ", ": ")).encode() + b"\n"
+        fields = self.model_dump(mode="json")
+        for name in SELDOM & fields.keys():
+            if fields[name] is None:
+                del fields[name]
+        return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
 
 
 class StoredImage(BaseModel):
@@ -77,6 +85,19 @@ class ErrorInfo(BaseModel):
     """Whether a later run of the same job may succeed without an edit."""
 
 
+class Served(BaseModel):
+    """What was sent in place of what the task asks for, because the job allows it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    reason: str
+    """`filtered`, or why the model asked for was left: `denied`, `throttled`, `unavailable`."""
+    model_id: str
+    seed: int
+    request: dict[str, Any]
+    """The exact body that was sent."""
+
+
 class Record(Line):
     """What became of one task. The last record of a task id wins."""
 
@@ -89,11 +110,16 @@ class Record(Line):
     status: Status
     model_id: str
     region: str
+    """Where the last attempt went."""
+    route: str | None = None
+    """Name of the job's route that it took; None for a job without routes."""
     endpoint: str
     seed: int
     """The seed that was asked for."""
     request: dict[str, Any]
-    """The exact body that was sent."""
+    """The exact body that the task asks for; it was sent unless `served` says otherwise."""
+    served: Served | None = None
+    """What the last attempt sent in its place."""
     images: tuple[StoredImage, ...]
     finish_reasons: tuple[str | None, ...]
     """The service's own words, one for each artifact of the reply."""
@@ -108,6 +134,8 @@ class Record(Line):
     """What this task surely cost; None where the price is unknown."""
     maybe_billed: int
     """Attempts without a usable answer that may have been billed as well."""
+    maybe_billed_usd: float | None = None
+    """What these may have cost; left out where each may have cost what this call does."""
     error: ErrorInfo | None
 
 
@@ -142,6 +170,14 @@ class AttemptLine(Line):
     cost_usd: float | None
     maybe_billed: int = 0
     """Earlier attempts at the task in this run that may have been billed; this one may be, too."""
+    maybe_billed_usd: float | None = None
+    """What these may have cost; left out where each may have cost what this call does."""
+    route: str | None = None
+    """Name of the job's route that it takes; None for a job without routes."""
+    region: str | None = None
+    """None in lines of earlier versions."""
+    served: Served | None = None
+    """What is sent in place of what the task asks for."""
     started_at: UtcTime
 
 

@@ -39,6 +39,10 @@ class Task:
     """The format asked for: `png`, `jpeg` or `webp`."""
     price_usd: Decimal | None
     """Price of one call; None where nobody knows it."""
+    fallback: tuple[str, ...] = ()
+    """Models that may make it in place of its own, in this order."""
+    fallback_prompt: str | None = None
+    """What to ask for when moderation refused the request."""
 
 
 def task_id(model_id: str, request: Mapping[str, Any]) -> str:
