@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -77,7 +77,8 @@ async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, ori
     Raises:
         StorageError: a file could not be moved.
     """
-    findings = _findings(output, chosen)
+    taken = {path: task_id for task_id, path in output.history.moved.items()}
+    findings = _findings(output, chosen, taken)
     missing = 0
     while stop.stopping is None:
         found = await asyncio.to_thread(lambda: list(islice(findings, AT_ONCE)))
@@ -86,31 +87,32 @@ async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, ori
         for each in filter(None, found):
             if each.finding is Finding.RENAMED:
                 await output.rename(each.task.id, each.path, each.new_path)
-            elif not await _saved(output, each.task, origin):
+                taken[each.new_path] = each.task.id
+            elif not await _saved(output, each.task, origin, taken):
                 damaged.add(each.task.model_id, each.index)
                 missing += 1
     return missing
 
 
-async def _saved(output: Output, task: Task, origin: Origin) -> bool:
+async def _saved(output: Output, task: Task, origin: Origin, taken: Mapping[str, str]) -> bool:
     """Whether nothing has to be made again after all.
 
     The file may have moved since it was looked at; and where the record cannot be read any more,
     a whole image under the task's name gets a new record.
     """
     made = _made(output.history.line(task.id))
-    if await asyncio.to_thread(_is_intact, output, task, made):
+    if await asyncio.to_thread(_is_intact, output, task, made, taken):
         return True
     return False if made.images else await adopt_named(output, task, origin)
 
 
-def _findings(output: Output, chosen: Chosen) -> Iterator[Found | None]:
+def _findings(output: Output, chosen: Chosen, taken: Mapping[str, str]) -> Iterator[Found | None]:
     """One for each task, None for one that is as it should be."""
     tasks, again = tee(chosen.indexed())
     lines = output.history.lines(task.id for _, task in again)
     for (index, task), line in zip(tasks, lines, strict=True):
         made = _made(line)
-        if not _is_intact(output, task, made):
+        if not _is_intact(output, task, made, taken):
             yield Found(finding=Finding.MISSING, index=index, task=task)
             continue
         path, wanted = str(made.images[0]["path"]), _wanted(task, made.images[0])
@@ -124,11 +126,15 @@ def _wanted(task: Task, image: dict[str, Any]) -> str:
     return f"{task.file_stem}.{EXTENSIONS[str(image['format'])]}"
 
 
-def _is_intact(output: Output, task: Task, made: _Made) -> bool:
+def _is_intact(output: Output, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
     """Whether the files of a task's record are there, as far as that shows without reading them.
 
     A file that was written to after its record is read. One that was altered within its size and
     given its old time back is for `verify` to find.
+
+    Args:
+        taken: path -> id of the task whose image was moved there: where an image went away, the
+            name may be another one's by now.
     """
     if not made.images:
         return False
@@ -136,6 +142,8 @@ def _is_intact(output: Output, task: Task, made: _Made) -> bool:
     for number, image in enumerate(made.images):
         path = moved if moved is not None and number == 0 else image.get("path")
         file = f"{output.folder}/{path}"
+        if taken.get(str(path), task.id) != task.id:
+            return False
         try:
             found = os.stat(file)  # noqa: PTH116  # five times as fast
             if found.st_size != image.get("bytes"):

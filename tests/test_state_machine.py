@@ -250,6 +250,20 @@ def machine(examples, steps):
     )
 
 
+@pytest.mark.parametrize("pick", [0, 1])
+def test_a_name_that_another_image_takes(pick):
+    """An image was deleted and its name given to another one: it is gone, and is made again."""
+    shop = Shop()
+    shop.open(first=2)
+    shop.night([])
+    shop.delete(pick=pick)
+    shop.swap_names(pick=0, other=1)
+    shop.night([])
+    shop.records_tell_the_truth()
+    shop.nothing_paid_for_is_lost_or_paid_for_again()
+    shop.teardown()
+
+
 def test_some_weeks_of_a_shop():
     """No order of events loses an image or pays for one twice without need."""
     run_state_machine_as_test(Shop, settings=machine(20, 15))
