@@ -1,7 +1,7 @@
 """Read-only facts about an account: who calls, what may be called, how fast; asking costs nothing.
 
-Beside `bedrock` and `sdk_errors` the only importer of the AWS SDK. A plain loopback URL, a
-simulator, answers for all services; any other URL stands for Bedrock Runtime alone.
+A plain loopback URL, a simulator, answers for all services; any other URL stands for Bedrock
+Runtime alone.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from batchgen.bedrock import (
     FIXED_SOURCES,
     Connection,
     is_plain_loopback,
-    quiet_sdk,
     sdk_config,
     sdk_session,
 )
+from batchgen.errors import AttemptError
 from batchgen.foundation import Foundation, Kind, foundation_of
 from batchgen.record import utc_now
+from batchgen.sdk_log import quiet_sdk
 from batchgen.service_errors import CREDENTIAL_ADVICE
 
 ATTEMPTS = 2
@@ -44,6 +45,7 @@ LOCAL_FAILURES = (
     aiohttp.ClientError,
     OSError,
     TimeoutError,
+    AttemptError,  # a role that cannot be assumed now
     ValueError,  # a URL that is none
 )
 
@@ -170,7 +172,7 @@ class Account:
 
     def _has_api_key(self) -> bool:
         """Whether the environment has a key that the SDK prefers for all services of Bedrock."""
-        if is_plain_loopback(self._connection.url):
+        if is_plain_loopback(self._connection.url) or self._connection.names_credentials:
             return False
         return botocore.utils.get_token_from_environment("bedrock") is not None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from batchgen.errors import BatchgenError, CredentialsRefused
+from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused
 from batchgen.service_errors import REFRESH_ADVICE, local_error, reply_error
 
 DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
 CONFIG_ERRORS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError")
 """What the SDK raises about its own files, before it sends anything."""
+ROLE_ADVICE = "Allow sts:AssumeRole on the role in IAM, and name who asks in its trust policy"
 CONFIG_ADVICE = "Check AWS_PROFILE and the files of `aws configure` in ~/.aws"
 
 
@@ -52,7 +53,8 @@ def refused(error: Any, operation: str) -> Unanswered:
     text = f"{code}: {message}".rstrip(": ")
     if error.operation_name.lower() != operation.replace("_", ""):
         # The SDK was still at its credentials: a role that cannot be assumed, say.
-        return Unanswered(Reason.NO_CREDENTIALS, f"{error.operation_name}: {text}", REFRESH_ADVICE)
+        advice = ROLE_ADVICE if code in DENIED else REFRESH_ADVICE
+        return Unanswered(Reason.NO_CREDENTIALS, f"{error.operation_name}: {text}", advice)
     ours = reply_error(status, code, message, None)
     if isinstance(ours, CredentialsRefused):
         return Unanswered(Reason.REFUSED, text, ours.advice)
@@ -64,7 +66,7 @@ def refused(error: Any, operation: str) -> Unanswered:
 
 def failed(error: Exception) -> Unanswered:
     """What an error of the SDK or the network says."""
-    if type(error).__name__ in CONFIG_ERRORS:
+    if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
         return lacking(error)
     ours = local_error(error, sent=False)  # asking again costs nothing
     text = str(error) or type(error).__name__
@@ -77,6 +79,8 @@ def failed(error: Exception) -> Unanswered:
 
 def lacking(error: Exception) -> Unanswered:
     """What an error says that the SDK met on its way to credentials."""
+    if isinstance(error, AttemptError):  # a role's credentials, when the SDK came for them
+        return Unanswered(Reason.NO_CREDENTIALS, str(error), error.advice)
     ours = local_error(error)
     advice = ours.advice if isinstance(ours, CredentialsRefused) else REFRESH_ADVICE
     if type(error).__name__ in CONFIG_ERRORS:

@@ -1,30 +1,29 @@
 """Open a client of Bedrock Runtime and make one call; errors leave here as ours.
 
-The only importer of aioboto3, aiobotocore and botocore. One call is one POST: the SDK's own retries
-are off, for an InvokeModel that is repeated unseen may be paid for twice.
+One call is one POST: the SDK's own retries are off, for an InvokeModel that is repeated unseen may
+be paid for twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aioboto3
-import aiohttp
 import botocore.exceptions
 import botocore.utils
 from aiobotocore.config import AioConfig
-from aiobotocore.httpsession import AIOHTTPSession
 
 from batchgen.errors import AttemptError, ServiceUnusable, UnusableReply
+from batchgen.role import assuming, unusable
 from batchgen.sdk_errors import translated
+from batchgen.sdk_http import HttpSession
+from batchgen.sdk_log import quiet_sdk
 from batchgen.service_errors import CREDENTIAL_ADVICE
 
 CONNECT_TIMEOUT = 10.0
@@ -36,6 +35,9 @@ BODY_LIMIT = 25_000_000
 FIXED_SOURCES = ("env", "explicit")
 """Credential sources (botocore's words) that cannot change while this process lives."""
 CHUNK = 1 << 20
+ROLE_ATTEMPTS = 3
+"""Requests that assuming a role may become; none of them costs money."""
+ROLE_TIMEOUT = 10.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -49,6 +51,13 @@ class Connection:
     calls_in_flight: int
     """Size of the connection pool: a call must never wait inside the SDK, after it was signed."""
     profile: str | None = None
+    role: str | None = None
+    """ARN of a role to assume with the credentials of the profile, or of this process."""
+
+    @property
+    def names_credentials(self) -> bool:
+        """Whether it says who calls: no key of the environment signs in place of that."""
+        return self.profile is not None or self.role is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +85,27 @@ class Bedrock:
             process's environment.
 
         Raises:
-            ServiceUnusable: there are no credentials, or the Region or the profile is unknown.
+            ServiceUnusable: there are no credentials, the Region or the profile is unknown, or the
+                role cannot be assumed.
         """
+        connection = self._connection
         try:
-            session = sdk_session(self._connection)
-            source = await _credential_source(session)
+            session = sdk_session(connection)
+            source = await _credential_source(session, connection)
             client = session.client(
                 "bedrock-runtime",
-                endpoint_url=self._connection.url,
-                config=sdk_config(self._connection),
+                endpoint_url=connection.url,
+                config=sdk_config(connection),
             )
             self._client = await self._stack.enter_async_context(client)
         except (
             botocore.exceptions.BotoCoreError,
             botocore.exceptions.ClientError,  # a role that cannot be assumed
+            AttemptError,  # nor could STS be asked
+            OSError,  # a `credential_process` that is not there
             ValueError,  # a URL that is none
         ) as error:
-            raise ServiceUnusable(f"AWS cannot be used: {error}") from error
+            raise unusable(error, profile=connection.profile, role=connection.role) from error
         return source not in FIXED_SOURCES
 
     async def invoke(self, model_id: str, body: bytes) -> Answer:
@@ -128,23 +141,13 @@ async def connect(connection: Connection) -> AsyncIterator[Bedrock]:
     """One client for a whole run.
 
     Raises:
-        ServiceUnusable: there are no credentials, or the Region or the profile is unknown.
+        ServiceUnusable: as `Bedrock.renew`.
     """
     quiet_sdk()
     async with AsyncExitStack() as stack:
         bedrock = Bedrock(connection, stack)
         await bedrock.renew()
         yield bedrock
-
-
-def quiet_sdk() -> None:
-    """Keep the SDK's loggers at INFO or above: its DEBUG lines hold tokens, keys and prompts.
-
-    Each gets a level of its own, so that a root logger that is turned up later does not matter.
-    """
-    for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
 
 
 def is_plain_loopback(url: str | None) -> bool:
@@ -155,56 +158,49 @@ def is_plain_loopback(url: str | None) -> bool:
     return parts.scheme == "http" and parts.hostname in LOOPBACK
 
 
-class _HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
-    """aiobotocore's session with TCP keep-alive, and with one request for one call.
-
-    aiobotocore 2.25 takes the first and ignores it; idle connections die after 350 s behind a NAT
-    or a VPC endpoint (Bedrock User Guide). And it follows redirects, which Bedrock never sends: a
-    proxy that does would get a second, signed POST, or have its login page taken for a reply.
-    """
-
-    def __init__(self, connector_args: dict[str, Any] | None = None, **arguments: Any) -> None:
-        with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
-        super().__init__(connector_args=with_factory, **arguments)
-
-    async def _get_session(self, proxy_url: str | None) -> _Direct:
-        return _Direct(await super()._get_session(proxy_url))
-
-
-class _Direct:
-    """An aiohttp session that follows no redirect."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def request(self, method: str, **arguments: Any) -> aiohttp.ClientResponse:
-        return await self._session.request(method, allow_redirects=False, **arguments)
-
-
-def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
-    family, kind, protocol, *_ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return made
-
-
 def sdk_session(connection: Connection) -> Any:
     """A session of the SDK with this connection's credentials; raises what the SDK raises."""
-    if is_plain_loopback(connection.url):
-        # A local simulator gets made-up keys: real ones have no business on a plain connection.
-        return aioboto3.Session(
-            aws_access_key_id="AKIASIMULATED",
-            aws_secret_access_key="simulated",  # noqa: S106  # no secret: no service knows it
-            region_name=connection.region,
-        )
-    return aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+    own = _session(connection)
+    if connection.role is None:
+        return own
+    local = is_plain_loopback(connection.url)
+    acting = assuming(
+        own,
+        connection.role,
+        url=connection.url if local else None,
+        config=sdk_config(connection, attempts=ROLE_ATTEMPTS, read_timeout=ROLE_TIMEOUT),
+    )
+    return aioboto3.Session(
+        botocore_session=acting,
+        profile_name=None if local else connection.profile,
+        region_name=connection.region,
+    )
 
 
-async def _credential_source(session: Any) -> str:
+def _session(connection: Connection) -> Any:
+    """A session with the credentials of the profile, or with those that the SDK finds."""
+    if not is_plain_loopback(connection.url):
+        return aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+    # A local simulator gets made-up keys: real ones have no business on a plain connection. It
+    # knows accounts by their keys, so each profile has keys of its own.
+    whose = "" if connection.profile is None else f"-{quote(connection.profile, safe='')}"
+    return aioboto3.Session(
+        aws_access_key_id=f"AKIASIMULATED{whose}",
+        aws_secret_access_key="simulated",  # noqa: S106  # no secret: no service knows it
+        region_name=connection.region,
+    )
+
+
+async def _credential_source(session: Any, connection: Connection) -> str:
     """Where the SDK found credentials, in its own words."""
     credentials = await session.get_credentials()
     if credentials is not None:
+        if connection.names_credentials:
+            # Those of a role or of a login are fetched when they are first used: not by a call.
+            await credentials.get_frozen_credentials()
         return str(credentials.method)
+    if connection.names_credentials:
+        raise botocore.exceptions.NoCredentialsError
     if botocore.utils.get_token_from_environment("bedrock") is None:
         raise ServiceUnusable(f"No AWS credentials were found. {CREDENTIAL_ADVICE}")
     return "env"
@@ -214,12 +210,15 @@ def sdk_config(
     connection: Connection, *, attempts: int = 1, read_timeout: float | None = None
 ) -> AioConfig:
     """How the SDK's clients connect; `attempts` stays 1 wherever a call costs money."""
-    loopback: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
+    # A bearer token of the environment is nobody's but the environment's ...
+    if connection.names_credentials:
+        ours = {"signature_version": "v4"}
     if is_plain_loopback(connection.url):
-        # A proxy or a bearer token of the environment is not meant for this machine's own server.
-        loopback = {"proxies": {}, "signature_version": "v4"}
+        # ... and neither it nor a proxy is meant for this machine's own server.
+        ours = {"proxies": {}, "signature_version": "v4"}
     return AioConfig(
-        http_session_cls=_HttpSession,
+        http_session_cls=HttpSession,
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT if read_timeout is None else read_timeout,
         max_pool_connections=connection.calls_in_flight,
@@ -227,7 +226,7 @@ def sdk_config(
         # Both: without `mode` a variable of the environment fills it in and brings retries back.
         retries={"total_max_attempts": attempts, "mode": "standard"},
         user_agent_extra="batchgen",
-        **loopback,
+        **ours,
     )
 
 

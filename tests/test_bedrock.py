@@ -16,7 +16,7 @@ from fakes import until
 from loopback import cuts, free_port, resets, response, sends, serving, stalls
 
 from batchgen import bedrock
-from batchgen.bedrock import Connection, connect, is_plain_loopback, quiet_sdk, sdk_config
+from batchgen.bedrock import Connection, connect, is_plain_loopback, sdk_config
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -31,17 +31,17 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
+from batchgen.sdk_log import LOGGERS, REFRESHES, quiet_sdk
 from batchgen.service_errors import CREDENTIAL_ADVICE
 
 MODEL = "stability.stable-image-core-v1:1"
-SDK_LOGGERS = ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "urllib3")
 CORAL = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
 
 
 @pytest.fixture(autouse=True)
 def _sdk_loggers():
     """What a test does to the SDK's loggers ends with it."""
-    levels = {name: logging.getLogger(name).level for name in SDK_LOGGERS}
+    levels = {name: logging.getLogger(name).level for name in (*LOGGERS, REFRESHES)}
     yield
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
@@ -553,11 +553,16 @@ class TestCredentials:
 
     @pytest.mark.parametrize("by", ["connection", "environment"])
     async def test_an_unknown_profile(self, server, monkeypatch, by):
-        """The profile's name is in the sentence."""
+        """The profile's name is in the sentence, and nothing is sent."""
         if by == "environment":
             monkeypatch.setenv("AWS_PROFILE", "nobody")
-        with pytest.raises(ServiceUnusable, match=r"AWS cannot be used: .*\(nobody\)"):
+        words = {
+            "environment": r"^AWS cannot be used: .*\(nobody\)",
+            "connection": r'^There is no profile "nobody"\. `aws configure list-profiles` ',
+        }
+        with pytest.raises(ServiceUnusable, match=words[by]):
             await invoke(server, profile="nobody" if by == "connection" else None)
+        assert server.posts == []
 
     async def test_half_a_pair_of_keys(self, server, monkeypatch):
         """A key without its secret is said."""
@@ -607,10 +612,9 @@ class TestCredentials:
         await invoke(server, profile="night")
         assert "Credential=AKIANIGHT/" in server.posts[0].headers["authorization"]
 
-    async def test_a_role_that_cannot_be_assumed_is_no_fault_of_the_model(
-        self, server, monkeypatch, tmp_path
-    ):
-        """A refusal of the token service speaks of the credentials, and nothing was billed."""
+    @pytest.fixture
+    async def refusing(self, server, monkeypatch, tmp_path):
+        """A profile whose role is refused by the token service."""
         config = tmp_path / "config"
         config.write_text(
             "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = x\n"
@@ -624,11 +628,60 @@ class TestCredentials:
             b"<Message>not authorized to perform: sts:AssumeRole</Message></Error></ErrorResponse>"
         )
         server.respond = sends(response(403, refusal, {"Content-Type": "text/xml"}))
+        return server
+
+    async def test_a_role_that_cannot_be_assumed_is_no_fault_of_the_model(
+        self, refusing, monkeypatch
+    ):
+        """A refusal of the token service speaks of the credentials, and nothing was billed."""
+        monkeypatch.setenv("AWS_PROFILE", "role")
         with pytest.raises(CredentialsRefused, match=r"^AssumeRole: not authorized") as caught:
-            await invoke(server, profile="role")
+            await invoke(refusing)
         assert caught.value.code == "AccessDenied"
         assert caught.value.advice
-        assert [post.target for post in server.posts] == ["/"]
+        assert [post.target for post in refusing.posts] == ["/"]
+
+    async def test_a_profile_that_is_named_is_tried_at_once(self, refusing):
+        """Where a job names it, its credentials are fetched before there is a call to make."""
+        with pytest.raises(ServiceUnusable) as caught:
+            await invoke(refusing, profile="role")
+        assert str(caught.value) == (
+            'The profile "role" cannot be used: AssumeRole: AccessDenied: not authorized to '
+            "perform: sts:AssumeRole. Allow sts:AssumeRole on the role in IAM, and name who asks "
+            "in its trust policy."
+        )
+        assert [post.target for post in refusing.posts] == ["/"]
+
+    @pytest.mark.usefixtures("keys")
+    async def test_nobody_else_signs_for_a_profile(self, server, monkeypatch, tmp_path):
+        """Neither an API key nor the keys of the environment take the place of the profile's."""
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
+        write_keys(tmp_path / "keys", "night", "AKIANIGHT", monkeypatch)
+        await invoke(server, profile="night")
+        headers = server.posts[0].headers
+        assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIANIGHT/")
+        assert "x-amz-security-token" not in headers
+
+    @pytest.mark.usefixtures("keys")
+    async def test_nobody_stands_in_for_a_profile_without_keys(self, server, monkeypatch, tmp_path):
+        """A profile that has no credentials is no leave to use others."""
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
+        config = tmp_path / "config"
+        config.write_text("[profile bare]\nregion = us-west-2\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        with pytest.raises(ServiceUnusable, match=r'^The profile "bare" cannot be used: Unable to'):
+            await invoke(server, profile="bare")
+        assert server.posts == []
+
+    async def test_a_program_for_credentials_that_is_not_there(self, server, monkeypatch, tmp_path):
+        """The profile's name, and what the system says."""
+        config = tmp_path / "config"
+        config.write_text("[profile ours]\ncredential_process = /nowhere/keys\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        with pytest.raises(
+            ServiceUnusable, match=r'^The profile "ours" cannot be used: .*/nowhere'
+        ):
+            await invoke(server, profile="ours")
 
 
 def write_keys(path, profile, key, monkeypatch):
@@ -755,12 +808,12 @@ class TestLogs:
     )
     def test_the_sdk_is_never_below_info(self, caplog, root, quiet):
         """Its loggers get a level of their own: INFO, or what holds already if that is quieter."""
-        for name in SDK_LOGGERS:
+        for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.NOTSET)
         caplog.set_level(root)
         quiet_sdk()
         caplog.set_level(logging.DEBUG)
-        assert {logging.getLogger(name).getEffectiveLevel() for name in SDK_LOGGERS} == {quiet}
+        assert {logging.getLogger(name).getEffectiveLevel() for name in LOGGERS} == {quiet}
 
     def test_a_quieter_sdk_stays_quiet(self):
         """A level that somebody set above INFO is left."""
