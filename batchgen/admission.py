@@ -148,7 +148,7 @@ def budgeted(generate: Generate, budget: Budget, stop: Stop) -> Generate:
     """Attempts that reserve their price first; the run stops when the budget is used up."""
 
     async def admit(attempt: Attempt) -> Generation:
-        price = attempt.task.price_usd or ZERO
+        price = attempt.call.price_usd or ZERO
         if not await budget.reserve(price):
             stop.request(Cause.BUDGET, f"The budget of {budget.limit} USD is used up.")
             raise NotStarted("the budget is used up")

@@ -73,7 +73,8 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
             strangers.append(leftover.part)
         else:
             task = tasks[leftover.task_id]
-            records.append(await _adopt(output, leftover, task, found, origin))
+            line = announced.get(task.id)
+            records.append(await _adopt(output, leftover, task, found, origin, line))
     uncounted = (
         tasks[record.task_id].price_usd or Decimal(0)
         for record in records
@@ -97,13 +98,18 @@ async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
         found = await asyncio.to_thread(_read, output.folder / path)
         if found is not None:
             leftover = Leftover(part=path, path=path, task_id=task.id)
-            await _adopt(output, leftover, task, found, origin)
+            await _adopt(output, leftover, task, found, origin, None)
             return True
     return False
 
 
 async def _adopt(
-    output: Output, leftover: Leftover, task: Task, found: tuple[bytes, Inspected], origin: Origin
+    output: Output,
+    leftover: Leftover,
+    task: Task,
+    found: tuple[bytes, Inspected],
+    origin: Origin,
+    announced: AttemptLine | None,
 ) -> Record:
     data, inspected = found
     try:
@@ -116,7 +122,8 @@ async def _adopt(
         raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
-    record = adopted_record(task, image, output.history.unanswered.get(task.id, 1), origin)
+    attempts = output.history.unanswered.get(task.id, 1)
+    record = adopted_record(task, image, attempts, origin, announced)
     await output.manifest.append(record)
     if leftover.part != leftover.path:
         await output.store.settle(leftover.path, task.id)
@@ -134,15 +141,15 @@ def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Ta
     return found
 
 
-def _announced(manifest: Path, ids: Collection[str]) -> dict[str, datetime]:
-    """Task id -> when its last attempt began, for these tasks."""
-    announced: dict[str, datetime] = {}
+def _announced(manifest: Path, ids: Collection[str]) -> dict[str, AttemptLine]:
+    """Task id -> what announced its last attempt, for these tasks."""
+    announced: dict[str, AttemptLine] = {}
     with manifest.open("rb") as file:
         for data in file:
             if data.startswith(ATTEMPT) and _task_id(data) in ids:
                 line = parse_line(data)  # few of a million: the others are not worth it
                 if isinstance(line, AttemptLine):
-                    announced[line.task_id] = line.started_at
+                    announced[line.task_id] = line
     return announced
 
 
@@ -154,7 +161,7 @@ def _named_only(
     output: Output,
     tasks: dict[str, Task],
     leftovers: Collection[Leftover],
-    announced: dict[str, datetime],
+    announced: dict[str, AttemptLine],
 ) -> list[Leftover]:
     """Images that have their name but no record: a file system without hard links leaves those.
 
@@ -167,7 +174,7 @@ def _named_only(
         if task_id in tasks and task_id not in by_part
         for extension in EXTENSIONS.values()
         if (path := f"{tasks[task_id].file_stem}.{extension}")
-        and _is_made_since(output.folder / path, announced[task_id])
+        and _is_made_since(output.folder / path, announced[task_id].started_at)
     ]
     owned = output.owners() if named else {}
     return [each for each in named if each.path not in owned]

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from batchgen.record import StoredImage
+from batchgen.errors import Place
+from batchgen.record import Served, StoredImage
 from batchgen.task import Task
+
+__all__ = ["Attempt", "Generate", "Generation", "Place", "Substitute", "served_by"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +24,17 @@ class Substitute:
     """As in `record.Served`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where an attempt went."""
-
-    region: str
-    route: str | None = None
-    """None for a job without routes."""
+def served_by(substitute: Substitute | None) -> Served | None:
+    """What the manifest says of a substitute."""
+    if substitute is None:
+        return None
+    call = substitute.call
+    return Served(
+        reason=substitute.reason,
+        model_id=call.model_id,
+        seed=call.seed,
+        request=dict(call.request),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,4 @@
-"""The story of one batch, readable from top to bottom.
-
-The order of the policies, and why: `retrying` is outermost, so that a wait before a retry holds
-nothing; `Renewing` next, so that an attempt with renewed credentials pays budget and pace again;
-`Breaking` before the budget, so that who waits for the service to come back holds no money;
-`budgeted` before the quotas, so that no turn is spent on a call that cannot be paid; the quotas
-around the one call; `journaled` innermost, so that an attempt line stands for a call that is about
-to be sent and for nothing else.
-"""
+"""The story of one batch, readable from top to bottom; how a task is made stands in `policies`."""
 
 from __future__ import annotations
 
@@ -20,28 +12,33 @@ from pathlib import Path
 
 from batchgen import history as histories
 from batchgen import plan
-from batchgen.admission import Budget, Cause, Stop, budgeted
+from batchgen.admission import Budget, Cause, Stop
 from batchgen.adopt import adopt
 from batchgen.audit import audit
-from batchgen.breaker import Breaking
+from batchgen.availability import Availability
 from batchgen.conclude import Concluding, Ledger
-from batchgen.credentials import Renewing
 from batchgen.deadline import margin_of, watch_deadline
-from batchgen.endpoint import Opened
 from batchgen.errors import NotStarted, StorageError
-from batchgen.generate import generating
-from batchgen.journal import Room, journaled
+from batchgen.journal import Room
 from batchgen.opening import opening_notices, random_seed_key, require_same_job, run_line
 from batchgen.order import Order
 from batchgen.outcome import Origin
 from batchgen.output import Output, Turn, opened_output
 from batchgen.plan import PlanSummary
+from batchgen.policies import patience, policies
 from batchgen.pool import drain
 from batchgen.progress import Summary, Tally
-from batchgen.quotas import Quotas, pacers_of
+from batchgen.quotas import (
+    Quotas,
+    all_states,
+    documented,
+    quotas_of,
+    require_quotas,
+)
 from batchgen.record import EndLine, utc_now
-from batchgen.retry import Make, RetryPolicy, retrying
+from batchgen.routes import Endpoint
 from batchgen.select import Chosen, Pending, select
+from batchgen.way import Means
 from batchgen.work import Work, working
 
 STORE_THREADS = 32
@@ -64,13 +61,12 @@ class Batch:
         )
         job = order.job
         self._origin = Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)
-        self._quotas: Quotas | None = None
+        self._quotas: list[Quotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
     def snapshot(self) -> Summary:
         """How far the run is."""
-        pace = self._quotas.state() if self._quotas else {}
-        return self.tally.snapshot(self.budget, pace, self.stop.stopping)
+        return self.tally.snapshot(self.budget, all_states(self._quotas), self.stop.stopping)
 
     def drain(self) -> None:
         """Start no more calls; `run` returns when those in flight are recorded."""
@@ -92,10 +88,8 @@ class Batch:
         self.tally.total = outline.tasks
         for warning in outline.warnings:
             self.order.observer.notice(warning)
-        calls = job.limits.concurrency * len(outline.models)
         async with AsyncExitStack() as stack:
-            service = await stack.enter_async_context(self.order.open_service(job, calls))
-            pacers = await pacers_of(job, outline, service.quotas, self.order.clock)
+            endpoint = await self._open(stack)
             turn = Turn(
                 wait=self.order.wait_lock, sleep=self.stop.sleep, tell=self.order.observer.notice
             )
@@ -104,13 +98,27 @@ class Batch:
                 output = await stack.enter_async_context(opening)
             except NotStarted:  # asked to stop while another run held the output
                 return self.snapshot()
-            return await self._within(output, service, Quotas(pacers))
+            return await self._within(output, endpoint)
 
-    async def _within(self, output: Output, service: Opened, quotas: Quotas) -> Summary:
+    async def _open(self, stack: AsyncExitStack) -> Endpoint:
+        """Open the service, and find out the quotas of each route."""
+        job, outline, tell = self.order.job, self._outline, self.order.observer.notice
+        most = max(route.concurrency or job.limits.concurrency for route in job.ways)
+        rates = documented(outline)
+        calls = most * len(rates)
+        endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
+        for text in endpoint.notices:
+            tell(text)
+        self._quotas = [
+            await quotas_of(job, opened, rates, self.order.clock) for opened in endpoint.routes
+        ]
+        require_quotas(job, outline, endpoint, self._quotas, tell)
+        return endpoint
+
+    async def _within(self, output: Output, endpoint: Endpoint) -> Summary:
         """The run proper, with everything open."""
         require_same_job(self.order.job, output.history)
         await output.prepare()
-        self._quotas = quotas
         self.budget.spent = output.history.spent
         key = random_seed_key(output, fresh=self.order.selection.fresh)
         await output.manifest.append(run_line(self.order.job, self.run_id, key))
@@ -120,7 +128,7 @@ class Batch:
         )
         self._announce(pending, output)
         try:
-            await self._make_all(pending, output, service, quotas)
+            await self._make_all(pending, output, endpoint)
         except asyncio.CancelledError:
             await asyncio.shield(self._end(output))
             raise
@@ -164,28 +172,31 @@ class Batch:
         for text in opening_notices(pending, output, earlier):
             self.order.observer.notice(text)
 
-    async def _make_all(
-        self, pending: Pending, output: Output, service: Opened, quotas: Quotas
-    ) -> None:
+    async def _make_all(self, pending: Pending, output: Output, endpoint: Endpoint) -> None:
         """Every pending task, and then those whose images turned out to be gone.
 
         Looking for the images of earlier runs takes a while; the first call does not wait for it.
         """
-        concluding = Concluding(
-            self._origin,
-            Ledger(
-                manifest=output.manifest,
-                store=output.store,
-                tally=self.tally,
-                observer=self.order.observer,
-            ),
+        job = self.order.job
+        availability = Availability(
+            documented(self._outline),
             self.stop,
-            models=len(self._outline.models),
-            failure_limit=self.order.job.limits.max_failures,
+            self.order.observer.notice,
+            patience=patience(job),
+            clock=self.order.clock,
         )
-        make = self._policies(output, service, quotas, concluding)
+        ledger = Ledger(
+            manifest=output.manifest,
+            store=output.store,
+            tally=self.tally,
+            observer=self.order.observer,
+        )
+        concluding = Concluding(
+            self._origin, ledger, self.stop, availability, job.limits.max_failures
+        )
+        means = self._means(output)
+        make = policies(job, endpoint, self._quotas, means, concluding, availability)
         work = working(make, concluding, self.stop)
-        self.stop.on_request(quotas.stop)
         damaged = pending.wanted.emptied()
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(self._watch_deadline())
@@ -217,33 +228,23 @@ class Batch:
                 f"Missing or altered images of earlier runs: {missing}; they are made again."
             )
 
-    def _policies(
-        self, output: Output, service: Opened, quotas: Quotas, concluding: Concluding
-    ) -> Make:
-        """The one call, wrapped; the module's docstring gives the order and its reasons."""
-        job = self.order.job
-        room = Room(output.folder)
-        generate = generating(service.service, output.store)
-        generate = journaled(generate, self.run_id, output.manifest, room, self.stop)
-        generate = quotas.wrap(generate)
-        generate = budgeted(generate, self.budget, self.stop)
-        clock = self.order.clock
-        generate = Breaking(generate, self.stop, self.order.observer.notice, clock=clock)
-        generate = Renewing(generate, service.renew, self.stop, clock=clock)
-        policy = RetryPolicy(
-            attempts=job.retry.attempts,
-            # A task waits at least as long as the run does for a service that is away.
-            max_elapsed=max(job.retry.max_elapsed, job.limits.give_up_after),
-            ambiguous=job.retry.ambiguous == "retry",
+    def _means(self, output: Output) -> Means:
+        return Means(
+            run_id=self.run_id,
+            region=self.order.job.region,
+            manifest=output.manifest,
+            store=output.store,
+            room=Room(output.folder),
+            budget=self.budget,
+            stop=self.stop,
+            tell=self.order.observer.notice,
+            clock=self.order.clock,
         )
-        wait, told = self.stop.sleep, concluding.retry
-        return retrying(generate, policy, sleep=wait, on_retry=told, clock=clock)
 
     async def _watch_deadline(self) -> None:
         """Stop handing out early enough for the longest call to end before the deadline."""
-        if self.order.deadline is not None:
-            deadline, now = self.order.deadline, self.order.now
-            await watch_deadline(deadline, self.stop, margin=self._margin, now=now)
+        if (deadline := self.order.deadline) is not None:
+            await watch_deadline(deadline, self.stop, margin=self._margin, now=self.order.now)
 
     def _margin(self) -> float:
         return margin_of(self.tally.longest_call, sum(self.tally.counts.values()))

@@ -30,6 +30,7 @@ class Texts:
     live_prompts: bool
     """The prompts of one variant differ from those of another."""
     live_parameters: bool
+    fallback_prompt: Template | None = None
 
     def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
         """The texts and the parameters of one variant."""
@@ -99,6 +100,10 @@ class Blueprint:
     """The name is a text, a live name and a text that all items share: the first one tells apart
     the names of items, for nothing in it can be taken for a part of the number after it."""
     requests: Still | Live
+    fallback: tuple[str, ...] = ()
+    """Models that may make it in place of its own."""
+    fallback_prompt: Template | None = None
+    """What to ask for after a refusal; only `LIVE` names are left."""
 
     def request(self, variant: int) -> dict[str, Any]:
         """The exact body to send."""
@@ -112,6 +117,13 @@ class Blueprint:
         """The name below `FOLDER`, without an extension."""
         return self.name.render({"variant": str(variant), "seed": str(self.seeds.of(variant))})
 
+    def prompt_when_refused(self, seed: int, variant: int) -> str | None:
+        """The prompt to fall back on."""
+        template = self.fallback_prompt
+        if template is None or not template.names:
+            return None if template is None else template.literals[0]
+        return template.render({"seed": str(seed), "variant": str(variant)})
+
     def price(self, request: Mapping[str, Any]) -> Decimal | None:
         """US dollars of one call; None where nobody knows."""
         return self.family.price(self.model, request)
@@ -122,6 +134,9 @@ class Blueprint:
         image_format, price = self.family.image_format(first), self.price(first)
         is_live, family = isinstance(self.requests, Live), self.family.NAME
         name_of = _naming(self)
+        fallback, template = self.fallback, self.fallback_prompt
+        again = None if template is None else self.prompt_when_refused(1, 1)
+        is_same = template is None or not template.names
         for variant in variants:
             seed = self.seeds.of(variant)
             request = self.requests.of(seed, variant)
@@ -140,6 +155,8 @@ class Blueprint:
                 file_stem=name_of(variant),
                 image_format=image_format,
                 price_usd=price,
+                fallback=fallback,
+                fallback_prompt=again if is_same else self.prompt_when_refused(seed, variant),
             )
 
 

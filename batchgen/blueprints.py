@@ -26,6 +26,12 @@ class _Facts:
     family: Family
 
 
+def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
+    """The models that may make an item's images in place of this one, its own."""
+    named = job.fallback if item.fallback is None else item.fallback
+    return tuple(name for name in named if name != model_id) if model_id in named else named
+
+
 class Blueprints:
     """The items of one job; what is wrong with them goes to `found`.
 
@@ -64,6 +70,7 @@ class Blueprints:
             return None
         name = self._name(index, texts)
         requests = self._requests(index, facts, texts, chosen)
+        again = texts.fallback_prompt
         if name is None or requests is None:
             return None
         return Blueprint(
@@ -78,6 +85,8 @@ class Blueprints:
             name=name,
             head_tells=self._head_tells,
             requests=requests,
+            fallback=fallback_of(self._job, item, facts.model_id),
+            fallback_prompt=None if again is None else again.bind(texts.values),
         )
 
     def _facts_of(self, index: int, item: Item) -> _Facts | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -43,6 +44,7 @@ class Breaking:
         self._refusals = 0
         self._open = False
         self._probes = 0
+        self._probe_at = 0.0
         self._probe = asyncio.Lock()
 
     async def __call__(self, attempt: Attempt) -> Generation:
@@ -51,9 +53,7 @@ class Breaking:
             return await self._attempt(attempt)
         async with self._probe:
             if self.is_open():
-                pause = PAUSES[min(self._probes, len(PAUSES) - 1)]
-                self._probes += 1
-                await self._stop.sleep(pause)
+                await self._stop.sleep(max(0.0, self._probe_at - self._clock()))
                 return await self._attempt(attempt)
             if self._stop.stopping is not None:
                 raise NotStarted("the run is stopping")
@@ -62,6 +62,14 @@ class Breaking:
     def is_open(self) -> bool:
         """Whether calls go one at a time."""
         return self._open
+
+    def ready_in(self) -> float:
+        """Seconds until an attempt could start; infinite while another one probes."""
+        if not self._open:
+            return 0.0
+        if self._probe.locked():
+            return math.inf
+        return max(0.0, self._probe_at - self._clock())
 
     async def _attempt(self, attempt: Attempt) -> Generation:
         try:
@@ -84,6 +92,9 @@ class Breaking:
                 f"No call has got through for {quiet:.0f} s ({error.code}: {error.message}). "
                 "One call at a time now asks whether the service is back."
             )
+        if self._open:
+            self._probe_at = self._clock() + PAUSES[min(self._probes, len(PAUSES) - 1)]
+            self._probes += 1
 
     def _served(self) -> None:
         if self._open:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass
 
 from batchgen.admission import Cause, Stop
-from batchgen.errors import AttemptError, CredentialsRefused, Filtered, ModelDenied, NeverSent
+from batchgen.availability import Availability
+from batchgen.errors import AttemptError, CredentialsRefused, NeverSent
 from batchgen.job import FailureLimit
 from batchgen.manifest import Manifest
 from batchgen.nearest import printable
@@ -24,8 +24,6 @@ SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
 UNSENT_ATTEMPTS = 6
 """Attempts at one task without reaching a service that never answered before the run gives up."""
-DENIALS = 3
-"""Equal denials of a model with no success after which it is not called again."""
 
 
 class Observer:
@@ -55,29 +53,6 @@ def exceeded(limit: FailureLimit | None, failed: int, finished: int) -> bool:
     return failed > limit.share * finished
 
 
-class Denials:
-    """Models that the service refuses: three equal denials with no success end a model's calls."""
-
-    def __init__(self) -> None:
-        self._seen: Counter[tuple[str, str, str]] = Counter()
-        self._worked: set[str] = set()
-        self.denied: dict[str, ModelDenied] = {}
-        """Model id -> its last denial, for models that are not called again."""
-
-    def worked(self, model_id: str) -> None:
-        """The model answered with an image or a filter: it can be used."""
-        self._worked.add(model_id)
-
-    def note(self, model_id: str, error: ModelDenied) -> bool:
-        """Count a denial; True when it ends the model's calls."""
-        key = (model_id, error.code, error.message)
-        self._seen[key] += 1
-        if self._seen[key] < DENIALS or model_id in self._worked or model_id in self.denied:
-            return False
-        self.denied[model_id] = error
-        return True
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """Where outcomes are written down."""
@@ -96,20 +71,19 @@ class Concluding:
         origin: Origin,
         ledger: Ledger,
         stop: Stop,
-        models: int,
+        availability: Availability,
         failure_limit: FailureLimit | None,
     ) -> None:
         self._origin = origin
         self._ledger = ledger
         self._stop = stop
-        self._models = models
+        self._availability = availability
         self._failure_limit = failure_limit
-        self._denials = Denials()
         self._answered = False
 
     def refuses(self, task: Task) -> bool:
-        """Whether the task's model was denied so often that its tasks stay open."""
-        return task.model_id in self._denials.denied
+        """Whether the task's models were denied so often that its tasks stay open."""
+        return self._availability.refuses(task)
 
     def retry(self, retry: Retry) -> None:
         """Take note of an attempt that failed and is made again."""
@@ -147,7 +121,7 @@ class Concluding:
             await self._ledger.store.settle(image.path, record.task_id)
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
-        self._judge(made)
+        self._judge()
 
     def _give_up(self, error: AttemptError) -> None:
         if isinstance(error, CredentialsRefused):
@@ -159,23 +133,10 @@ class Concluding:
         ).strip()
         self._stop.request(Cause.THROTTLED_OUT, text)
 
-    def _judge(self, made: Made) -> None:
-        """Whether this outcome ends a model's calls or the run."""
-        if isinstance(made.error, ModelDenied):
-            self._deny(made.task.model_id, made.error)
-        elif made.error is None or isinstance(made.error, Filtered):
-            self._denials.worked(made.task.model_id)
+    def _judge(self) -> None:
+        """Whether this outcome ends the run."""
         counts = self._ledger.tally.counts
         failed = counts[Status.FAILED]
         if exceeded(self._failure_limit, failed, sum(counts.values())):
             text = f"{failed} tasks failed: limits.max_failures is reached."
             self._stop.request(Cause.FAILURES, text)
-
-    def _deny(self, model_id: str, error: ModelDenied) -> None:
-        if not self._denials.note(model_id, error):
-            return
-        text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
-        if len(self._denials.denied) == self._models:
-            self._stop.request(Cause.DENIED, text)
-        else:
-            self._ledger.observer.notice(f"{text} Its other tasks stay open.")

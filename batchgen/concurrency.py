@@ -22,8 +22,6 @@ _OFTEN = 4
 _QUIET_S = 60.0
 _SHORTAGE_S = 1.0
 _SHORTAGE_MOST_S = 30.0
-_DURATIONS = 16
-"""Calls over which the duration of a call is averaged."""
 
 
 @dataclass(slots=True)
@@ -46,7 +44,6 @@ class Places:
         self._refused_from: int | None = None
         self._flights: dict[int, _Flight] = {}
         self._number = 0
-        self._duration_s = 0.0
         self._last_cut = 0
         self._shortages = 0
         self._not_before = -math.inf
@@ -66,11 +63,6 @@ class Places:
     def not_before(self) -> float:
         """No call may start before this instant: the service was short even of one place."""
         return self._not_before
-
-    @property
-    def turnover_s(self) -> float:
-        """Seconds from one place that becomes free to the next when all are taken."""
-        return self._duration_s / self.cap
 
     def start(self, now: float) -> Call:
         """Take a place."""
@@ -97,8 +89,6 @@ class Places:
         self._seen[flight.surely] += 1
         self._share = min(float(self._cap), self._share + 1 / self._share)
         self._shortages = 0
-        known = self._duration_s or now - call.started_at
-        self._duration_s = known + (now - call.started_at - known) / _DURATIONS
 
     def unavailable(self, call: Call, now: float) -> None:
         """The service had no capacity for `call`: one cut for all calls that are in flight."""

@@ -8,9 +8,10 @@ through, the others go on. After ten minutes without success the run ends: a per
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
-from itertools import chain, repeat
+from dataclasses import dataclass
 
 from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation
@@ -24,6 +25,16 @@ SKEW_NOTICED = 240.0
 """Seconds by which a clock may be wrong before it is named as the cause; AWS allows 300."""
 
 
+@dataclass(slots=True)
+class _Doubt:
+    """Credentials that were refused and not accepted since."""
+
+    since: float
+    next_at: float
+    """When they may be renewed."""
+    renewals: int = 0
+
+
 class Renewing:
     """A `Generate` whose attempts survive credentials that expire and are renewed."""
 
@@ -33,57 +44,87 @@ class Renewing:
         renew: Callable[[], Awaitable[bool]],
         stop: Stop,
         *,
+        elsewhere: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap attempts that have pacing and budget inside: a second try pays both again.
 
         Args:
             renew: reads the credentials anew; False if nothing but a person can change them.
-            stop: asked to end the run when no renewal helps; its sleep is used for the pauses.
+            stop: asked to stop what these credentials serve when no renewal helps; its sleep is
+                used for the pauses.
+            elsewhere: whether other credentials could serve an attempt: then nobody waits here for
+                longer than one renewal, but leaves with the refusal.
             clock: seconds.
         """
         self._generate = generate
         self._renew = renew
         self._stop = stop
+        self._elsewhere = elsewhere
         self._clock = clock
         self._lock = asyncio.Lock()
         self._accepted = 0
         """Counts the renewals that the service accepted."""
+        self._doubt: _Doubt | None = None
+
+    def ready_in(self) -> float:
+        """Seconds until an attempt could start; infinite while another one renews."""
+        if self._lock.locked():
+            return math.inf
+        return 0.0 if self._doubt is None else max(0.0, self._doubt.next_at - self._clock())
 
     async def __call__(self, attempt: Attempt) -> Generation:
         """One attempt, or the first that renewed credentials let through."""
-        if self._lock.locked():
+        if self._lock.locked() or self._doubt is not None:
             async with self._lock:  # somebody is renewing: wait for the outcome
-                pass
+                if self._doubt is not None:
+                    return await self._persist(attempt, self._doubt)
         before = self._accepted
         try:
             return await self._generate(attempt)
         except CredentialsRefused as error:
+            if self._lock.locked() and self._elsewhere():
+                raise
             refused = error
         async with self._lock:
-            if self._accepted == before:
-                return await self._persist(attempt, refused)
+            if self._accepted == before and self._stop.stopping is None:
+                self._doubt = self._doubt or self._new_doubt()
+                return await self._persist(attempt, self._doubt)
+        if self._stop.stopping is not None:
+            raise NotStarted("the credentials are refused") from refused
         return await self._generate(attempt)  # outside the lock: who was refused goes on at once
 
-    async def _persist(self, attempt: Attempt, refused: CredentialsRefused) -> Generation:
-        first_refusal = self._clock()
-        for pause in chain(PAUSES, repeat(PAUSES[-1])):
-            await self._stop.sleep(pause)
+    def _new_doubt(self) -> _Doubt:
+        now = self._clock()
+        return _Doubt(since=now, next_at=now + PAUSES[0])
+
+    async def _persist(self, attempt: Attempt, doubt: _Doubt) -> Generation:
+        """Renew and try until the service accepts, as long as there is hope."""
+        while True:
+            await self._stop.sleep(max(0.0, doubt.next_at - self._clock()))
             renewable = await self._renewed()
             try:
                 generation = await self._generate(attempt)
             except CredentialsRefused as error:
                 refused = error
             except AttemptError:
-                self._accepted += 1  # failed for another reason: the signature was good
+                self._accept()  # failed for another reason: the signature was good
                 raise
             else:
-                self._accepted += 1
+                self._accept()
                 return generation
-            if not renewable or self._clock() - first_refusal > PATIENCE:
+            doubt.renewals += 1
+            doubt.next_at = self._clock() + PAUSES[min(doubt.renewals, len(PAUSES) - 1)]
+            if not renewable or self._clock() - doubt.since > PATIENCE:
                 break
+            if self._elsewhere():
+                raise refused
         self._stop.request(Cause.CREDENTIALS, describe(refused))
         raise NotStarted("the credentials are refused") from refused
+
+    def _accept(self) -> None:
+        self._accepted += 1
+        self._doubt = None
 
     async def _renewed(self) -> bool:
         try:

@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from batchgen.errors import ServiceUnusable
-from batchgen.generate import Service
 from batchgen.job import Job
-
-AskQuotas = Callable[[Iterable[str]], Awaitable[Mapping[str, float | None]]]
-"""From model ids to calls a minute; None where nobody can tell, 0 for an account without any."""
-
-
-async def nobody_can_tell(model_ids: Iterable[str]) -> Mapping[str, float | None]:
-    """For a service that has no quotas to ask for."""
-    return dict.fromkeys(model_ids)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A service that is ready for calls."""
-
-    service: Service
-    renew: Callable[[], Awaitable[bool]]
-    """Reads credentials anew; False if only a person can change them."""
-    quotas: AskQuotas = nobody_can_tell
-
-
-Open = Callable[[Job, int], AbstractAsyncContextManager[Opened]]
-"""From a job and the most calls in flight to a service; `opened`, or a fake in a test."""
-
-SPARE_CONNECTIONS = 8
-"""Connections beyond the calls in flight, so that none waits for one that is just closing."""
+from batchgen.routes import Endpoint
 
 
 @asynccontextmanager
-async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Opened]:
-    """The service of this job's endpoint.
+async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoint]:
+    """The service of this job's endpoint, by each of its routes.
 
     Raises:
-        ServiceUnusable: no credentials, an unknown profile or Region, or no simulator.
+        JobError: two routes turned out to be the same account and Region.
+        ServiceUnusable: no simulator; or, on every route: no credentials, an unknown profile or
+            Region, a role that cannot be assumed.
     """
     # The SDK takes a third of a second to import; only a run that makes calls pays for it.
-    from batchgen.account import quotas_of  # noqa: PLC0415
-    from batchgen.bedrock import Connection, connect  # noqa: PLC0415
+    from batchgen.connecting import (  # noqa: PLC0415
+        connection_of,
+        opened_route,
+        refuse_twins,
+        tried,
+    )
 
     async with AsyncExitStack() as stack:
         url = await url_of(job, stack)
-        connection = Connection(
-            region=job.region, url=url, calls_in_flight=calls_in_flight + SPARE_CONNECTIONS
-        )
-        bedrock = await stack.enter_async_context(connect(connection))
-        yield Opened(service=bedrock, renew=bedrock.renew, quotas=partial(quotas_of, connection))
+        ways = [(route, connection_of(route, url, calls_in_flight)) for route in job.ways]
+        if not job.routes:
+            yield Endpoint(routes=(await opened_route(*ways[0], stack),))
+            return
+        found = [await tried(route, connection, stack) for route, connection in ways]
+        refuse_twins(job, found)
+        usable = tuple(each.opened for each in found if each.opened is not None)
+        notices = tuple(each.why for each in found if each.why)
+        if not usable:
+            raise ServiceUnusable(f"No route can be used. {' '.join(notices)}")
+        yield Endpoint(routes=usable, notices=notices)
 
 
 async def url_of(job: Job, stack: AsyncExitStack) -> str | None:

@@ -13,6 +13,7 @@ BatchgenError                   the base; its text is a sentence for a person
     ├── Throttled               429: the quota; not billed
     ├── Unavailable             503 and "not ready": capacity; not billed
     ├── CredentialsRefused      expired or wrong credentials, or a wrong clock; not billed
+    ├── RouteDenied             one route denies the model and others are left; not billed
     ├── Ambiguous               the call may have been billed
     │   ├── AnswerLost          sent, and no whole answer came: timeout, reset, cut or stalled body
     │   ├── ServiceFault        the service says that it failed: 5xx, 408, 424, "Inference error"
@@ -22,6 +23,7 @@ BatchgenError                   the base; its text is a sentence for a person
     └── Permanent               the same call will never succeed; not billed
         ├── Rejected            the request is wrong
         └── ModelDenied         the model cannot be used: access, not found, end of life
+            └── NoRoute         no route is left that serves it; nothing was sent
 """
 
 from __future__ import annotations
@@ -92,6 +94,15 @@ class NotStarted(BatchgenError):
     """The run is stopping: this attempt was never sent and its task stays open."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an attempt went."""
+
+    region: str
+    route: str | None = None
+    """None for a job without routes."""
+
+
 class AttemptError(BatchgenError):
     """One attempt brought no image we keep."""
 
@@ -113,6 +124,8 @@ class AttemptError(BatchgenError):
         self.request_id = request_id
         self.started_at: datetime | None = None
         """When the attempt was sent, UTC; set by whoever announced it."""
+        self.place: Place | None = None
+        """Where it was sent; set by whoever announced it."""
 
 
 class NeverSent(AttemptError):
@@ -132,6 +145,10 @@ class CredentialsRefused(AttemptError):
 
     clock_skew: float | None = None
     """Seconds by which this machine's clock is ahead of the service's, where the service said."""
+
+
+class RouteDenied(AttemptError):
+    """One route of the job denies the model, and others are left that may serve it."""
 
 
 class Ambiguous(AttemptError):
@@ -187,6 +204,10 @@ class Rejected(Permanent):
 
 class ModelDenied(Permanent):
     """The model cannot be used: no access, not found, past its end of life, no way to trust."""
+
+
+class NoRoute(ModelDenied):
+    """No route of the job is left that serves the model: nothing was sent."""
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

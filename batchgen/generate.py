@@ -47,16 +47,16 @@ def generating(service: Service, store: Store) -> Generate:
     """The innermost `Generate`: against this service, into this store."""
 
     async def generate(attempt: Attempt) -> Generation:
-        task = attempt.task
+        task, call = attempt.task, attempt.call
         started_at = utc_now()
         name = f"{task.id}-{attempt.number}"
         try:
-            answer = await service.invoke(task.model_id, json.dumps(task.request).encode())
+            answer = await service.invoke(call.model_id, json.dumps(call.request).encode())
         except UnusableReply as error:  # larger than a reply can be
             await store.keep_unusable(name, error.body)
             raise
         try:
-            kept = await asyncio.to_thread(_examine, task, answer)
+            kept = await asyncio.to_thread(_examine, call.family, answer)
         except (Filtered, ServiceFault):
             raise
         except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
@@ -82,7 +82,7 @@ def _stem(task: Task, index: int) -> str:
     return task.file_stem if index == 0 else f"{task.file_stem}~{index + 1}"
 
 
-def _examine(task: Task, answer: Answer) -> _Kept:
+def _examine(family: str, answer: Answer) -> _Kept:
     """Parse and check a reply; runs in a thread, for it takes milliseconds.
 
     Raises:
@@ -91,7 +91,7 @@ def _examine(task: Task, answer: Answer) -> _Kept:
         UnusableReply: nothing in it can be kept.
     """
     try:
-        reply = FAMILIES[task.family].parse(answer.body)
+        reply = FAMILIES[family].parse(answer.body)
     except ReplyError as error:
         raise _unusable(str(error), answer) from error
     if reply.filtered:

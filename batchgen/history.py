@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.errors import ManifestError
+from batchgen.killed import KilledRun, money
 from batchgen.manifest import parse_line, parse_object, refuse_later_format
 from batchgen.record import Record, Status
 
@@ -128,7 +129,7 @@ class _Reader:
     def __init__(self, history: History) -> None:
         self._history = history
         self._offset = 0
-        self._killed = _Killed(start=0)
+        self._killed = KilledRun(start=0)
         """What the present run is if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
@@ -189,7 +190,7 @@ class _Reader:
         history = self._history
         refuse_later_format(fields, str(history.path))
         self._close_run()
-        self._killed = _Killed(start=self._offset, unanswered=dict(history.unanswered))
+        self._killed = KilledRun(start=self._offset, unanswered=dict(history.unanswered))
         history.job_name = fields.get("job_name")
         history.random_seed_key = fields.get("random_seed_key")
 
@@ -198,9 +199,9 @@ class _Reader:
         history = self._history
         summary = fields.get("summary")
         summary = summary if isinstance(summary, dict) else {}
-        spent = _money(summary.get("billed_usd")) + _money(summary.get("maybe_billed_usd"))
+        spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
         history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
-        self._killed = _Killed(start=self._offset + 1)
+        self._killed = KilledRun(start=self._offset + 1)
 
     def _close_run(self) -> None:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""
@@ -213,37 +214,3 @@ class _Reader:
         history.spent += killed.spent + sum((cost for _, _, cost in killed.open.values()), ZERO)
         self._noted = self._noted or bool(killed.open)
         history.unanswered |= {task_id: count for task_id, (count, _, _) in killed.open.items()}
-
-
-@dataclass(slots=True)
-class _Killed:
-    """The money of a run that did not end: all that its lines tell."""
-
-    start: int
-    """Offset of its first line."""
-    unanswered: dict[str, int] = field(default_factory=dict)
-    """As in the history when it began: what it adopted is paid for already."""
-    open: dict[str, tuple[int, Decimal, Decimal]] = field(default_factory=dict)
-    """Task id -> its attempts that no record has answered: count, price, and what may be billed."""
-    spent: Decimal = ZERO
-
-    def take(self, fields: dict[str, Any]) -> None:
-        """Count one line."""
-        task_id = str(fields.get("task_id"))
-        if fields.get("kind") == "attempt":
-            count = self.open[task_id][0] if task_id in self.open else 0
-            price, earlier = _money(fields.get("cost_usd")), _money(fields.get("maybe_billed"))
-            self.open[task_id] = (count + 1, price, price * (earlier + 1))
-        elif fields.get("kind") == "record":
-            _, price, _ = self.open.pop(task_id, (0, ZERO, ZERO))
-            adopted = fields.get("status") == "succeeded" and fields.get("latency_ms") is None
-            if adopted and task_id in self.unanswered:
-                return  # its attempt counts since the run that was killed
-            self.spent += _money(fields.get("cost_usd"))
-            self.spent += price * _money(fields.get("maybe_billed"))
-
-
-def _money(value: object) -> Decimal:
-    """USD from a JSON number; what is none counts as nothing."""
-    amount = Decimal(str(value)) if type(value) in (int, float) else ZERO
-    return amount if amount.is_finite() else ZERO

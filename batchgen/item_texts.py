@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from batchgen.blueprint import LIVE, Texts
 from batchgen.complaints import Complaints, Path
+from batchgen.errors import dotted
 from batchgen.job import Item, Job
 from batchgen.models.base import Family
 from batchgen.placeholders import (
@@ -46,6 +47,10 @@ class ItemTexts:
         self._found = found
         self._file_name = self._text(job.file_name, ("file_name",))
         self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
+        refused = job.on_filtered.fallback_prompt
+        self._when_refused = (
+            None if refused is None else self._text(refused, ("on_filtered", "fallback_prompt"))
+        )
         self._parameters = _compiled_parameters(job, None)
         self._somewhere: frozenset[str] = frozenset()
 
@@ -68,7 +73,8 @@ class ItemTexts:
         if item.parameters:
             parameters = _compiled_parameters(self._job, item)
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
-        texts = [text for text in (prompt, negative, self._file_name) if text is not None]
+        again = self._when_refused
+        texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = self._right_parameters(at, parameters, values)
         for text in texts:
             right = self._right(at, text, values) and right
@@ -81,6 +87,7 @@ class ItemTexts:
             values=values,
             live_prompts=_is_live(prompt) or _is_live(negative),
             live_parameters=not LIVE.isdisjoint(parameters.names),
+            fallback_prompt=None if again is None else again.template,
         )
 
     def used(self, item: Item, texts: Texts) -> dict[str, str]:
@@ -88,7 +95,8 @@ class ItemTexts:
         if not self._job.vars and not item.vars:
             return {}
         names = {name for leaf in texts.parameters.leaves for name in leaf.template.names}
-        for template in (texts.prompt, texts.negative_prompt, self.file_name):
+        own = (texts.prompt, texts.negative_prompt, texts.fallback_prompt, self.file_name)
+        for template in own:
             names.update(() if template is None else template.names)
         merged = {**self._job.vars, **item.vars}
         return {name: value for name, value in merged.items() if name in names}
@@ -132,7 +140,7 @@ class ItemTexts:
             self._found.add(path, sentence)
         for name, sentence in unknown(template, allowed).items():
             if name in self._somewhere:
-                self._found.add((*at, "vars"), f"{sentence}; the job's {path[0]} needs it")
+                self._found.add((*at, "vars"), f"{sentence}; the job's {dotted(path)} needs it")
 
 
 def _compiled_parameters(job: Job, item: Item | None) -> _Parameters:

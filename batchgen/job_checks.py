@@ -62,13 +62,6 @@ def _model(value: Any) -> str:
     return name
 
 
-def _profile(value: Any) -> str:
-    name = plain_text(value)
-    if not 1 <= len(name) <= LONGEST_ID or not name.isprintable() or name != name.strip():
-        raise Refused
-    return name
-
-
 def _fallback(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise Refused("put [ ] around it" if isinstance(value, str) else "")
@@ -164,19 +157,6 @@ NAME = text(
     "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?",
 )
 REGION = text("a Region such as us-west-2", "[a-z]{2,4}(?:-[a-z]{2,20}){1,3}-[0-9]{1,2}")
-OWN_REGION = replace(REGION, optional=True)
-ROUTE_NAME = replace(NAME, optional=True)
-PROFILE = Check(
-    read=_profile,
-    allowed="the name of an AWS profile",
-    schema={"type": "string", "minLength": 1},
-    optional=True,
-)
-ROLE = text(
-    "the ARN of a role, such as arn:aws:iam::123456789012:role/images",
-    r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}",
-    optional=True,
-)
 ITEM_ID = Check(
     read=_id,
     allowed=f"a text of 1 to {LONGEST_ID} characters in one line, or a number",

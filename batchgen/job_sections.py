@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from batchgen import job_checks as checks
+from batchgen import job_route_checks as route_checks
 from batchgen.job_checks import FailureLimit
 from batchgen.job_fields import DURATION, choice, money, number, whole
 
@@ -63,13 +64,13 @@ class Simulator(Section):
 class Route(Section):
     """One way for the calls to go: an account and a Region, with a quota of its own."""
 
-    name: Annotated[str | None, checks.ROUTE_NAME] = None
+    name: Annotated[str | None, route_checks.ROUTE_NAME] = None
     """In messages and records; left out: made of the account and the Region."""
-    profile: Annotated[str | None, checks.PROFILE] = None
+    profile: Annotated[str | None, route_checks.PROFILE] = None
     """AWS profile whose credentials sign the calls; left out: those that the SDK finds."""
-    role: Annotated[str | None, checks.ROLE] = None
+    role: Annotated[str | None, route_checks.ROLE] = None
     """ARN of a role to assume with these credentials; it is assumed anew before it expires."""
-    region: Annotated[str | None, checks.OWN_REGION] = None
+    region: Annotated[str | None, route_checks.OWN_REGION] = None
     """AWS Region; left out: the job's."""
     models: dict[Annotated[str, checks.MODEL], Annotated[str, checks.MODEL]] = Field(
         default_factory=dict

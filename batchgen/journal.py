@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from batchgen.admission import Cause, Stop
-from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.attempt import Attempt, Generate, Generation, Place, served_by
 from batchgen.errors import AttemptError, NotStarted, StorageError
 from batchgen.manifest import Manifest
 from batchgen.record import AttemptLine, utc_now
@@ -44,9 +45,9 @@ class Room:
 
 
 def journaled(
-    generate: Generate, run_id: str, manifest: Manifest, room: Room, stop: Stop
+    generate: Generate, run_id: str, manifest: Manifest, room: Room, stop: Stop, place: Place
 ) -> Generate:
-    """Attempts that are announced in the manifest before they are sent.
+    """Attempts that are announced in the manifest before they are sent to `place`.
 
     The line is written, not synced: it survives a kill, and a loss of power is rarer than a sync
     before each call would be dear.
@@ -64,25 +65,30 @@ def journaled(
             room.in_flight -= 1
 
     async def send(attempt: Attempt) -> Generation:
-        line = _line(attempt, run_id)
+        line = _line(attempt, run_id, place)
         try:
             await manifest.append(line, durable=False)
-            return await generate(attempt)
+            return replace(await generate(attempt), place=place)
         except AttemptError as error:
             error.started_at = line.started_at
+            error.place = place
             raise
 
     return announce
 
 
-def _line(attempt: Attempt, run_id: str) -> AttemptLine:
-    task = attempt.task
+def _line(attempt: Attempt, run_id: str, place: Place) -> AttemptLine:
+    call, maybe_usd = attempt.call, attempt.maybe_billed_usd
     return AttemptLine(
         run_id=run_id,
-        task_id=task.id,
+        task_id=attempt.task.id,
         attempt=attempt.number,
-        seed=task.seed,
-        cost_usd=None if task.price_usd is None else float(task.price_usd),
+        seed=call.seed,
+        cost_usd=None if call.price_usd is None else float(call.price_usd),
         maybe_billed=attempt.maybe_billed,
+        maybe_billed_usd=None if maybe_usd is None else float(maybe_usd),
+        route=place.route,
+        region=None if place.route is None else place.region,
+        served=served_by(attempt.substitute),
         started_at=utc_now(),
     )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from batchgen.conclude import Observer
 from batchgen.deadline import Deadline
-from batchgen.endpoint import Open, opened
+from batchgen.endpoint import opened
 from batchgen.job import Job
+from batchgen.routes import Open
 from batchgen.select import Selection
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchgen.admission import may_be_billed
-from batchgen.attempt import Generation
+from batchgen.attempt import Generation, Place, served_by
 from batchgen.errors import AttemptError, Filtered
-from batchgen.record import ErrorInfo, Record, Status, StoredImage, utc_now
+from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage, utc_now
 from batchgen.retry import Made, retryable
 from batchgen.task import Task
 
@@ -26,9 +26,14 @@ def record_of(made: Made, origin: Origin) -> Record:
     """The record of a task whose attempts have ended."""
     task, generation, error = made.task, made.generation, made.error
     filtered = error if isinstance(error, Filtered) else None
-    now, price = utc_now(), _price(task)
+    now, price = utc_now(), _price(made.call)
+    place = _place(generation, error)
+    maybe_usd = made.maybe_billed_usd
+    if maybe_usd is not None and filtered is not None and may_be_billed(filtered):
+        maybe_usd += made.call.price_usd or 0
     return Record(
-        **_asked(task, origin),
+        **_asked(task, origin, place),
+        served=served_by(made.substitute),
         status=_status(error),
         images=generation.images if generation else (),
         finish_reasons=_finish_reasons(generation, filtered),
@@ -39,15 +44,28 @@ def record_of(made: Made, origin: Origin) -> Record:
         latency_ms=generation.latency_ms if generation else None,
         cost_usd=price if generation or price is None else 0.0,
         maybe_billed=made.maybe_billed + (filtered is not None and may_be_billed(filtered)),
+        maybe_billed_usd=None if maybe_usd is None else float(maybe_usd),
         error=_error_info(error),
     )
 
 
-def adopted_record(task: Task, image: StoredImage, attempts: int, origin: Origin) -> Record:
-    """The record of an image that a killed run left: neither request id nor times are known."""
-    now = utc_now()
+def adopted_record(
+    task: Task, image: StoredImage, attempts: int, origin: Origin, announced: AttemptLine | None
+) -> Record:
+    """The record of an image that a killed run left: neither request id nor times are known.
+
+    Args:
+        announced: the line that preceded the call; None if it is gone.
+    """
+    now, place, served = utc_now(), None, None
+    if announced is not None:
+        served = announced.served
+        if announced.route is not None:
+            region = announced.region or origin.region
+            place = Place(region=region, route=announced.route)
     return Record(
-        **_asked(task, origin),
+        **_asked(task, origin, place),
+        served=served,
         status=Status.SUCCEEDED,
         images=(image,),
         finish_reasons=(None,),
@@ -56,14 +74,14 @@ def adopted_record(task: Task, image: StoredImage, attempts: int, origin: Origin
         started_at=now,
         finished_at=now,
         latency_ms=None,
-        cost_usd=_price(task),
+        cost_usd=_price(task) if served is None or announced is None else announced.cost_usd,
         maybe_billed=0,
         error=None,
     )
 
 
-def _asked(task: Task, origin: Origin) -> dict[str, Any]:
-    """The fields that were certain before the call."""
+def _asked(task: Task, origin: Origin, place: Place | None) -> dict[str, Any]:
+    """The fields that were certain before the call ended."""
     return {
         "run_id": origin.run_id,
         "task_id": task.id,
@@ -71,7 +89,8 @@ def _asked(task: Task, origin: Origin) -> dict[str, Any]:
         "item_id": task.item_id,
         "vars": dict(task.vars),
         "model_id": task.model_id,
-        "region": origin.region,
+        "region": origin.region if place is None else place.region,
+        "route": None if place is None else place.route,
         "endpoint": origin.endpoint,
         "seed": task.seed,
         "request": dict(task.request),
@@ -80,6 +99,12 @@ def _asked(task: Task, origin: Origin) -> dict[str, Any]:
 
 def _price(task: Task) -> float | None:
     return None if task.price_usd is None else float(task.price_usd)
+
+
+def _place(generation: Generation | None, error: AttemptError | None) -> Place | None:
+    if generation is not None:
+        return generation.place
+    return None if error is None else error.place
 
 
 def _request_id(generation: Generation | None, error: AttemptError | None) -> str | None:

@@ -60,8 +60,8 @@ class PaceState:
     """The rate that calls may start at; None while the quota is unknown and none was refused."""
     reached_per_minute: int
     """Calls that started in the last 60 s and were not refused."""
-    quota_share: float | None
-    """Rate reached of the quota that was given, else of the rate allowed; None while unknown."""
+    quota_per_minute: float | None
+    """The quota that was given, else the rate allowed; None while unknown."""
     in_flight: int
     waiting: int
     """Attempts that wait for their turn."""
@@ -72,6 +72,12 @@ class PaceState:
     """Attempts that the quota refused (429)."""
     unavailable: int
     """Attempts that the service had no capacity for (503, not ready)."""
+
+    @property
+    def quota_share(self) -> float | None:
+        """Rate reached of the quota; None while that is unknown."""
+        quota = self.quota_per_minute
+        return None if quota is None else self.reached_per_minute / quota
 
 
 class Pacer:
@@ -121,13 +127,11 @@ class Pacer:
     def state(self) -> PaceState:
         """How things stand now."""
         now = self._clock()
-        quota = self._estimator.quota_per_minute()
-        reached = self._estimator.reached_per_minute(now)
         return PaceState(
             phase="stopped" if self._stopped else self._estimator.phase(now),
             allowed_per_minute=self._estimator.allowed_per_minute(),
-            reached_per_minute=reached,
-            quota_share=None if quota is None else reached / quota,
+            reached_per_minute=self._estimator.reached_per_minute(now),
+            quota_per_minute=self._estimator.quota_per_minute(),
             in_flight=self._estimator.in_flight,
             waiting=len(self._waiters),
             concurrency=self._estimator.concurrency,
@@ -136,11 +140,16 @@ class Pacer:
             unavailable=self._unavailable,
         )
 
-    def expected_wait(self) -> float:
-        """Seconds until an attempt that came now would start, a guess; infinite once stopped."""
-        if self._stopped:
+    def ready_in(self) -> float:
+        """Seconds until an attempt that came now could start.
+
+        Infinite once stopped, where others wait already, and while no place in flight is free: then
+        an attempt that ends tells.
+        """
+        if self._stopped or self._waiters:
             return math.inf
-        return self._estimator.expected_wait(self._clock(), ahead=len(self._waiters))
+        now = self._clock()
+        return max(0.0, self._estimator.next_start(now) - now)
 
     async def _turn(self) -> Call:
         if self._stopped:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchgen.blueprint import Blueprint, Still
+from batchgen.blueprint import Blueprint
 from batchgen.blueprints import Blueprints
 from batchgen.complaints import Complaints, Path
 from batchgen.errors import JobError
@@ -13,6 +14,9 @@ from batchgen.job import Job, conflicts
 from batchgen.models import MODELS
 from batchgen.models.base import LifeCycle, Model
 from batchgen.nearest import nearest
+from batchgen.plan_fallbacks import Fallbacks
+from batchgen.plan_routes import check_routes, far_regions
+from batchgen.plan_tally import Tally
 from batchgen.unique import Unique
 
 MAX_TASKS = 10_000_000
@@ -42,6 +46,8 @@ class PlanSummary:
     """Of all tasks, if each succeeds at once; None where the price of a model is unknown."""
     warnings: tuple[str, ...]
     """Sentences about what works and should not stay so: retired models and the like."""
+    fallbacks: tuple[ModelSummary, ...] = ()
+    """Models that only stand in for others: no task of the plan is theirs."""
 
 
 def check(
@@ -63,28 +69,13 @@ def check(
     return checking.summary()
 
 
-@dataclass(slots=True)
-class _Tally:
-    """The tasks of one model, while they are counted."""
-
-    model: Model
-    path: Path
-    """Where the job names it first."""
-    tasks: int = 0
-    price: Decimal | None = Decimal(0)
-
-    def add(self, blueprint: Blueprint) -> None:
-        self.tasks += blueprint.variants
-        price = _price(blueprint)
-        self.price = None if self.price is None or price is None else self.price + price
-
-
 class _Checking:
     def __init__(self, job: Job, random_seed_key: str) -> None:
         self._job = job
         self._key = random_seed_key
         self._found = Complaints(() if job.source is None else job.source.complaints)
-        self._tallies: dict[str, _Tally] = {}
+        self._fallbacks = Fallbacks(job, self._found)
+        self._tallies: dict[str, Tally] = {}
         self._warnings: list[str] = []
 
     def run(self, *, against_aws: bool) -> None:
@@ -113,13 +104,23 @@ class _Checking:
             if None not in prices
             else None,
             warnings=tuple(self._warnings),
+            fallbacks=tuple(
+                ModelSummary(model_id=name, model=model, tasks=0, price_usd=Decimal(0))
+                for name, model in self._only_fallbacks().items()
+            ),
         )
+
+    def _only_fallbacks(self) -> dict[str, Model]:
+        used = self._fallbacks.used.items()
+        return {name: model for name, model in used if name not in self._tallies}
 
     def _walk(self) -> None:
         unique = Unique()
         for blueprint in self._blueprints(self._found):
             unique.note(blueprint)
             self._tally(blueprint)
+            if blueprint.fallback or blueprint.fallback_prompt is not None:
+                self._fallbacks.check(blueprint)
         for clash in unique.clashes(lambda: self._blueprints(Complaints())):
             self._found.add(("items", clash.index), clash.text)
 
@@ -131,39 +132,78 @@ class _Checking:
         if tally is None:
             own = self._job.items[blueprint.index].model is not None
             path: Path = ("items", blueprint.index, "model") if own else ("model",)
-            tally = self._tallies[blueprint.model_id] = _Tally(blueprint.model, path)
+            tally = self._tallies[blueprint.model_id] = Tally(blueprint.model, path)
         tally.add(blueprint)
+        if tally.model.life_cycle is LifeCycle.RETIRED:
+            tally.replaced_by(self._fallbacks.living(blueprint))
 
     def _check_models(self, *, against_aws: bool) -> None:
+        models = {name: tally.model for name, tally in self._tallies.items()}
+        stand_ins = self._only_fallbacks()
         for tally in self._tallies.values():
             self._check_life_cycle(tally, against_aws=against_aws)
-            regions = tally.model.regions
-            if against_aws and regions and self._job.region not in regions:
-                where = f"{', '.join(regions)}, not in {self._job.region}"
-                self._warnings.append(f"{tally.model.id} is known to be in {where}")
+        self._check_fallbacks(against_aws=against_aws)
+        if against_aws:
+            self._warnings += far_regions(self._job, (models | stand_ins).values())
+        check_routes(self._job, self._named(), models | stand_ins, self._found)
+        prices = {name: tally.price for name, tally in self._tallies.items()}
+        self._check_prices({**prices, **{n: it.price_usd for n, it in stand_ins.items()}})
+
+    def _named(self) -> set[str]:
+        """Every model that an item names, or may fall back on."""
+        job = self._job
+        named = {item.model or job.model or "" for item in job.items} | set(self._fallbacks.places)
+        return named - {""}
+
+    def _check_prices(self, prices: Mapping[str, Decimal | None]) -> None:
         if self._job.limits.budget_usd is not None:
-            for name, tally in self._tallies.items():
-                if tally.price is None:
+            for name, price in prices.items():
+                if price is None:
                     text = f"cannot be kept: nobody knows the price of {name}; give it in prices"
                     self._found.add(("limits", "budget_usd"), text)
+        allowed = (*prices, *self._fallbacks.places, *MODELS)
         for name in self._job.prices:
-            if name not in self._tallies and name not in MODELS:
-                near = nearest(name, (*self._tallies, *MODELS))
+            if name not in allowed:
+                near = nearest(name, allowed)
                 hint = f'; did you mean "{near}"?' if near else ""
                 self._found.add(("prices", name), f"no model of this job has that name{hint}")
 
-    def _check_life_cycle(self, tally: _Tally, *, against_aws: bool) -> None:
-        model = tally.model
-        if model.life_cycle is LifeCycle.ACTIVE:
-            return
-        day = f" ({model.end_of_life})" if model.end_of_life is not None else ""
-        if model.life_cycle is LifeCycle.LEGACY:
-            self._warnings.append(f"{model.id} is legacy: it ends{day or ' soon'}")
-        elif against_aws and not self._job.allow_retired:
-            text = f"{model.id} is past its end of life{day} and AWS refuses it: choose another one"
-            self._found.add(tally.path, f"{text}, or set allow_retired: true")
+    def _check_life_cycle(self, tally: Tally, *, against_aws: bool) -> None:
+        model, instead = tally.model, tally.instead
+        if model.life_cycle is LifeCycle.RETIRED and against_aws and not self._job.allow_retired:
+            if instead:
+                text = f"{_ended(model)} and AWS refuses it: its images will be made by "
+                self._warnings.append(text + " or ".join(instead))
+            else:
+                self._refuse_retired(model, tally.path)
         else:
-            self._warnings.append(f"{model.id} is past its end of life{day}: AWS refuses it")
+            self._warn_of_end(model)
+
+    def _check_fallbacks(self, *, against_aws: bool) -> None:
+        for name, model in self._fallbacks.known.items():
+            retired = model.life_cycle is LifeCycle.RETIRED
+            if retired and against_aws and not self._job.allow_retired:
+                self._refuse_retired(model, self._fallbacks.places[name])
+            elif name not in self._tallies:
+                self._warn_of_end(model)
+
+    def _refuse_retired(self, model: Model, path: Path) -> None:
+        text = f"{_ended(model)} and AWS refuses it: choose another one, or set allow_retired: true"
+        self._found.add(path, text)
+
+    def _warn_of_end(self, model: Model) -> None:
+        if model.life_cycle is LifeCycle.LEGACY:
+            self._warnings.append(f"{model.id} is legacy: it ends{_day(model) or ' soon'}")
+        elif model.life_cycle is LifeCycle.RETIRED:
+            self._warnings.append(f"{_ended(model)}: AWS refuses it")
+
+
+def _ended(model: Model) -> str:
+    return f"{model.id} is past its end of life{_day(model)}"
+
+
+def _day(model: Model) -> str:
+    return f" ({model.end_of_life})" if model.end_of_life is not None else ""
 
 
 def error(job: Job, found: Complaints) -> JobError:
@@ -172,18 +212,3 @@ def error(job: Job, found: Complaints) -> JobError:
     if job.source is None:
         return JobError(f"job {job.name}", complaints)
     return job.source.error(complaints)
-
-
-def _price(blueprint: Blueprint) -> Decimal | None:
-    """US dollars of all variants; None where nobody knows."""
-    requests, variants = blueprint.requests, blueprint.variants
-    if isinstance(requests, Still) or not requests.texts.live_parameters:
-        price = blueprint.price(blueprint.request(1))
-        return None if price is None else price * variants
-    total = Decimal(0)
-    for variant in range(1, variants + 1):
-        price = blueprint.price(blueprint.request(variant))
-        if price is None:
-            return None
-        total += price
-    return total

@@ -40,12 +40,6 @@ class Estimator:
             return math.inf
         return self._due()
 
-    def expected_wait(self, now: float, ahead: int) -> float:
-        """Seconds until a call may start before which `ahead` others have their turn: a guess."""
-        by_rate = max(0.0, self._due() - now) + ahead * MINUTE_S / self._rate.allowed
-        missing = ahead + 1 + self._places.in_flight - self._places.cap
-        return max(by_rate, missing * self._places.turnover_s)
-
     def start(self, now: float) -> Call:
         """A call starts now."""
         call = self._places.start(now)

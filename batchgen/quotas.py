@@ -1,22 +1,24 @@
-"""One pacer for each model: a quota belongs to one model in one Region of one account."""
+"""The pacers of each route: a quota belongs to one model in one Region of one account."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.endpoint import AskQuotas
-from batchgen.errors import ServiceUnusable
+from batchgen.errors import NoRoute, ServiceUnusable
 from batchgen.job import Job
 from batchgen.pacing import Pace, Pacer, PaceState, paced
 from batchgen.plan import PlanSummary
+from batchgen.routes import Endpoint, Opened
 
 
 class Quotas:
-    """The pacers of a run."""
+    """The pacers of one route."""
 
-    def __init__(self, pacers: Mapping[str, Pacer]) -> None:
+    def __init__(self, pacers: Mapping[str, Pacer], closed: Sequence[str] = ()) -> None:
         self._pacers = pacers
+        self.closed = closed
+        """Models that the account may not call: their quota is 0."""
 
     def stop(self) -> None:
         """Send home everybody who waits for a turn; calls in flight go on."""
@@ -27,41 +29,121 @@ class Quotas:
         """How each model's pacer stands."""
         return {model: pacer.state() for model, pacer in self._pacers.items()}
 
+    def __contains__(self, model_id: str) -> bool:
+        """Whether calls of this model have a quota here."""
+        return model_id in self._pacers
+
+    def ready_in(self, model_id: str) -> float:
+        """Seconds until an attempt that came now could start; infinite if nobody knows when."""
+        return self._pacers[model_id].ready_in()
+
     def wrap(self, generate: Generate) -> Generate:
         """Attempts that wait for a turn of their model's quota."""
         by_model = {model: paced(generate, pacer) for model, pacer in self._pacers.items()}
 
         async def attempt_when_due(attempt: Attempt) -> Generation:
-            return await by_model[attempt.task.model_id](attempt)
+            model_id = attempt.call.model_id
+            if model_id not in by_model:
+                raise NoRoute(f"No route is left that serves {model_id}.", code="NoRoute")
+            return await by_model[model_id](attempt)
 
         return attempt_when_due
 
 
-async def pacers_of(
-    job: Job, outline: PlanSummary, ask: AskQuotas, clock: Callable[[], float]
-) -> dict[str, Pacer]:
-    """A pacer for each model, at its quota.
+def documented(outline: PlanSummary) -> dict[str, float | None]:
+    """Every model that a run may call -> its usual calls a minute; None where nobody knows."""
+    models = (*outline.models, *outline.fallbacks)
+    return {each.model_id: each.model.requests_per_minute for each in models}
 
-    That is what the job says; for `auto` what the account's Service Quotas say, asked once; else
-    the model's documented default; and where nobody knows, the pacer finds it.
 
-    Raises:
-        ServiceUnusable: the account may not call a model at all.
+async def quotas_of(
+    job: Job, opened: Opened, rates: Mapping[str, float | None], clock: Callable[[], float]
+) -> Quotas:
+    """A pacer for each model that a route serves, at its quota there.
+
+    That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
+    once; else the model's documented default; and where nobody knows, the pacer finds it. A model
+    that the account may not call at all gets none.
+
+    Args:
+        rates: every model of the job -> its usual calls a minute; None where nobody knows.
+        clock: seconds.
     """
-    given = job.limits.requests_per_minute
-    models = {each.model_id: each.model.requests_per_minute for each in outline.models}
-    found = await ask(models) if given == "auto" else {}
-    pacers = {}
-    for model_id, documented in models.items():
-        quota = given if isinstance(given, int | float) else found.get(model_id)
+    route = opened.route
+    given = route.requests_per_minute or job.limits.requests_per_minute
+    called = {name: there for name in rates if (there := route.called(name)) is not None}
+    found = await opened.quotas(called.values()) if given == "auto" else {}
+    pacers: dict[str, Pacer] = {}
+    closed: list[str] = []
+    for model_id, there in called.items():
+        quota = given if isinstance(given, int | float) else found.get(there)
         if quota == 0:
-            raise ServiceUnusable(
-                f"The quota of {model_id} in {job.region} is 0 calls a minute: this account may "
-                "not call it. Ask AWS Support, or choose another model or Region."
-            )
+            closed.append(model_id)
+            continue
         pace = Pace(
-            requests_per_minute=documented if quota is None else quota,
-            concurrency=job.limits.concurrency,
+            requests_per_minute=rates[model_id] if quota is None else quota,
+            concurrency=route.concurrency or job.limits.concurrency,
         )
         pacers[model_id] = Pacer(pace, clock=clock)
-    return pacers
+    return Quotas(pacers, closed)
+
+
+def require_quotas(
+    job: Job,
+    outline: PlanSummary,
+    endpoint: Endpoint,
+    quotas: Sequence[Quotas],
+    tell: Callable[[str], None],
+) -> None:
+    """Tell of models that an account may not call.
+
+    Raises:
+        ServiceUnusable: no route may call a model that has to be called.
+    """
+    for opened, its in zip(endpoint.routes, quotas, strict=True):
+        region = opened.route.region or job.region
+        for model_id in its.closed:
+            on = "" if opened.route.name is None else f" on the route {opened.route.name}"
+            text = f"The quota of {model_id} in {region}{on} is 0 calls a minute"
+            served = any(model_id in each for each in quotas)
+            if not served and not outline.fallbacks:
+                raise ServiceUnusable(
+                    f"{text}: this account may not call it. Ask AWS Support, or choose another "
+                    "model or Region."
+                )
+            tell(f"{text}: it is not called there.")
+    if not any(model_id in each for model_id in documented(outline) for each in quotas):
+        raise ServiceUnusable("No model of the job may be called by any route.")
+
+
+def all_states(quotas: Iterable[Quotas]) -> dict[str, PaceState]:
+    """How each model stands on all routes together."""
+    found: dict[str, list[PaceState]] = {}
+    for each in quotas:
+        for model_id, state in each.state().items():
+            found.setdefault(model_id, []).append(state)
+    return {model_id: merged(states) for model_id, states in found.items()}
+
+
+def merged(states: Iterable[PaceState]) -> PaceState:
+    """How one model stands on several routes together."""
+    total, *others = states
+    for each in others:
+        total = PaceState(
+            phase=total.phase if total.phase == each.phase else "several routes",
+            allowed_per_minute=_sum(total.allowed_per_minute, each.allowed_per_minute),
+            reached_per_minute=total.reached_per_minute + each.reached_per_minute,
+            quota_per_minute=_sum(total.quota_per_minute, each.quota_per_minute),
+            in_flight=total.in_flight + each.in_flight,
+            waiting=total.waiting + each.waiting,
+            concurrency=total.concurrency + each.concurrency,
+            started=total.started + each.started,
+            throttled=total.throttled + each.throttled,
+            unavailable=total.unavailable + each.unavailable,
+        )
+    return total
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    """None if either is not known."""
+    return None if one is None or other is None else one + other

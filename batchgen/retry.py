@@ -1,16 +1,6 @@
-"""The retry policy: which failed attempts are made again, when, and how often.
+"""All attempts of one task: made again when the retry policy says so, after a wait with jitter.
 
-The only importer of tenacity. What an attempt *was* the errors say; what to *do* is decided here:
-
-error                      retried                                   counts as an attempt
-Throttled, Unavailable     until `max_elapsed`                       no: not the task's fault
-NeverSent                  until `max_elapsed`                       no: nothing reached the service
-CredentialsRefused         until `max_elapsed`                       no: renewed elsewhere
-AnswerLost, UnusableReply  `lost_again` times, unless told not to    yes: may have been paid for
-ServiceFault               `fault_again` times, unless told not to   yes: may have been paid for
-everything else            never
-
-All tasks of a run share one `RetryBudget` for the repeats of what may have been paid for.
+The only importer of tenacity.
 """
 
 from __future__ import annotations
@@ -19,96 +9,37 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
 
 import tenacity
 
-from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.errors import (
-    Ambiguous,
-    AnswerLost,
-    AttemptError,
-    CredentialsRefused,
-    NeverSent,
-    ServiceFault,
-    Throttled,
-    Unavailable,
-    UnusableReply,
+from batchgen.attempt import Attempt, Generate, Generation, Substitute
+from batchgen.errors import AttemptError
+from batchgen.retry_policy import (
+    NOT_BILLED,
+    RetryBudget,
+    RetryPolicy,
+    Tries,
+    again,
+    retryable,
 )
 from batchgen.task import Task
 
-NOT_BILLED = (Throttled, Unavailable, NeverSent, CredentialsRefused)
-"""Attempts that surely cost nothing and say nothing about the task."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How often and how long one task is tried."""
-
-    attempts: int = 6
-    """Most attempts that count; throttled and unsent ones do not."""
-    max_elapsed: float = 1800.0
-    """Seconds from the start of the first attempt after which a failed one is the last."""
-    ambiguous: bool = True
-    """Whether a call that may have been billed is made again at all."""
-    lost_again: int = 1
-    """How often a call whose answer was lost or unusable is made again."""
-    fault_again: int = 2
-    """How often a call that the service says it failed is made again."""
-    wait_first: float = 1.0
-    """Upper bound in seconds of the first wait; each further one doubles it."""
-    wait_most: float = 60.0
-
-
-class RetryBudget:
-    """How many repeats of calls that may have been billed a whole run bears, as AWS SDKs have it.
-
-    A service that fails most calls would otherwise be paid several times for nothing: each repeat
-    takes tokens, each success gives one back, and without tokens a failed call is not repeated.
-    """
-
-    CAPACITY = 500
-    COST = 5
-    """Tokens of one repeat."""
-
-    def __init__(self) -> None:
-        self._tokens = self.CAPACITY
-
-    def allow(self, error: BaseException) -> bool:
-        """Take the tokens of one repeat; False if they are used up. What is not billed is free."""
-        if isinstance(error, NOT_BILLED):
-            return True
-        if self._tokens < self.COST:
-            return False
-        self._tokens -= self.COST
-        return True
-
-    def succeed(self) -> None:
-        """A call brought an image."""
-        self._tokens = min(self.CAPACITY, self._tokens + 1)
-
-
-@dataclass(slots=True)
-class Tries:
-    """What the attempts at one task came to so far."""
-
-    attempts: int = 0
-    counted: int = 0
-    lost: int = 0
-    faults: int = 0
-
-    @property
-    def maybe_billed(self) -> int:
-        """Attempts that may have been billed without bringing an image."""
-        return self.lost + self.faults
-
-    def note(self, error: AttemptError) -> None:
-        """Count one failed attempt."""
-        if not isinstance(error, NOT_BILLED):
-            self.counted += 1
-        if isinstance(error, AnswerLost | UnusableReply):
-            self.lost += 1
-        elif isinstance(error, ServiceFault):
-            self.faults += 1
+__all__ = [
+    "NOT_BILLED",
+    "Made",
+    "Make",
+    "MakeCall",
+    "Retry",
+    "RetryBudget",
+    "RetryPolicy",
+    "Tries",
+    "again",
+    "never",
+    "retryable",
+    "retrying",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +49,17 @@ class Made:
     task: Task
     attempts: int
     maybe_billed: int
+    maybe_billed_usd: Decimal | None = None
+    """What these may have cost; None where each may have cost what the last call does."""
+    substitute: Substitute | None = None
+    """What the last attempt sent in place of what the task asks for."""
     generation: Generation | None = None
     error: AttemptError | None = None
+
+    @property
+    def call(self) -> Task:
+        """What the last attempt sent."""
+        return self.task if self.substitute is None else self.substitute.call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,22 +76,29 @@ Make = Callable[[Task], Awaitable[Made]]
 """All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""
 
 
-def again(policy: RetryPolicy, tries: Tries, error: BaseException) -> bool:
-    """Whether a task whose last attempt failed like this is tried again; `tries` has counted it."""
-    if isinstance(error, NOT_BILLED):
-        return True
-    if not isinstance(error, Ambiguous) or not policy.ambiguous:
-        return False
-    if tries.counted >= policy.attempts:
-        return False
-    if isinstance(error, ServiceFault):
-        return tries.faults <= policy.fault_again
-    return tries.lost <= policy.lost_again
+def never(error: AttemptError) -> bool:  # noqa: ARG001 - the shape of `leave`
+    """Go on, whatever the refusal."""
+    return False
 
 
-def retryable(error: AttemptError) -> bool:
-    """Whether a later run of the same job may succeed where this one gave up."""
-    return isinstance(error, (*NOT_BILLED, Ambiguous))
+class MakeCall(Protocol):
+    """A `Make` that may send something else than the task asks for."""
+
+    async def __call__(
+        self,
+        task: Task,
+        substitute: Substitute | None = None,
+        tries: Tries | None = None,
+        leave: Callable[[AttemptError], bool] = never,
+    ) -> Made:
+        """Make one call with all its attempts.
+
+        Args:
+            task: what is asked for.
+            substitute: what is sent in its place.
+            tries: what earlier calls for the task came to; counted on.
+            leave: whether to give up after this refusal that was not billed.
+        """
 
 
 def retrying(
@@ -162,7 +109,7 @@ def retrying(
     on_retry: Callable[[Retry], None],
     draw: Callable[[float, float], float] = random.uniform,
     clock: Callable[[], float] = time.monotonic,
-) -> Make:
+) -> MakeCall:
     """Make a task with as many attempts as the policy allows.
 
     Args:
@@ -189,11 +136,17 @@ class _Retrying:
     clock: Callable[[], float]
     repeats: RetryBudget = field(default_factory=RetryBudget)
 
-    async def make(self, task: Task) -> Made:
-        tries = Tries()
+    async def make(
+        self,
+        task: Task,
+        substitute: Substitute | None = None,
+        tries: Tries | None = None,
+        leave: Callable[[AttemptError], bool] = never,
+    ) -> Made:
+        tries = Tries() if tries is None else tries
         last_start = self.clock() + self.policy.max_elapsed
         retryer = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: self._again(tries, error)),
+            retry=tenacity.retry_if_exception(lambda error: self._again(tries, error, leave)),
             stop=lambda _: self.clock() >= last_start,
             wait=lambda state: self.draw(0.0, _bound(self.policy, state.attempt_number)),
             sleep=self.sleep,
@@ -201,25 +154,35 @@ class _Retrying:
             reraise=True,
         )
         try:
-            generation: Generation = await retryer(self._attempt, task, tries)
+            generation: Generation = await retryer(self._attempt, task, substitute, tries)
         except AttemptError as error:
-            return _made(task, tries, error=error)
+            return _made(task, substitute, tries, error)
         self.repeats.succeed()
-        return _made(task, tries, generation=generation)
+        return _made(task, substitute, tries, generation)
 
-    async def _attempt(self, task: Task, tries: Tries) -> Generation:
-        number, maybe = tries.attempts + 1, tries.maybe_billed
-        attempt = Attempt(task=task, number=number, maybe_billed=maybe)
+    async def _attempt(self, task: Task, substitute: Substitute | None, tries: Tries) -> Generation:
+        number = tries.attempts + 1
+        attempt = Attempt(
+            task=task,
+            number=number,
+            maybe_billed=tries.maybe_billed,
+            maybe_billed_usd=None if substitute is None else tries.maybe_usd,
+            substitute=substitute,
+        )
         try:
             generation = await self.generate(attempt)
         except AttemptError as error:
             tries.attempts = number
-            tries.note(error)
+            tries.note(error, attempt.call.price_usd)
             raise
         tries.attempts = number
         return generation
 
-    def _again(self, tries: Tries, error: BaseException) -> bool:
+    def _again(
+        self, tries: Tries, error: BaseException, leave: Callable[[AttemptError], bool]
+    ) -> bool:
+        if isinstance(error, NOT_BILLED) and leave(error):
+            return False
         return again(self.policy, tries, error) and self.repeats.allow(error)
 
     def _tell(self, task: Task, tries: Tries, state: tenacity.RetryCallState) -> None:
@@ -236,15 +199,16 @@ def _bound(policy: RetryPolicy, attempt: int) -> float:
 
 def _made(
     task: Task,
+    substitute: Substitute | None,
     tries: Tries,
-    *,
-    generation: Generation | None = None,
-    error: AttemptError | None = None,
+    outcome: Generation | AttemptError,
 ) -> Made:
     return Made(
         task=task,
         attempts=tries.attempts,
         maybe_billed=tries.maybe_billed,
-        generation=generation,
-        error=error,
+        maybe_billed_usd=None if substitute is None else tries.maybe_usd,
+        substitute=substitute,
+        generation=outcome if isinstance(outcome, Generation) else None,
+        error=outcome if isinstance(outcome, AttemptError) else None,
     )

@@ -19,6 +19,7 @@ from PIL import Image
 
 from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generation
+from batchgen.availability import Availability
 from batchgen.conclude import Concluding, Ledger, Observer
 from batchgen.errors import (
     Ambiguous,
@@ -29,8 +30,10 @@ from batchgen.errors import (
     Filtered,
     ModelDenied,
     NeverSent,
+    NoRoute,
     Permanent,
     Rejected,
+    RouteDenied,
     ServiceFault,
     Throttled,
     Unavailable,
@@ -63,8 +66,10 @@ ERRORS: dict[type[AttemptError], AttemptError] = {
         Filtered,
         ModelDenied,
         NeverSent,
+        NoRoute,
         Permanent,
         Rejected,
+        RouteDenied,
         ServiceFault,
         Throttled,
         Unavailable,
@@ -300,7 +305,7 @@ class Listener(Observer):
 class Books:
     """An output folder in which outcomes are written down, without a run around it."""
 
-    def __init__(self, folder: Path, *, models: int = 1, limit: FailureLimit | None = None) -> None:
+    def __init__(self, folder: Path, *, limit: FailureLimit | None = None) -> None:
         self.folder = folder
         self.clock = FakeClock()
         self.stop = Stop()
@@ -312,7 +317,8 @@ class Books:
             manifest=self.manifest, store=self.store, tally=self.tally, observer=self.listener
         )
         origin = Origin(run_id="run-1", region="us-west-2", endpoint="simulator")
-        self.concluding = Concluding(origin, ledger, self.stop, models, limit)
+        self.availability = Availability((CORE,), self.stop, self.listener.notice, clock=self.clock)
+        self.concluding = Concluding(origin, ledger, self.stop, self.availability, limit)
 
     def lines(self) -> list[dict[str, Any]]:
         """What stands in the manifest."""

@@ -1,4 +1,5 @@
 import asyncio
+import math
 
 import pytest
 from fakes import ERRORS, make_generation, make_task
@@ -104,7 +105,8 @@ async def test_open_it_lets_one_probe_through_at_a_time():
     assert rig.service.most == 1
     starts = [call - start for call in rig.service.calls]
     gaps = [after - before for before, after in zip([-1.0, *starts], starts, strict=False)]
-    assert gaps == [pause + 1 for pause in (*PAUSES, PAUSES[-1], PAUSES[-1])]
+    # The first pause lapsed while nobody called; each call takes a second.
+    assert gaps == [1.0, *(pause + 1 for pause in (*PAUSES[1:], PAUSES[-1], PAUSES[-1]))]
 
 
 @virtual_time
@@ -151,6 +153,7 @@ async def test_the_stop_sends_home_who_waits():
     """Nobody waits for a probe in a run that is stopping."""
     rig = Rig()
     await rig.refuse(REFUSALS, ERRORS[Unavailable])
+    await rig.call()
     waiting = [
         asyncio.ensure_future(rig.breaking(Attempt(task=make_task(), number=1))) for _ in range(3)
     ]
@@ -162,6 +165,23 @@ async def test_the_stop_sends_home_who_waits():
 
     assert all(isinstance(outcome, NotStarted) for outcome in outcomes)
     assert len(rig.service.calls) == calls
+
+
+@virtual_time
+async def test_it_tells_when_a_call_could_start():
+    """Closed at once; open at the next probe, and while one is under way nobody knows when."""
+    rig = Rig()
+    assert rig.breaking.ready_in() == 0
+    await rig.refuse(REFUSALS)
+    await rig.call()
+    assert rig.breaking.ready_in() == PAUSES[1]
+
+    probe = asyncio.ensure_future(rig.call())
+    await asyncio.sleep(0.1)
+    assert rig.breaking.ready_in() == math.inf
+    rig.service.error = None
+    await probe
+    assert rig.breaking.ready_in() == 0
 
 
 def test_rejected_is_no_refusal():

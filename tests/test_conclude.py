@@ -7,7 +7,6 @@ from fakes import (
     CORE,
     ERRORS,
     NOON,
-    ULTRA,
     Books,
     make_generation,
     make_image,
@@ -16,12 +15,11 @@ from fakes import (
 )
 
 from batchgen.admission import Cause
-from batchgen.conclude import DENIALS, SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, Observer, exceeded
+from batchgen.conclude import SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, Observer, exceeded
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
     Filtered,
-    ModelDenied,
     NeverSent,
     Rejected,
     ServiceFault,
@@ -295,87 +293,6 @@ class TestUnreachable:
             books.concluding.retry(each)
         assert books.listener.retries == retries
         assert (books.tally.retried, books.tally.throttled) == (2, 1)
-
-
-def denied(message="You don't have access.", code="AccessDeniedException", model=CORE):
-    """A task whose model was denied."""
-    error = ModelDenied(message, code=code, advice="Ask for it.")
-    return failed(error, make_task(model))
-
-
-class TestDenials:
-    async def test_three_equal_denials_end_a_model(self, opened):
-        """A wrong model id must not fail ten thousand tasks one by one."""
-        assert DENIALS == 3
-        books = opened()
-        for _ in range(2):
-            await books.concluding.conclude(denied())
-            assert not books.concluding.refuses(make_task())
-        await books.concluding.conclude(denied())
-        assert books.concluding.refuses(make_task())
-        assert books.stop.stopping.cause is Cause.DENIED
-        assert books.stop.stopping.text == (
-            f"{CORE} cannot be used: You don't have access. Ask for it."
-        )
-        assert len(books.lines()) == 3
-
-    async def test_other_models_go_on(self, opened):
-        """Only the denied model's tasks stay open; the run stops when none is left."""
-        books = opened(models=2)
-        for _ in range(3):
-            await books.concluding.conclude(denied())
-        assert books.concluding.refuses(make_task(CORE))
-        assert not books.concluding.refuses(make_task(ULTRA))
-        assert books.stop.stopping is None
-        assert books.listener.notices == [
-            f"{CORE} cannot be used: You don't have access. Ask for it. Its other tasks stay open."
-        ]
-        for _ in range(3):
-            await books.concluding.conclude(denied(model=ULTRA))
-        assert books.stop.stopping.cause is Cause.DENIED
-
-    async def test_it_is_said_once(self, opened):
-        """Calls in flight that are denied after the third say nothing new."""
-        books = opened(models=2)
-        for _ in range(6):
-            await books.concluding.conclude(denied())
-        assert len(books.listener.notices) == 1
-        assert books.stop.stopping is None
-
-    @pytest.mark.parametrize("proof", [succeeded(), failed(ERRORS[Filtered])])
-    async def test_a_model_that_works_is_not_ended(self, opened, proof):
-        """One image or one filter proves that it can be used; then a denial is its task's own."""
-        books = opened()
-        await books.concluding.conclude(proof)
-        for _ in range(5):
-            await books.concluding.conclude(denied())
-        assert books.stop.stopping is None
-        assert not books.concluding.refuses(make_task())
-
-    async def test_the_success_of_another_model_proves_nothing(self, opened):
-        """Each model is judged by itself."""
-        books = opened(models=2)
-        await books.concluding.conclude(succeeded(make_task(ULTRA)))
-        for _ in range(3):
-            await books.concluding.conclude(denied())
-        assert books.concluding.refuses(make_task(CORE))
-
-    async def test_other_failures_prove_nothing(self, opened):
-        """A rejected request does not show that the model can be used."""
-        books = opened()
-        await books.concluding.conclude(failed(ERRORS[Rejected]))
-        for _ in range(3):
-            await books.concluding.conclude(denied())
-        assert books.concluding.refuses(make_task())
-
-    async def test_denials_must_be_equal(self, opened):
-        """Different words or codes are counted apart."""
-        books = opened()
-        for made in (denied(), denied("Not found."), denied(code="ResourceNotFoundException")) * 2:
-            await books.concluding.conclude(made)
-        assert books.stop.stopping is None
-        await books.concluding.conclude(denied("Not found."))
-        assert books.stop.stopping.cause is Cause.DENIED
 
 
 class TestFailureLimit:

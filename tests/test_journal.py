@@ -9,7 +9,7 @@ import pytest
 from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
 from batchgen.admission import Cause
-from batchgen.errors import AnswerLost, NotStarted, StorageError, Throttled
+from batchgen.errors import AnswerLost, NotStarted, Place, StorageError, Throttled
 from batchgen.journal import ROOM_FOR_LINES, ROOM_FOR_ONE, Room, journaled
 
 
@@ -30,7 +30,9 @@ class Calls:
         self.seen = []
         self.in_flight = []
         self.gate = None
-        self.generate = journaled(self.send, "run-1", books.manifest, self.room, books.stop)
+        self.generate = journaled(
+            self.send, "run-1", books.manifest, self.room, books.stop, Place(region="us-west-2")
+        )
 
     async def send(self, attempt):
         self.seen.append((attempt, self.books.lines()))
@@ -66,7 +68,8 @@ class TestAnnounce:
     async def test_the_line_is_there_before_the_call_is_sent(self, calls):
         """After a kill the manifest tells which calls may have been paid for."""
         task = make_task()
-        assert await calls.generate(make_attempt(task, 3)) == make_generation()
+        generation = await calls.generate(make_attempt(task, 3))
+        assert generation == make_generation(place=Place(region="us-west-2"))
         ((_, lines),) = calls.seen
         assert [{**line, "started_at": "now"} for line in lines] == [
             {
@@ -151,7 +154,8 @@ class TestRoom:
         results = await asyncio.gather(
             *(calls.generate(make_attempt()) for _ in range(3)), return_exceptions=True
         )
-        assert results.count(make_generation()) == len(calls.seen) == sent
+        made = make_generation(place=Place(region="us-west-2"))
+        assert results.count(made) == len(calls.seen) == sent
 
     async def test_calls_in_flight_keep_their_room(self, calls, free):
         """One more is started only beside what those in flight may still write."""
@@ -204,5 +208,5 @@ class TestStopping:
         await until(lambda: calls.seen)
         calls.books.stop.request(Cause.INTERRUPTED, "INT")
         calls.gate.set()
-        assert await calling == make_generation()
+        assert await calling == make_generation(place=Place(region="us-west-2"))
         assert json.dumps(calls.books.lines())

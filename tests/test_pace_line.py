@@ -11,7 +11,7 @@ STATE = PaceState(
     phase="steady",
     allowed_per_minute=90.0,
     reached_per_minute=72,
-    quota_share=0.8,
+    quota_per_minute=90.0,
     in_flight=5,
     waiting=9,
     concurrency=8,
@@ -43,7 +43,7 @@ def test_several_quotas_are_added():
 
 def test_an_unknown_quota_is_said_to_be_looked_for():
     """No share of what nobody knows."""
-    line = status_line(summary(replace(STATE, allowed_per_minute=None, quota_share=None)))
+    line = status_line(summary(replace(STATE, allowed_per_minute=None, quota_per_minute=None)))
 
     assert "72 calls/min, looking for the quota" in line
 

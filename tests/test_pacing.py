@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from random import Random
 
 import pytest
@@ -124,7 +125,7 @@ async def test_stopping_sends_home_who_waits_at_once_and_lets_calls_go_on():
         await paced(generate, pacer)("late")
     await asyncio.gather(*attempts)
     assert generate.ended == list(range(in_flight))
-    assert pacer.expected_wait() == float("inf")
+    assert pacer.ready_in() == math.inf
 
 
 @virtual_time
@@ -267,16 +268,21 @@ async def test_an_unknown_quota_is_not_made_up():
 
 
 @virtual_time
-async def test_the_expected_wait_grows_with_the_queue():
-    """A route with a longer queue, or with no free place, is expected to start later."""
-    idle, busy, full = make_pacer(60), make_pacer(60), make_pacer(60, concurrency=2)
-    await paced(Calls(seconds=200), full)("first")
-    tasks = [asyncio.create_task(paced(Calls(seconds=200), full)(n)) for n in range(3)]
-    tasks += [asyncio.create_task(paced(Calls(seconds=5), busy)(n)) for n in range(10)]
-    await settle()
-    assert idle.expected_wait() == 0
-    assert 8 < busy.expected_wait() < 11
-    assert full.expected_wait() > 100
+async def test_it_tells_when_an_attempt_that_came_now_could_start():
+    """At once, in so many seconds, or, with others waiting or no place free, nobody knows when."""
+    idle, paced_one, busy, full = (
+        make_pacer(60),
+        make_pacer(60),
+        make_pacer(60),
+        make_pacer(60, concurrency=1),
+    )
+    tasks = [asyncio.create_task(paced(Calls(seconds=200), full)("first"))]
+    tasks += [asyncio.create_task(paced(Calls(seconds=5), busy)(n)) for n in range(3)]
+    await paced(Calls(seconds=0.25), paced_one)("first")
+    assert idle.ready_in() == 0
+    assert paced_one.ready_in() == pytest.approx(60.5 / 60 - 0.25)
+    assert busy.ready_in() == math.inf
+    assert full.ready_in() == math.inf
     await asyncio.gather(*tasks)
 
 

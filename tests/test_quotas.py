@@ -3,10 +3,10 @@ import time
 import pytest
 
 from batchgen import plan
-from batchgen.endpoint import nobody_can_tell
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Item, Job
-from batchgen.quotas import pacers_of
+from batchgen.quotas import documented, quotas_of, require_quotas
+from batchgen.routes import Endpoint, Opened, nobody_can_tell
 
 CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"
@@ -33,8 +33,11 @@ async def allowed(limits, account):
         items=[Item(id="a", model=CORE), Item(id="b", model=ULTRA)],
         limits=limits,
     )
-    pacers = await pacers_of(job, plan.check(job), account, time.monotonic)
-    return {model_id: pacer.state().allowed_per_minute for model_id, pacer in pacers.items()}
+    outline = plan.check(job)
+    opened = Opened(service=None, renew=None, quotas=account, route=job.ways[0])
+    quotas = await quotas_of(job, opened, documented(outline), time.monotonic)
+    require_quotas(job, outline, Endpoint(routes=(opened,)), [quotas], print)
+    return {model_id: state.allowed_per_minute for model_id, state in quotas.state().items()}
 
 
 async def test_the_documented_quota_without_a_word_of_the_job():

@@ -1,5 +1,6 @@
 import asyncio
 import random
+from decimal import Decimal
 
 import pytest
 from fakes import ERRORS, make_generation, make_task
@@ -16,9 +17,11 @@ from batchgen.errors import (
     Filtered,
     ModelDenied,
     NeverSent,
+    NoRoute,
     NotStarted,
     Permanent,
     Rejected,
+    RouteDenied,
     ServiceFault,
     StorageError,
     Throttled,
@@ -36,7 +39,7 @@ from batchgen.retry import (
     retrying,
 )
 
-FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused)
+FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused, RouteDenied)
 LOST = (AnswerLost, UnusableReply)
 
 
@@ -99,6 +102,7 @@ CALLS = {
     Unavailable: (None, None, None),
     NeverSent: (None, None, None),
     CredentialsRefused: (None, None, None),
+    RouteDenied: (None, None, None),
     AnswerLost: (2, 1, 1),
     UnusableReply: (2, 1, 1),
     ServiceFault: (3, 1, 1),
@@ -107,6 +111,7 @@ CALLS = {
     Permanent: (1, 1, 1),
     Rejected: (1, 1, 1),
     ModelDenied: (1, 1, 1),
+    NoRoute: (1, 1, 1),
 }
 POLICIES = [RetryPolicy(), RetryPolicy(ambiguous=False), RetryPolicy(attempts=1)]
 
@@ -148,7 +153,8 @@ class TestTable:
     def test_the_classes_are_complete(self):
         """Every error that an attempt can end with stands in the table."""
         leaves = {leaf for leaf in every_subclass(AttemptError) if not leaf.__subclasses__()} | {
-            Permanent
+            ModelDenied,
+            Permanent,
         }
         assert leaves == set(CALLS)
 
@@ -208,11 +214,12 @@ class TestCounts:
         """`Tries` counts each error once, by its kind."""
         tries = Tries()
         for kind in kinds:
-            tries.note(ERRORS[kind])
+            tries.note(ERRORS[kind], Decimal("0.04"))
         lost = sum(kind in LOST for kind in kinds)
         faults = kinds.count(ServiceFault)
         assert (tries.lost, tries.faults, tries.maybe_billed) == (lost, faults, lost + faults)
         assert tries.counted == sum(kind not in FREE for kind in kinds)
+        assert tries.maybe_usd == (lost + faults) * Decimal("0.04")
 
     @given(
         st.integers(1, 8), st.integers(0, 8), st.integers(0, 8), st.booleans(), st.integers(0, 9)
@@ -476,5 +483,5 @@ class TestRetryable:
         assert retryable(ERRORS[error]) is (error in (*FREE, *LOST, ServiceFault))
 
     def test_what_is_surely_free(self):
-        """These four cost nothing, ever."""
+        """These five cost nothing, ever."""
         assert set(NOT_BILLED) == set(FREE)

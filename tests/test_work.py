@@ -109,6 +109,7 @@ class TestWork:
 
         async def make(task):
             made.append(task)
+            books.availability.denied(task.model_id, ERRORS[ModelDenied])
             return Made(task=task, attempts=1, maybe_billed=0, error=ERRORS[ModelDenied])
 
         each = working(make, books.concluding, books.stop)

@@ -23,10 +23,10 @@ from typing import Any
 import batchgen
 from batchgen import plan
 from batchgen.batch import Batch
-from batchgen.endpoint import Opened
 from batchgen.generate import Answer
 from batchgen.order import Order
 from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
+from batchgen.routes import Endpoint, Opened
 
 LINKS = 30_000
 """Names that one file gets; ext4 allows 65,000."""
@@ -175,8 +175,8 @@ async def resume(output: Path, tasks: int) -> None:
     service = FirstCall(time.monotonic())
 
     @asynccontextmanager
-    async def opened(_job: batchgen.Job, _calls: int) -> AsyncIterator[Opened]:
-        yield Opened(service=service, renew=service.renew)
+    async def opened(_job: batchgen.Job, _calls: int) -> AsyncIterator[Endpoint]:
+        yield Endpoint(routes=(Opened(service=service, renew=service.renew),))
 
     summary = await Batch(Order(job=job(output, tasks), open_service=opened)).run()
     figures = {

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from batchgen import errors
-from batchgen.endpoint import Opened
 from batchgen.generate import Answer, Service
+from batchgen.routes import Endpoint, Opened
 from batchgen.service_errors import reply_error
 
 
@@ -172,8 +172,8 @@ def opening(service: Service) -> Callable[..., Any]:
     """An `Order.open_service` that gives this service."""
 
     @asynccontextmanager
-    async def opened(*_: Any) -> AsyncIterator[Opened]:
-        yield Opened(service=service, renew=_no_renewal)
+    async def opened(*_: Any) -> AsyncIterator[Endpoint]:
+        yield Endpoint(routes=(Opened(service=service, renew=_no_renewal),))
 
     return opened
 

@@ -9,11 +9,11 @@ from virtual_time import virtual_time
 
 from batchgen.batch import Batch
 from batchgen.conclude import Observer
-from batchgen.endpoint import Opened
 from batchgen.errors import Rejected
 from batchgen.job import Job
 from batchgen.models import FAMILIES
 from batchgen.order import Order
+from batchgen.routes import Endpoint, Opened
 
 FAMILY = FAMILIES["stable-image"]
 
@@ -180,6 +180,6 @@ def in_order(job, service):
 
     @asynccontextmanager
     async def opened(*_):
-        yield Opened(service=service, renew=service.renew)
+        yield Endpoint(routes=(Opened(service=service, renew=service.renew),))
 
     return Order(job=job, open_service=opened, clock=get_running_loop().time)

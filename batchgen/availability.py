@@ -1,0 +1,113 @@
+"""Which models of a job can be had: equal denials, or a long time of refusals, lose one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+
+from batchgen.admission import Cause, Stop
+from batchgen.denials import Denials
+from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
+from batchgen.task import Task
+
+TRY_AGAIN = 600.0
+"""Seconds after which one task asks again for a model that was refused for too long."""
+
+
+class Availability:
+    """What refusals and successes say of each model; a denied one is not called again."""
+
+    def __init__(
+        self,
+        models: Collection[str],
+        stop: Stop,
+        tell: Callable[[str], None],
+        *,
+        patience: float = 1_800.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Watch models, of which all can be had at first.
+
+        Args:
+            models: ids of all models of the job, those that only stand in included.
+            stop: asked to end the run when every model is denied.
+            tell: told when a model is lost, and when it is back.
+            patience: seconds of nothing but refusals after which a model is lost to tasks that may
+                take another one.
+            clock: seconds.
+        """
+        self._models = frozenset(models)
+        self._stop = stop
+        self._tell = tell
+        self._patience = patience
+        self._clock = clock
+        self._denials = Denials()
+        self._refused_since: dict[str, float] = {}
+        self._lost: dict[str, tuple[str, float]] = {}
+        """Model id -> why it was lost, and when to ask for it again."""
+
+    def refuses(self, task: Task) -> bool:
+        """Whether no model that may make this task is called any more: it stays open."""
+        denied = self._denials.denied
+        return task.model_id in denied and all(model_id in denied for model_id in task.fallback)
+
+    def lost(self, model_id: str) -> str | None:
+        """Why a model is not to be asked for now, as in `record.Served`; None if it is."""
+        if model_id in self._denials.denied:
+            return "denied"
+        reason, again_at = self._lost.get(model_id, ("", 0.0))
+        if not reason:
+            return None
+        if self._clock() >= again_at:
+            self._lost[model_id] = (reason, self._clock() + TRY_AGAIN)
+            return None
+        return reason
+
+    def worked(self, model_id: str) -> None:
+        """The model answered with an image or a filter."""
+        self._denials.worked(model_id)
+        self._refused_since.pop(model_id, None)
+        if self._lost.pop(model_id, None) is not None:
+            self._tell(f"{model_id} is back: its tasks go to it again.")
+
+    def refused(self, model_id: str, error: AttemptError) -> bool:
+        """Take note of a refusal that was not billed; True if the model is lost for now."""
+        if model_id in self._lost:
+            return True
+        now = self._clock()
+        since = self._refused_since.setdefault(model_id, now)
+        if now - since < self._patience:
+            return False
+        self._lost[model_id] = (why(error), now + TRY_AGAIN)
+        self._tell(
+            f"{model_id} has refused every call for {(now - since) / 60:.0f} minutes "
+            f"({error.code}): its tasks go to their fallback models; it is asked again every "
+            f"{TRY_AGAIN / 60:.0f} minutes."
+        )
+        return True
+
+    def denied(self, model_id: str, error: ModelDenied) -> None:
+        """Take note of a denial; enough of them end the model's calls, and the last one's the run.
+
+        A model that no route is left for is denied at once.
+        """
+        if isinstance(error, NoRoute):
+            ends = model_id not in self._denials.denied
+            self._denials.denied.setdefault(model_id, error)
+        else:
+            ends = self._denials.note(model_id, error)
+        if not ends:
+            return
+        text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
+        if self._models <= self._denials.denied.keys():
+            self._stop.request(Cause.DENIED, text)
+        else:
+            rest = "Its other tasks stay open, or go to their fallback models."
+            self._tell(f"{text} {rest}")
+
+
+def why(error: AttemptError) -> str:
+    """Why a model is left for another one, as in `record.Served`."""
+    if isinstance(error, ModelDenied):
+        return "denied"
+    return "throttled" if isinstance(error, Throttled) else "unavailable"
