@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,7 +16,6 @@ from batchgen import plan
 from batchgen.admission import Budget, Cause, Stop
 from batchgen.adopt import adopt
 from batchgen.audit import audit
-from batchgen.availability import Availability
 from batchgen.conclude import Concluding, Ledger
 from batchgen.deadline import margin_of, watch_deadline
 from batchgen.errors import NotStarted, StorageError
@@ -25,7 +25,7 @@ from batchgen.order import Order
 from batchgen.outcome import Origin
 from batchgen.output import Output, Turn, opened_output
 from batchgen.plan import PlanSummary
-from batchgen.policies import patience, policies
+from batchgen.policies import availability_of, policies
 from batchgen.pool import drain
 from batchgen.progress import Summary, Tally
 from batchgen.quotas import (
@@ -34,6 +34,7 @@ from batchgen.quotas import (
     documented,
     quotas_of,
     require_quotas,
+    states_by_route,
 )
 from batchgen.record import EndLine, utc_now
 from batchgen.routes import Endpoint
@@ -66,7 +67,8 @@ class Batch:
 
     def snapshot(self) -> Summary:
         """How far the run is."""
-        return self.tally.snapshot(self.budget, all_states(self._quotas), self.stop.stopping)
+        summary = self.tally.snapshot(self.budget, all_states(self._quotas), self.stop.stopping)
+        return replace(summary, routes=states_by_route(self._quotas))
 
     def drain(self) -> None:
         """Start no more calls; `run` returns when those in flight are recorded."""
@@ -86,8 +88,7 @@ class Batch:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS))
         self._outline = outline = await asyncio.to_thread(plan.check, job)
         self.tally.total = outline.tasks
-        for warning in outline.warnings:
-            self.order.observer.notice(warning)
+        self._tell(outline.warnings)
         async with AsyncExitStack() as stack:
             endpoint = await self._open(stack)
             turn = Turn(
@@ -102,17 +103,16 @@ class Batch:
 
     async def _open(self, stack: AsyncExitStack) -> Endpoint:
         """Open the service, and find out the quotas of each route."""
-        job, outline, tell = self.order.job, self._outline, self.order.observer.notice
+        job, outline = self.order.job, self._outline
         most = max(route.concurrency or job.limits.concurrency for route in job.ways)
         rates = documented(outline)
         calls = most * len(rates)
         endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
-        for text in endpoint.notices:
-            tell(text)
+        self._tell(endpoint.notices)
         self._quotas = [
             await quotas_of(job, opened, rates, self.order.clock) for opened in endpoint.routes
         ]
-        require_quotas(job, outline, endpoint, self._quotas, tell)
+        require_quotas(job, outline, endpoint, self._quotas, self.order.observer.notice)
         return endpoint
 
     async def _within(self, output: Output, endpoint: Endpoint) -> Summary:
@@ -158,8 +158,7 @@ class Batch:
         self.budget.find(adopted.uncounted_usd)
         for record in adopted.records:
             self.order.observer.record(record)
-        for text in adopted.notices(output.folder):
-            self.order.observer.notice(text)
+        self._tell(adopted.notices(output.folder))
         if adopted.records:
             output.history = await asyncio.to_thread(histories.load, output.history.path)
         return output
@@ -169,7 +168,10 @@ class Batch:
         self.tally.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
         self.tally.total = len(pending.wanted) + earlier
-        for text in opening_notices(pending, output, earlier):
+        self._tell(opening_notices(pending, output, earlier))
+
+    def _tell(self, texts: Iterable[str]) -> None:
+        for text in texts:
             self.order.observer.notice(text)
 
     async def _make_all(self, pending: Pending, output: Output, endpoint: Endpoint) -> None:
@@ -178,13 +180,8 @@ class Batch:
         Looking for the images of earlier runs takes a while; the first call does not wait for it.
         """
         job = self.order.job
-        availability = Availability(
-            documented(self._outline),
-            self.stop,
-            self.order.observer.notice,
-            patience=patience(job),
-            clock=self.order.clock,
-        )
+        means = self._means(output)
+        availability = availability_of(job, documented(self._outline), means)
         ledger = Ledger(
             manifest=output.manifest,
             store=output.store,
@@ -194,7 +191,6 @@ class Batch:
         concluding = Concluding(
             self._origin, ledger, self.stop, availability, job.limits.max_failures
         )
-        means = self._means(output)
         make = policies(job, endpoint, self._quotas, means, concluding, availability)
         work = working(make, concluding, self.stop)
         damaged = pending.wanted.emptied()
@@ -209,7 +205,9 @@ class Batch:
 
     def _start_pools(self, pools: asyncio.TaskGroup, chosen: Chosen, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""
-        workers = 2 * self.order.job.limits.concurrency + 8
+        job = self.order.job
+        places = sum(route.concurrency or job.limits.concurrency for route in job.ways)
+        workers = 2 * places + 8
         for model_id in chosen.models():
             tasks = self.stop.until(chosen.tasks(model_id))
             pools.create_task(drain(tasks, work, workers))

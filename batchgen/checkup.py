@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
-from batchgen.account import asking
-from batchgen.bedrock import Connection
-from batchgen.checkup_account import (
-    SERVICE,
-    look_at_clock,
-    look_at_credentials,
-    look_at_service,
-)
+from batchgen.account import Account, asking
+from batchgen.checkup_account import SERVICE, look_at_clock
 from batchgen.checkup_job import Workload, survey
-from batchgen.checkup_models import look_at_model
 from batchgen.checkup_output import look_at_output
-from batchgen.checkup_quotas import (
-    ask_allowances,
-    look_at_allowance,
-    look_at_time,
-)
+from batchgen.checkup_quotas import look_at_time
+from batchgen.checkup_routes import Routes, look_at_route
+from batchgen.connecting import connection_of
 from batchgen.endpoint import url_of
 from batchgen.errors import ServiceUnusable
 from batchgen.findings import Finding, Trouble, sentences
@@ -40,35 +31,44 @@ async def examine(job: Job, *, now: Callable[[], datetime] = utc_now) -> list[Fi
     work = looked.workload
     findings = [*looked.findings, *await _ask(job, work, now())]
     findings += await asyncio.to_thread(
-        look_at_output, Path(job.output), work.total, job.limits.concurrency
+        look_at_output, Path(job.output), work.total, _in_flight(job)
     )
     return findings
 
 
+def _in_flight(job: Job) -> int:
+    """Calls in flight on all routes."""
+    return sum(route.concurrency or job.limits.concurrency for route in job.ways)
+
+
 async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:
-    """What the services say."""
+    """What the services say, by each route."""
     async with AsyncExitStack() as stack:
         try:
             url = await url_of(job, stack)
         except ServiceUnusable as error:
             text = sentences(str(error))
             return [SERVICE.failed(Trouble.SERVICE, text)]
-        connection = Connection(region=job.region, url=url, calls_in_flight=QUESTIONS)
-        account = await stack.enter_async_context(asking(connection))
-        async with asyncio.TaskGroup() as group:
-            who = group.create_task(look_at_credentials(account, now))
-            service = group.create_task(look_at_service(account, job))
-            models = [
-                group.create_task(look_at_model(account, job.region, name, work.models.get(name)))
-                for name in work.tasks
-            ]
-            quotas = group.create_task(ask_allowances(account, job, work))
-        allowances = quotas.result()
-        return [
-            who.result(),
-            service.result(),
-            look_at_clock(account.clock_skew),
-            *(model.result() for model in models),
-            *map(look_at_allowance, allowances),
-            look_at_time(job, work, allowances, now),
+        asked = [
+            (route, await stack.enter_async_context(asking(connection_of(route, url, QUESTIONS))))
+            for route in job.ways
         ]
+        async with asyncio.TaskGroup() as group:
+            looking = [
+                group.create_task(look_at_route(account, job, route, work, now))
+                for route, account in asked
+            ]
+        routes = Routes(looked=[each.result() for each in looking], work=work)
+        return [
+            *routes.owners(),
+            look_at_clock(_skew(account for _, account in asked)),
+            *routes.access(),
+            *routes.quotas(),
+            look_at_time(job, work, routes.rates(), now),
+        ]
+
+
+def _skew(accounts: Iterable[Account]) -> float | None:
+    """Seconds by which this machine's clock is ahead; None if no service told its time."""
+    told = (account.clock_skew for account in accounts)
+    return next((skew for skew in told if skew is not None), None)

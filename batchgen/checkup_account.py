@@ -10,7 +10,6 @@ from batchgen.account import Account
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.account_facts import Credentials, Identity
 from batchgen.findings import Check, Finding, Trouble, sentences
-from batchgen.job import Job
 from batchgen.service_errors import CLOCK_ADVICE
 
 CREDENTIALS = Check("credentials")
@@ -75,9 +74,14 @@ def _advice(error: Unanswered, skew: float | None) -> str:
     return CLOCK_ADVICE if wrong_clock else error.advice
 
 
-async def look_at_service(account: Account, job: Job) -> Finding:
-    """Whether Bedrock Runtime answers where the calls will go, and takes the credentials."""
-    where = f"in {job.region}" if job.endpoint in ("aws", "simulator") else f"at {_host(job)}"
+async def look_at_service(account: Account, endpoint: str, region: str) -> Finding:
+    """Whether Bedrock Runtime answers where the calls will go, and takes the credentials.
+
+    Args:
+        endpoint: as the job has it.
+    """
+    named = endpoint in ("aws", "simulator")
+    where = f"in {region}" if named else f"at {urlsplit(endpoint).netloc}"
     try:
         await account.reach()
     except Unanswered as error:
@@ -88,10 +92,6 @@ async def look_at_service(account: Account, job: Job) -> Finding:
         advice = _advice(error, account.clock_skew)
         return SERVICE.failed(Trouble.SERVICE, sentences(text, advice))
     return SERVICE.ok(sentences(f"Bedrock Runtime {where} answers"))
-
-
-def _host(job: Job) -> str:
-    return urlsplit(job.endpoint).netloc
 
 
 def look_at_clock(skew: float | None) -> Finding:

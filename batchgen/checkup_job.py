@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -34,11 +34,18 @@ class Workload:
     """Every model, as the job names it -> tasks to make; of a job that is wrong, all its tasks."""
     models: Mapping[str, Model]
     """What is known of these models; one that nobody knows is missing."""
+    stand_ins: Mapping[str, Model] = field(default_factory=dict)
+    """Models that only stand in for others: no task is theirs."""
 
     @property
     def total(self) -> int:
         """Tasks of all models."""
         return sum(self.tasks.values())
+
+    @property
+    def named(self) -> dict[str, Model | None]:
+        """Every model that a run may call -> what is known of it."""
+        return {**{name: self.models.get(name) for name in self.tasks}, **self.stand_ins}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,7 @@ def survey(job: Job) -> Survey:
     workload = Workload(
         tasks={each.model_id: counts.get(each.model_id, 0) for each in outline.models},
         models={each.model_id: each.model for each in outline.models},
+        stand_ins={each.model_id: each.model for each in outline.fallbacks},
     )
     return Survey(findings=tuple(findings), workload=workload)
 

@@ -11,7 +11,8 @@ from batchgen.account_errors import Reason, Unanswered
 from batchgen.checkup_job import Workload
 from batchgen.deadline import deadline_of
 from batchgen.findings import Check, Finding, Trouble, sentences
-from batchgen.job import Job
+from batchgen.job import Job, Limits, Route
+from batchgen.models.base import Model
 
 TIME = Check("time")
 
@@ -31,6 +32,8 @@ class Allowance:
     """What Service Quotas says."""
     documented: float | None
     given: Given
+    key: str = "limits.requests_per_minute"
+    """Of the job, where that is set."""
     why: str = ""
     """Why nothing was found."""
     advice: str = ""
@@ -44,30 +47,35 @@ class Allowance:
         return self.given if quota is None else min(self.given, quota)
 
 
-async def ask_allowances(account: Account, job: Job, workload: Workload) -> list[Allowance]:
-    """The quota of each model of a job, from Service Quotas where the account may ask it."""
+async def ask_allowances(
+    account: Account, models: Mapping[str, Model | None], limits: Limits, route: Route
+) -> list[Allowance]:
+    """The quota of each model, from Service Quotas where the account may ask it.
+
+    Args:
+        models: the ids by which they are called -> what is known of them.
+        limits: of the job.
+        route: by which they are called; its own limit wins.
+    """
     why, advice = "Service Quotas lists none of this model", ""
     found: Mapping[str, float | None] = {}
     try:
-        found = await account.quotas_of(workload.tasks)
+        found = await account.quotas_of(models)
     except Unanswered as error:
         why, advice = _silence(error)
+    own = route.requests_per_minute
     return [
         Allowance(
             model=model,
             found=found.get(model),
-            documented=_documented(workload, model),
-            given=job.limits.requests_per_minute,
+            documented=None if known is None else known.requests_per_minute,
+            given=limits.requests_per_minute if own is None else own,
+            key="limits.requests_per_minute" if own is None else "its requests_per_minute",
             why=why,
             advice=advice,
         )
-        for model in workload.tasks
+        for model, known in models.items()
     ]
-
-
-def _documented(workload: Workload, model: str) -> float | None:
-    known = workload.models.get(model)
-    return None if known is None else known.requests_per_minute
 
 
 def _silence(error: Unanswered) -> tuple[str, str]:
@@ -95,7 +103,7 @@ def look_at_allowance(it: Allowance) -> Finding:
         return check.ok(sentences(text), **values)
     says = "The job asks for" if it.given is not None else "Without a limit the job takes the usual"
     if wanted > it.found:
-        advice = f"Set limits.requests_per_minute to {it.found:g} or auto: the rest is rejected"
+        advice = f"Set {it.key} to {it.found:g} or auto: the rest is rejected"
         return check.warning(sentences(text, f"{says} {wanted:g}", advice), **values)
     return check.ok(sentences(text, f"{says} {wanted:g}"), **values)
 
@@ -114,19 +122,24 @@ def _assumed(it: Allowance) -> str:
 
 
 def look_at_time(
-    job: Job, workload: Workload, allowances: list[Allowance], now: datetime
+    job: Job, workload: Workload, rates: Mapping[str, float | None], now: datetime
 ) -> Finding:
-    """How long the tasks take at their quotas, and whether the job's deadline leaves that."""
-    left = {it: workload.tasks[it.model] for it in allowances if workload.tasks[it.model]}
+    """How long the tasks take at their quotas, and whether the job's deadline leaves that.
+
+    Args:
+        rates: model -> calls a minute on all its routes together; None where nobody knows.
+    """
+    left = {model: count for model, count in workload.tasks.items() if count}
     if not left:
         return TIME.ok(sentences("Nothing is left to make"), minutes=0.0)
-    minutes = {it.model: count / it.rate for it, count in left.items() if it.rate}
-    if len(minutes) < len(left):
+    known = {model: rate for model in left if (rate := rates.get(model))}
+    if len(known) < len(left):
         return TIME.warning(sentences("Not known, for a quota is not known"), minutes=None)
+    minutes = {model: count / known[model] for model, count in left.items()}
     longest = max(minutes.values())
     parts = (
-        f"{count} of {it.model} at {it.rate:g} a minute take {clock_time(minutes[it.model])}"
-        for it, count in left.items()
+        f"{count} of {model} at {known[model]:g} a minute take {clock_time(minutes[model])}"
+        for model, count in left.items()
     )
     text = f"About {clock_time(longest)}: {'; '.join(parts)}"
     return _in_time(job, text, longest, now)

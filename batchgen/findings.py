@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 
 
@@ -35,26 +35,33 @@ class Finding:
     """The outcome of one check."""
 
     check: str
-    """What was checked, one word; with `model` where there is one for each."""
+    """What was checked, one word; with `model` and `route` where there is one for each."""
     verdict: Verdict
     text: str
     """What was found and what to do, as whole sentences."""
     trouble: Trouble | None = None
     """Only of what failed."""
     model: str | None = None
+    route: str | None = None
+    """Name of a route, of a job that has any."""
     values: Mapping[str, object] = field(default_factory=dict)
     """JSON values by name."""
 
     def to_json(self) -> dict[str, object]:
         """The finding as a JSON object."""
-        about = {} if self.model is None else {"model": self.model}
+        about = {"route": self.route, "model": self.model}
         return {
             "check": self.check,
-            **about,
+            **{name: value for name, value in about.items() if value is not None},
             "verdict": str(self.verdict),
             "text": self.text,
             **self.values,
         }
+
+    def softened(self, why: str) -> Finding:
+        """The same as a warning, for a reason that is no trouble for the run."""
+        text = sentences(self.text, why)
+        return replace(self, verdict=Verdict.WARNING, trouble=None, text=text)
 
 
 @dataclass(frozen=True, slots=True)

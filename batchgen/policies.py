@@ -7,7 +7,7 @@ each route is a `Way` with credentials, breaker, budget, quotas and journal in a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from batchgen.availability import Availability
 from batchgen.conclude import Concluding
@@ -53,9 +53,11 @@ def policies(
     return FallingBack(make, Substitutes(job), availability, job.on_filtered)
 
 
-def patience(job: Job) -> float:
-    """Seconds of refusals after which a model's tasks take another one.
+def availability_of(job: Job, models: Collection[str], means: Means) -> Availability:
+    """What is known of the models of a run.
 
-    Half of what ends a run without any success: the other model has the rest to show what it can.
+    A model is lost to its fallbacks after half of the time that ends a run without any success:
+    another one has the rest to show what it can.
     """
-    return job.limits.give_up_after / 2
+    patience = job.limits.give_up_after / 2
+    return Availability(models, means.stop, means.tell, patience=patience, clock=means.clock)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from batchgen.admission import Budget, Cause, Stopping
 from batchgen.errors import Throttled
 from batchgen.pacing import PaceState
+from batchgen.recent import Recent
 from batchgen.record import Record, Status
 from batchgen.retry import Retry
 
-RATE_WINDOW = 300.0
-"""Seconds over which images a minute are counted."""
 EXIT_CODES = {
     Cause.BUDGET: 3,
     Cause.DEADLINE: 3,
@@ -55,6 +53,8 @@ class Summary:
     failed: int
     adopted: int
     """Images of a run that was killed, found complete and recorded now without a call."""
+    substituted: int
+    """Images of this run that were made with another model, seed or prompt, as the job allows."""
     retried: int
     throttled: int
     in_flight: int
@@ -70,6 +70,8 @@ class Summary:
     pace: Mapping[str, PaceState]
     """Model id -> how its pacer stands."""
     stopping: Stopping | None
+    routes: Mapping[str, Mapping[str, PaceState]] = field(default_factory=dict)
+    """Route -> model id -> how the pacer there stands; empty for a job without routes."""
 
     @property
     def done(self) -> int:
@@ -116,6 +118,7 @@ class Summary:
             "left": self.left,
             "earlier": {"succeeded": self.earlier_succeeded, "filtered": self.earlier_filtered},
             "adopted": self.adopted,
+            "substituted": self.substituted,
             "retried": self.retried,
             "throttled": self.throttled,
             "images_per_minute": round(self.average_per_minute, 2),
@@ -126,10 +129,15 @@ class Summary:
             if self.budget_left_usd is None
             else float(self.budget_left_usd),
             "elapsed_s": round(self.elapsed_s, 3),
-            "quotas": {model_id: _quota(state) for model_id, state in self.pace.items()},
+            "quotas": _quotas(self.pace),
+            "routes": {name: _quotas(pace) for name, pace in self.routes.items()},
             "stopped": self.stopping
             and {"cause": str(self.stopping.cause), "text": self.stopping.text},
         }
+
+
+def _quotas(pace: Mapping[str, PaceState]) -> dict[str, Any]:
+    return {model_id: _quota(state) for model_id, state in pace.items()}
 
 
 def _quota(state: PaceState) -> dict[str, Any]:
@@ -143,12 +151,6 @@ def _quota(state: PaceState) -> dict[str, Any]:
         "throttled": state.throttled,
         "unavailable": state.unavailable,
     }
-
-
-@dataclass(slots=True)
-class _Second:
-    at: int
-    images: int = 0
 
 
 class Tally:
@@ -175,14 +177,14 @@ class Tally:
         self.adopted = 0
         self.retried = 0
         self.throttled = 0
+        self.substituted = 0
         self.saved_usd = Decimal(0)
         self.counts = dict.fromkeys(Status, 0)
         self.longest_call = 0.0
         """Seconds of the longest call so far."""
         self._clock = clock
         self._started = clock()
-        self._finished: deque[_Second] = deque()
-        """Seconds of the last minutes in which images came, and how many: bounded at any rate."""
+        self._images = Recent(self._started)
         self._last_answer = self._started
         self.patience = patience
 
@@ -193,12 +195,8 @@ class Tally:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
         self._last_answer = self._clock()
         if record.status is Status.SUCCEEDED:
-            self._count(int(self._last_answer))
-
-    def _count(self, second: int) -> None:
-        if not self._finished or self._finished[-1].at != second:
-            self._finished.append(_Second(second))
-        self._finished[-1].images += 1
+            self._images.add(self._last_answer)
+            self.substituted += record.served is not None
 
     def retry(self, retry: Retry) -> None:
         """Count one attempt that failed and is made again."""
@@ -224,10 +222,11 @@ class Tally:
             filtered=self.counts[Status.FILTERED],
             failed=self.counts[Status.FAILED],
             adopted=self.adopted,
+            substituted=self.substituted,
             retried=self.retried,
             throttled=self.throttled,
             in_flight=sum(state.in_flight for state in pace.values()),
-            images_per_minute=self._rate(elapsed),
+            images_per_minute=self._images.per_minute(self._clock()),
             billed_usd=budget.billed,
             maybe_billed_usd=budget.maybe_billed,
             saved_usd=self.saved_usd,
@@ -236,12 +235,3 @@ class Tally:
             pace=pace,
             stopping=stopping,
         )
-
-    def _rate(self, elapsed: float) -> float:
-        """Images a minute over the last minutes, or over the whole run if it is shorter."""
-        horizon = self._clock() - RATE_WINDOW
-        while self._finished and self._finished[0].at < horizon:
-            self._finished.popleft()
-        window = min(elapsed, RATE_WINDOW)
-        images = sum(second.images for second in self._finished)
-        return images * 60.0 / window if window > 0 else 0.0

@@ -15,8 +15,16 @@ from batchgen.routes import Endpoint, Opened
 class Quotas:
     """The pacers of one route."""
 
-    def __init__(self, pacers: Mapping[str, Pacer], closed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        pacers: Mapping[str, Pacer],
+        closed: Sequence[str] = (),
+        *,
+        route: str | None = None,
+    ) -> None:
         self._pacers = pacers
+        self.route = route
+        """Name of the route; None for a job without routes."""
         self.closed = closed
         """Models that the account may not call: their quota is 0."""
 
@@ -85,7 +93,7 @@ async def quotas_of(
             concurrency=route.concurrency or job.limits.concurrency,
         )
         pacers[model_id] = Pacer(pace, clock=clock)
-    return Quotas(pacers, closed)
+    return Quotas(pacers, closed, route=route.name)
 
 
 def require_quotas(
@@ -123,6 +131,11 @@ def all_states(quotas: Iterable[Quotas]) -> dict[str, PaceState]:
         for model_id, state in each.state().items():
             found.setdefault(model_id, []).append(state)
     return {model_id: merged(states) for model_id, states in found.items()}
+
+
+def states_by_route(quotas: Iterable[Quotas]) -> dict[str, dict[str, PaceState]]:
+    """How each model stands on each route; empty for a job without routes."""
+    return {each.route: each.state() for each in quotas if each.route is not None}
 
 
 def merged(states: Iterable[PaceState]) -> PaceState:

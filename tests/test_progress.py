@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from batchgen.admission import Budget, Cause, Stopping
 from batchgen.errors import ServiceFault, Throttled
 from batchgen.pacing import Pace, Pacer
-from batchgen.progress import EXIT_CODES, RATE_WINDOW, Earlier, Tally
+from batchgen.progress import EXIT_CODES, Earlier, Tally
+from batchgen.recent import WINDOW as RATE_WINDOW
 from batchgen.record import Status
 from batchgen.retry import Retry
 

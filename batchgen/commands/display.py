@@ -161,6 +161,14 @@ def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
     if summary.adopted:
         adopted = counted(summary.adopted, "image")
         lines.append(f"{adopted} of a run that was killed, found whole, went on record.")
+    if summary.substituted:
+        substituted = counted(summary.substituted, "image")
+        lines.append(
+            f"{substituted} made with another model, seed or prompt, as the job allows; `served` "
+            "in the manifest tells which."
+        )
+    if summary.routes:
+        lines.append(_routes(summary))
     lines += [_money(summary), f"Images and manifest: {manifest}"]
     if summary.stopping is not None and summary.left:
         lines.append(printable(summary.stopping.text))
@@ -189,6 +197,16 @@ def _counts(summary: Summary) -> str:
         f"in {duration(summary.elapsed_s)} ({summary.average_per_minute:.1f} images/min, "
         f"{summary.throttled} throttled)."
     )
+
+
+def _routes(summary: Summary) -> str:
+    """What each route did."""
+    parts = []
+    for name, pace in summary.routes.items():
+        calls = sum(state.started for state in pace.values())
+        throttled = sum(state.throttled for state in pace.values())
+        parts.append(f"{printable(name)} {counted(calls, 'call')} ({throttled} throttled)")
+    return f"Routes: {', '.join(parts)}."
 
 
 def _money(summary: Summary) -> str:

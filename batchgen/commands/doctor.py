@@ -27,9 +27,9 @@ VERDICT_WIDTH = 7
 def command(job: Path, *, output: str | None, endpoint: str | None, as_json: bool) -> int:
     """Look at everything that a run of a job needs, without paying for an image.
 
-    The job file, credentials and account, access to each model and its quota, the clock, the
-    output folder, the cost and the time that the run will take. Ends with the exit code of the
-    first trouble that a run would meet; warnings do not count.
+    The job file, credentials and account, access to each model and its quota, by each route of
+    the job, the clock, the output folder, the cost and the time that the run will take. Ends with
+    the exit code of the first trouble that a run would meet; warnings do not count.
     """
     findings = _findings(job, {"output": output, "endpoint": endpoint})
     code = exit_code(findings)
@@ -62,8 +62,8 @@ async def _examine(job: Job) -> list[Finding]:
 
 
 def _line(finding: Finding) -> str:
-    about = "" if finding.model is None else f"{finding.model}: "
-    text = printable(f"{about}{finding.text}")
+    parts = (finding.route, finding.model, finding.text)
+    text = printable(": ".join(part for part in parts if part is not None))
     return f"{finding.verdict:<{VERDICT_WIDTH}}  {finding.check:<{NAME_WIDTH}}  {text}"
 
 
