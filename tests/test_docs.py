@@ -91,11 +91,20 @@ def says(*words):
     return check
 
 
+def makes_by_two_routes(project, ended):
+    """Nine images, by both accounts."""
+    assert ended.code == 0
+    assert len(project.images("out/routes")) == 9
+    assert "Routes: shop " in ended.err
+    assert ", studio " in ended.err
+
+
 EXPECTED = {
     "make run JOB=jobs/quickstart.yaml": makes_the_quickstart,
     'make run JOB=jobs/catalog.yaml ARGS="--dry-run"': tells_the_catalogue,
     "make run JOB=jobs/catalog.yaml ARGS=\"--only 'mug-*' --fresh\"": makes_the_mugs,
     'make run JOB=jobs/sdxl.yaml ARGS="--limit 2 --json"': makes_two_of_sdxl,
+    "make run JOB=jobs/routes.yaml": makes_by_two_routes,
     "make run JOB=jobs/aws.yaml": refuses_without_credentials,
     "make help": says("make run ", "make test ", "make simulate "),
     "make install": says(),
@@ -186,6 +195,15 @@ class TestJobs:
 
         assert main(["validate", str(tmp_path / "job.yaml")]) == 0
         assert "4 tasks, 0.16 USD" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("key", ["routes:", "fallback:"])
+    def test_the_other_examples_are_right(self, tmp_path, key):
+        """What the README adds to a job can stand in one."""
+        (example,) = [block for block in blocks("yaml") if block.startswith(key)]
+        rest = [block for block in blocks("yaml") if "items:" in block]
+        (tmp_path / "job.yaml").write_text(rest[0] + example)
+
+        assert main(["validate", str(tmp_path / "job.yaml")]) == 0
 
     @pytest.mark.parametrize("name", JOBS)
     def test_every_job_is_made_whole(self, tmp_path, plain_simulator, name):

@@ -47,7 +47,8 @@ class Overrides:
             until=self.until,
         )
         changes = _given(output=self.output, endpoint=self.endpoint)
-        own = {name: None for name in ("concurrency", "requests_per_minute") if name in limits}
+        names = ("concurrency", "requests_per_minute")
+        own: dict[str, Any] = {name: None for name in names if name in limits}
         changes["routes"] = tuple(route.model_copy(update=own) for route in job.routes)
         return job.model_copy(update={**changes, "limits": job.limits.model_copy(update=limits)})
 
