@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from batchgen import plan
-from batchgen.errors import StorageError
+from batchgen.errors import StorageError, said
 from batchgen.history import ATTEMPT, TASK_ID
 from batchgen.job import Job
 from batchgen.manifest import NAME, parse_line
@@ -118,7 +118,7 @@ async def _adopt(
         else:
             await output.store.place(leftover.part, leftover.path)
     except OSError as error:
-        text = f"{output.folder / leftover.path} could not be given its name: {error}"
+        text = f"{output.folder / leftover.path} could not be given its name: {said(error)}"
         raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
@@ -228,11 +228,11 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
             return None
-        raise StorageError(f"{path} could not be read: {error}") from error
+        raise StorageError(f"{path} could not be read: {said(error)}") from error
 
 
 def _drop(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"{path} could not be removed: {error}") from error
+        raise StorageError(f"{path} could not be removed: {said(error)}") from error

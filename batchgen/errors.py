@@ -210,6 +210,11 @@ class NoRoute(ModelDenied):
     """No route of the job is left that serves the model: nothing was sent."""
 
 
+def said(error: OSError) -> str:
+    """What the system says of an error, without its number and without the path."""
+    return error.strerror or str(error) or type(error).__name__
+
+
 def dotted(path: tuple[str | int, ...]) -> str:
     """A document path as a person writes it, `items[3].parameters.seed`; harmless to print.
 

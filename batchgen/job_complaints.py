@@ -103,7 +103,7 @@ def _unknown(details: ErrorDetails) -> str:
     path = _path(details)
     key, mapping = str(path[-1]), _mapping(path)
     if key in NOT_YET.get(mapping, ()):
-        return f"{key} is not supported yet"
+        return "is not supported yet"
     near = _meant(key, mapping)
     hint = f'; did you mean "{near}"?' if near else ""
     return f"{shown(key)} is not a key here; allowed: {', '.join(KEYS[mapping])}{hint}"

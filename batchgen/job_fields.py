@@ -23,6 +23,7 @@ REFUSED = "refused"
 MAX_DEPTH = 32
 """Mappings and lists inside each other in one parameter."""
 MAX_BITS = 512
+MOST_USD = 1_000_000_000
 MAX_SECONDS = 366 * 86_400
 _UNITS = {"s": 1, "m": 60, "h": 3_600}
 
@@ -108,9 +109,11 @@ def money(*, positive: bool, optional: bool = False) -> Check:
     def read(value: Any) -> Decimal:
         if not isinstance(value, Decimal):
             amount(value)
-            return Decimal(str(value))
+            value = Decimal(str(value))
         if not value.is_finite() or value < 0 or (positive and value == 0):
             raise Refused
+        if value > MOST_USD:
+            raise Refused(f"at most {MOST_USD:,}")
         return value
 
     return Check(
@@ -163,7 +166,7 @@ def duration(value: Any) -> float:
 
 DURATION = Check(
     read=duration,
-    allowed='a duration such as "90s", "30m" or "2h", or seconds as a number',
+    allowed='a duration such as "90s", "30m" or "2h", or seconds as a number, above 0',
     schema={"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?[smh]$"},
 )
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from batchgen.errors import ManifestError, StorageError
+from batchgen.errors import ManifestError, StorageError, said
 from batchgen.record import (
     FORMAT_VERSION,
     AttemptLine,
@@ -70,7 +70,7 @@ class Manifest:
         try:
             return cls(path, _open_sealed(path))
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error}") from error
+            raise StorageError(f"{path} cannot be written: {said(error)}") from error
 
     def close(self) -> None:
         """Close the file; everything that `append` returned for is in it."""
@@ -101,7 +101,7 @@ class Manifest:
         try:
             await asyncio.to_thread(_write_group, self._descriptor, group)
         except OSError as error:
-            self._broken = StorageError(f"{self.path} could not be written: {error}")
+            self._broken = StorageError(f"{self.path} could not be written: {said(error)}")
             raise self._broken from error
         except BaseException:
             self._broken = StorageError(f"{self.path} was broken off in the middle of a write")
@@ -197,7 +197,8 @@ def refuse_later_format(fields: Mapping[str, Any], name: str) -> None:
     if fields.get("kind") == "run" and isinstance(version, int) and version > FORMAT_VERSION:
         raise ManifestError(
             f"{name} was written by a later batchgen ({fields.get('batchgen_version')}, "
-            f"format {version}); this one reads format {FORMAT_VERSION}"
+            f"format {version}); this one reads format {FORMAT_VERSION}: use that one, or give "
+            "the job another output"
         )
 
 

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from batchgen import history as histories
-from batchgen.errors import OutputBusy, StorageError
+from batchgen.errors import OutputBusy, StorageError, said
 from batchgen.history import History
 from batchgen.lock import locked
 from batchgen.manifest import NAME, Manifest, read, sync_folder
@@ -89,7 +89,7 @@ class Output:
                 self.history.moved[task_id] = new_path
             await asyncio.to_thread(source.unlink, missing_ok=True)
         except OSError as error:
-            raise StorageError(f"{source} could not be moved to {target}: {error}") from error
+            raise StorageError(f"{source} could not be moved to {target}: {said(error)}") from error
 
     async def finish_move(self) -> None:
         """Take away the first name of a file whose move a kill cut short after its line."""
@@ -100,7 +100,7 @@ class Output:
             try:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
             except OSError as error:
-                raise StorageError(f"{path} could not be removed: {error}") from error
+                raise StorageError(f"{path} could not be removed: {said(error)}") from error
 
     async def rename(self, task_id: str, path: str, new_path: str) -> None:
         """Give an image of an earlier run the name that its task has now.

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 
-from batchgen.errors import StorageError
+from batchgen.errors import StorageError, said
 from batchgen.models.base import Artifact
 from batchgen.record import StoredImage
 
@@ -117,7 +117,9 @@ class Store:
             await self._write(part, artifact.data)
             await self.place(part, path)
         except OSError as error:
-            raise StorageError(f"{self.folder / path} could not be written: {error}") from error
+            raise StorageError(
+                f"{self.folder / path} could not be written: {said(error)}"
+            ) from error
         return self.describe(path, artifact, inspected)
 
     @staticmethod
@@ -154,7 +156,7 @@ class Store:
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
-            raise StorageError(f"{self.folder / path}: {error}") from error
+            raise StorageError(f"{self.folder / path}: {said(error)}") from error
 
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep a reply that was paid for and holds no image, for a person to look at.

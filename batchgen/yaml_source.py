@@ -77,15 +77,26 @@ def parse(file: str, data: bytes) -> Document:
 
 
 def _decoded(file: str, data: bytes) -> str:
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in data[:4]
-    if wide:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _is_wide(data[:64]):
         raise _refusal(file, "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8")
+    if 0 in data[:64]:
+        raise _refusal(file, "this is no text: name a job file, which is YAML")
     try:
         return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         text = f"the byte 0x{data[error.start]:02X} is not UTF-8: save the file as UTF-8"
         raise JobError(file, (Complaint(path=(), text=text, line=line),)) from error
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether all but one byte of each two or four are 0: Latin letters in a wide encoding."""
+    for width in (2, 4):
+        whole = head[: len(head) // width * width]
+        rest = [set(whole[place::width]) for place in range(width)]
+        if whole and rest.count({0}) == width - 1:
+            return True
+    return False
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> str:
