@@ -256,6 +256,18 @@ class TestOptions:
         assert ended.code == 0
         assert json.loads(ended.out)["to_make"] == 1
 
+    def test_a_dry_run_counts_the_quotas_of_all_routes(self, folder):
+        """Two routes of 30 a minute make 60 images in a minute; `--rpm` wins over their own."""
+        routes = "routes: [{name: a, requests_per_minute: 30}, {profile: b}]\n"
+        limits = "limits: {requests_per_minute: 30}\n"
+        (folder.path / "job.yaml").write_text(job(add=routes + limits + "variants: 60\n"))
+
+        plain = folder.run("run", "job.yaml", "--dry-run")
+        faster = folder.run("run", "job.yaml", "--dry-run", "--rpm", "60")
+
+        assert "in about 1:00" in plain.out
+        assert "in about 0:30" in faster.out
+
     def test_a_dry_run_knows_the_quota_that_is_asked_for(self, folder):
         """The time it tells is that of --rpm."""
         (folder.path / "job.yaml").write_text(job(add="variants: 10\n"))

@@ -50,14 +50,23 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
 
 
 def _minutes(job: Job, outline: PlanSummary, wanted: Chosen) -> float:
-    """How long the calls take at their quotas; each model has a quota of its own."""
-    given = job.limits.requests_per_minute
+    """How long the calls take at their quotas; each model has a quota of its own on each route."""
     counts = wanted.models()
     return max(
         (
             counts.get(each.model_id, 0) / rate
             for each in outline.models
-            if (rate := given if isinstance(given, int | float) else each.model.requests_per_minute)
+            if (rate := _rate(job, each.model_id, each.model.requests_per_minute))
         ),
         default=0.0,
     )
+
+
+def _rate(job: Job, model_id: str, documented: float | None) -> float:
+    """Calls a minute on all routes that serve a model, as far as they are known."""
+    rates = 0.0
+    for route in job.ways:
+        if route.called(model_id) is not None:
+            given = route.requests_per_minute or job.limits.requests_per_minute
+            rates += given if isinstance(given, int | float) else documented or 0.0
+    return rates
