@@ -61,7 +61,7 @@ class Batch:
             clock=order.clock,
         )
         job = order.job
-        self._origin = Origin(run_id=self.run_id, region=job.region, endpoint=job.endpoint)
+        self._origin = Origin.of(self.run_id, job)
         self._quotas: list[Quotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
@@ -105,12 +105,11 @@ class Batch:
         """Open the service, and find out the quotas of each route."""
         job, outline = self.order.job, self._outline
         most = max(route.concurrency or job.limits.concurrency for route in job.ways)
-        rates = documented(outline)
-        calls = most * len(rates)
+        calls = most * len(documented(outline))
         endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
         self._tell(endpoint.notices)
         self._quotas = [
-            await quotas_of(job, opened, rates, self.order.clock) for opened in endpoint.routes
+            await quotas_of(job, opened, outline, self.order.clock) for opened in endpoint.routes
         ]
         require_quotas(job, outline, endpoint, self._quotas, self.order.observer.notice)
         return endpoint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from batchgen.account import Account
@@ -37,6 +37,12 @@ class Allowance:
     why: str = ""
     """Why nothing was found."""
     advice: str = ""
+
+    def standing_in(self) -> Allowance:
+        """The same for a model that only stands in: it is never called faster than is usual."""
+        if not isinstance(self.given, int | float) or self.documented is None:
+            return self
+        return replace(self, given=min(self.given, self.documented))
 
     @property
     def rate(self) -> float | None:

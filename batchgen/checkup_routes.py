@@ -77,7 +77,10 @@ async def look_at_route(
             for there, model in known.items()
         }
         quotas = group.create_task(ask_allowances(account, known, job.limits, route))
-    allowances = {it.model: it for it in quotas.result()}
+    stand_ins = {route.called(name) for name in work.stand_ins}
+    allowances = {
+        it.model: it.standing_in() if it.model in stand_ins else it for it in quotas.result()
+    }
     return Looked(
         route=route,
         credentials=replace(who.result(), route=route.name),

@@ -20,6 +20,8 @@ from batchgen.task import Task
 
 log = logging.getLogger(__name__)
 
+LONGEST_ANSWER = 330.0
+"""Seconds after which a route that was called has answered, or never will."""
 SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
 UNSENT_ATTEMPTS = 6
@@ -101,7 +103,7 @@ class Concluding:
             self._give_up(retry.error)
         if not isinstance(retry.error, NeverSent):
             self._answered = True
-        elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS:
+        elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS and self._is_quiet():
             text = f"Nothing answers at the endpoint: {retry.error.message}. {retry.error.advice}"
             self._stop.request(Cause.UNREACHABLE, text.strip())
 
@@ -122,6 +124,10 @@ class Concluding:
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
         self._judge()
+
+    def _is_quiet(self) -> bool:
+        """With several routes one may be slow to answer while the others are not there."""
+        return not self._origin.routes or self._ledger.tally.quiet_s() >= LONGEST_ANSWER
 
     def _give_up(self, error: AttemptError) -> None:
         if isinstance(error, CredentialsRefused):

@@ -109,12 +109,12 @@ def money(*, positive: bool, optional: bool = False) -> Check:
     def read(value: Any) -> Decimal:
         if not isinstance(value, Decimal):
             amount(value)
-            value = Decimal(str(value))
-        if not value.is_finite() or value < 0 or (positive and value == 0):
+        dollars = Decimal(str(value))
+        if not dollars.is_finite() or dollars < 0 or (positive and dollars == 0):
             raise Refused
-        if value > MOST_USD:
+        if dollars > MOST_USD:
             raise Refused(f"at most {MOST_USD:,}")
-        return value
+        return dollars
 
     return Check(
         read=read,

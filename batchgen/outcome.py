@@ -8,6 +8,7 @@ from typing import Any
 from batchgen.admission import may_be_billed
 from batchgen.attempt import Generation, Place, served_by
 from batchgen.errors import AttemptError, Filtered
+from batchgen.job import Job
 from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage, utc_now
 from batchgen.retry import Made, retryable
 from batchgen.task import Task
@@ -20,6 +21,13 @@ class Origin:
     run_id: str
     region: str
     endpoint: str
+    routes: bool = False
+    """Whether the job names routes."""
+
+    @classmethod
+    def of(cls, run_id: str, job: Job) -> Origin:
+        """The origin of the records of a run of this job."""
+        return cls(run_id=run_id, region=job.region, endpoint=job.endpoint, routes=bool(job.routes))
 
 
 def record_of(made: Made, origin: Origin) -> Record:

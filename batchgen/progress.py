@@ -205,7 +205,11 @@ class Tally:
 
     def has_lost_service(self) -> bool:
         """Whether the service has answered nothing but refusals for longer than is borne."""
-        return self._clock() - self._last_answer >= self.patience
+        return self.quiet_s() >= self.patience
+
+    def quiet_s(self) -> float:
+        """Seconds since a task was finished, or since the start."""
+        return self._clock() - self._last_answer
 
     def snapshot(
         self, budget: Budget, pace: Mapping[str, PaceState], stopping: Stopping | None

@@ -65,18 +65,17 @@ def documented(outline: PlanSummary) -> dict[str, float | None]:
 
 
 async def quotas_of(
-    job: Job, opened: Opened, rates: Mapping[str, float | None], clock: Callable[[], float]
+    job: Job, opened: Opened, outline: PlanSummary, clock: Callable[[], float]
 ) -> Quotas:
     """A pacer for each model that a route serves, at its quota there.
 
     That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
     once; else the model's documented default; and where nobody knows, the pacer finds it. A model
-    that the account may not call at all gets none.
-
-    Args:
-        rates: every model of the job -> its usual calls a minute; None where nobody knows.
-        clock: seconds.
+    that the account may not call at all gets none. A number of the job means the models that it
+    asks for: one that only stands in is called at its documented rate if that is less.
     """
+    rates = documented(outline)
+    stand_ins = {each.model_id for each in outline.fallbacks}
     route = opened.route
     given = route.requests_per_minute or job.limits.requests_per_minute
     called = {name: there for name in rates if (there := route.called(name)) is not None}
@@ -84,12 +83,15 @@ async def quotas_of(
     pacers: dict[str, Pacer] = {}
     closed: list[str] = []
     for model_id, there in called.items():
+        usual = rates[model_id]
         quota = given if isinstance(given, int | float) else found.get(there)
+        if model_id in stand_ins and isinstance(given, int | float) and usual is not None:
+            quota = min(given, usual)
         if quota == 0:
             closed.append(model_id)
             continue
         pace = Pace(
-            requests_per_minute=rates[model_id] if quota is None else quota,
+            requests_per_minute=usual if quota is None else quota,
             concurrency=route.concurrency or job.limits.concurrency,
         )
         pacers[model_id] = Pacer(pace, clock=clock)

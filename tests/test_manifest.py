@@ -357,7 +357,8 @@ class TestRead:
         lines = read(path)
         assert next(lines) == run_line()
         with pytest.raises(
-            ManifestError, match=r"later batchgen \(9\.1\.0, format 2\); this one reads format 1: use that one, "
+            ManifestError,
+            match=r"later batchgen \(9\.1\.0, format 2\); this one reads format 1: use that one, ",
         ):
             next(lines)
 

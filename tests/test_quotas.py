@@ -5,7 +5,7 @@ import pytest
 from batchgen import plan
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Item, Job
-from batchgen.quotas import documented, quotas_of, require_quotas
+from batchgen.quotas import quotas_of, require_quotas
 from batchgen.routes import Endpoint, Opened, nobody_can_tell
 
 CORE = "stability.stable-image-core-v1:1"
@@ -35,7 +35,7 @@ async def allowed(limits, account):
     )
     outline = plan.check(job)
     opened = Opened(service=None, renew=None, quotas=account, route=job.ways[0])
-    quotas = await quotas_of(job, opened, documented(outline), time.monotonic)
+    quotas = await quotas_of(job, opened, outline, time.monotonic)
     require_quotas(job, outline, Endpoint(routes=(opened,)), [quotas], print)
     return {model_id: state.allowed_per_minute for model_id, state in quotas.state().items()}
 
@@ -72,3 +72,21 @@ async def test_a_quota_of_none_at_all_is_said_before_any_call():
     """An account with 0 calls a minute cannot make the job; waiting would not help."""
     with pytest.raises(ServiceUnusable, match=r"quota of .*core.* in us-west-2 is 0"):
         await allowed({"requests_per_minute": "auto"}, Account(core=0.0))
+
+
+async def test_a_model_that_only_stands_in_is_not_called_faster_than_is_usual():
+    """A number of the job means the models that it asks for."""
+    job = Job(
+        name="one",
+        endpoint="simulator",
+        prompt="a mug",
+        items=[Item(id="a", model=CORE)],
+        fallback=[ULTRA],
+        limits={"requests_per_minute": 42},
+    )
+    opened = Opened(service=None, renew=None, route=job.ways[0])
+
+    quotas = await quotas_of(job, opened, plan.check(job), time.monotonic)
+
+    found = {name: state.allowed_per_minute for name, state in quotas.state().items()}
+    assert found == {CORE: 42, ULTRA: 10}
