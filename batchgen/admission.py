@@ -162,7 +162,8 @@ def budgeted(generate: Generate, budget: Budget, stop: Stop) -> Generate:
             maybe = price if may_be_billed(error) else ZERO
             raise
         except BaseException:
-            maybe = price  # cancelled or broken in mid-call: nobody knows
+            # Cancelled or broken in mid-call: nobody knows.
+            maybe = ZERO if attempt.course.withdrawn else price
             raise
         finally:
             await asyncio.shield(budget.settle(price, billed=billed, maybe=maybe))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,7 +11,7 @@ from batchgen.errors import Place
 from batchgen.record import Served, StoredImage
 from batchgen.task import Task
 
-__all__ = ["Attempt", "Generate", "Generation", "Place", "Substitute", "served_by"]
+__all__ = ["Attempt", "Course", "Generate", "Generation", "Place", "Substitute", "served_by"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,16 @@ def served_by(substitute: Substitute | None) -> Served | None:
     )
 
 
+@dataclass(slots=True)
+class Course:
+    """How far an attempt is: one that was not sent can still be called back, at no cost."""
+
+    sent: bool = False
+    """It is on record and about to be sent, or was."""
+    withdrawn: bool = False
+    """It was cancelled before it was sent, and never will be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at a task."""
@@ -49,6 +59,7 @@ class Attempt:
     maybe_billed_usd: Decimal | None = None
     """What these may have cost; None where each may have cost what this call does."""
     substitute: Substitute | None = None
+    course: Course = field(default_factory=Course, compare=False)
 
     @property
     def call(self) -> Task:

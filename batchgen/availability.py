@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 from batchgen.admission import Cause, Stop
 from batchgen.denials import Denials
@@ -45,11 +47,34 @@ class Availability:
         self._refused_since: dict[str, float] = {}
         self._lost: dict[str, tuple[str, float]] = {}
         """Model id -> why it was lost, and when to ask for it again."""
+        self._waiting: dict[str, dict[Callable[[], None], None]] = defaultdict(dict)
+
+    @contextmanager
+    def watched(self, model_id: str, on_lost: Callable[[], None]) -> Iterator[None]:
+        """Call back as soon as the model is lost or denied while the body runs."""
+        waiting = self._waiting[model_id]
+        waiting[on_lost] = None
+        try:
+            yield
+        finally:
+            del waiting[on_lost]
+
+    def _call_back(self, model_id: str) -> None:
+        for on_lost in list(self._waiting[model_id]):
+            on_lost()
 
     def refuses(self, task: Task) -> bool:
         """Whether no model that may make this task is called any more: it stays open."""
         denied = self._denials.denied
         return task.model_id in denied and all(model_id in denied for model_id in task.fallback)
+
+    def is_denied(self, model_id: str) -> bool:
+        """Whether the model is not called again in this run."""
+        return model_id in self._denials.denied
+
+    def reason(self, model_id: str) -> str:
+        """Why a lost or denied model is left, as in `record.Served`."""
+        return "denied" if self.is_denied(model_id) else self._lost[model_id][0]
 
     def lost(self, model_id: str) -> str | None:
         """Why a model is not to be asked for now, as in `record.Served`; None if it is."""
@@ -62,6 +87,10 @@ class Availability:
             self._lost[model_id] = (reason, self._clock() + TRY_AGAIN)
             return None
         return reason
+
+    def served(self, model_id: str) -> None:
+        """A call of the model was not refused, whatever came of it: the patience begins anew."""
+        self._refused_since.pop(model_id, None)
 
     def worked(self, model_id: str) -> None:
         """The model answered with an image or a filter."""
@@ -84,6 +113,7 @@ class Availability:
             f"({error.code}): its tasks go to their fallback models; it is asked again every "
             f"{TRY_AGAIN / 60:.0f} minutes."
         )
+        self._call_back(model_id)
         return True
 
     def denied(self, model_id: str, error: ModelDenied) -> None:
@@ -104,6 +134,7 @@ class Availability:
         else:
             rest = "Its other tasks stay open, or go to their fallback models."
             self._tell(f"{text} {rest}")
+        self._call_back(model_id)
 
 
 def why(error: AttemptError) -> str:

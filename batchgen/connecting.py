@@ -100,8 +100,8 @@ def refuse_twins(job: Job, routes: Iterable[Tried]) -> None:
             known = each.account is not None and each.account == other.account
             if known and _is_one(each.route, other.route):
                 number = [route.name for route in job.ways].index(each.route.name)
-                text = f"{same_quota(str(other.route.name))} (account {each.account})"
-                found.add(("routes", number), text)
+                which = same_quota(f"{other.route.name} (account {each.account})")
+                found.add(("routes", number), f"{each.route.name} {which}")
         seen.append(each)
     if found:
         raise error(job, found)

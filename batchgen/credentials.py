@@ -67,6 +67,10 @@ class Renewing:
         """Counts the renewals that the service accepted."""
         self._doubt: _Doubt | None = None
 
+    def is_in_doubt(self) -> bool:
+        """Whether the last word of the service on these credentials was a refusal."""
+        return self._doubt is not None
+
     def ready_in(self) -> float:
         """Seconds until an attempt could start; infinite while another one renews."""
         if self._lock.locked():
@@ -83,7 +87,7 @@ class Renewing:
         try:
             return await self._generate(attempt)
         except CredentialsRefused as error:
-            if self._lock.locked() and self._elsewhere():
+            if self.ready_in() > 0 and self._elsewhere():
                 raise
             refused = error
         async with self._lock:

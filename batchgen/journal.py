@@ -66,6 +66,7 @@ def journaled(
 
     async def send(attempt: Attempt) -> Generation:
         line = _line(attempt, run_id, place)
+        attempt.course.sent = True
         try:
             await manifest.append(line, durable=False)
             return replace(await generate(attempt), place=place)

@@ -168,6 +168,7 @@ class _Retrying:
             maybe_billed=tries.maybe_billed,
             maybe_billed_usd=None if substitute is None else tries.maybe_usd,
             substitute=substitute,
+            course=tries.course,
         )
         try:
             generation = await self.generate(attempt)
@@ -175,6 +176,8 @@ class _Retrying:
             tries.attempts = number
             tries.note(error, attempt.call.price_usd)
             raise
+        finally:
+            tries.course.sent = False
         tries.attempts = number
         return generation
 

@@ -16,9 +16,10 @@ All tasks of a run share one `RetryBudget` for the repeats of what may have been
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from batchgen.attempt import Course
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -95,6 +96,8 @@ class Tries:
     """Refusals by moderation that may have been billed and were followed by another try."""
     maybe_usd: Decimal = Decimal(0)
     """What all that may have cost, where the price is known."""
+    course: Course = field(default_factory=Course)
+    """Of the present attempt."""
 
     @property
     def maybe_billed(self) -> int:

@@ -1,4 +1,4 @@
-"""Which route a call takes: the one that can start it soonest, first come first served.
+"""Which route a call takes: the one that can start it soonest; tasks first come first served.
 
 Invariant: an attempt waits here, or is on its way to one route; who waits here holds nothing.
 """
@@ -10,6 +10,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import takewhile
 
 from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generate, Generation
@@ -60,7 +61,10 @@ class Routing:
                 way.denials.worked(attempt.call.model_id)
                 raise
             except ModelDenied as error:
-                raise self._denied(way, attempt.call.model_id, error) from error
+                meaning = self._denied(way, attempt.call.model_id, error)
+                if meaning is error:
+                    raise
+                raise meaning from error
             except NotStarted:
                 if self._stop.stopping is not None or way.stop.stopping is None:
                     raise
@@ -76,14 +80,15 @@ class Routing:
         self._require(attempt.call.model_id)
         future: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
         queue = self._queues[attempt.call.model_id]
-        queue.append((attempt, future))
-        if len(queue) == 1:
+        _line_up(queue, (attempt, future))
+        if queue[0][1] is future:
             self._hand_out(attempt.call.model_id)
         try:
             return await future
         except asyncio.CancelledError:
             if future.cancelled():
-                queue.remove((attempt, future))
+                if (attempt, future) in queue:  # who hands out drops the cancelled ones
+                    queue.remove((attempt, future))
             elif future.exception() is None:
                 future.result().leave(attempt)
             self._hand_out(attempt.call.model_id)
@@ -93,7 +98,16 @@ class Routing:
         if self._stop.stopping is not None:
             raise NotStarted("the run is stopping")
         if not any(way.serves(model_id) for way in self._ways):
-            raise NoRoute(f"No route is left that serves {model_id}.", code="NoRoute")
+            raise self._no_route(model_id)
+
+    def _no_route(self, model_id: str) -> NoRoute:
+        denials = (
+            f"Route {way.name}: {denied.message} {denied.advice}".rstrip()
+            for way in self._ways
+            if (denied := way.denials.denied.get(model_id)) is not None
+        )
+        text = f"No route is left that serves {model_id}."
+        return NoRoute(" ".join((text, *denials)), code="NoRoute")
 
     def _hand_out_all(self) -> None:
         for model_id in self._queues:
@@ -109,8 +123,10 @@ class Routing:
             try:
                 self._require(model_id)
             except (NoRoute, NotStarted) as error:
-                self._send_home(queue, error)
-                return
+                _, future = queue.popleft()
+                if not future.done():
+                    future.set_exception(error)
+                continue
             wait, way = min(
                 ((way.ready_in(model_id), way) for way in self._ways), key=lambda each: each[0]
             )
@@ -124,21 +140,23 @@ class Routing:
                 way.expect(attempt)
                 future.set_result(way)
 
-    def _send_home(self, queue: deque[_Waiter], error: Exception) -> None:
-        while queue:
-            _, future = queue.popleft()
-            if not future.done():
-                future.set_exception(error)
-
     def _denied(self, way: Way, model_id: str, error: ModelDenied) -> Exception:
         """What a denial by one way means: the next one may serve the model."""
-        others = [each for each in self._ways if each is not way and each.serves(model_id)]
-        if not others:
-            return error
-        if way.denials.note(model_id, error):
+        ended_before = model_id in way.denials.denied
+        ended = way.denials.note(model_id, error)
+        if not any(each is not way and each.serves(model_id) for each in self._ways):
+            return self._no_route(model_id) if ended_before else error
+        if ended:
             text = f"{model_id} cannot be used on it and goes by the others: {error.message}"
             self._tell(f"Route {way.name}: {text} {error.advice}".rstrip())
-        return RouteDenied(f"Route {way.name}: {error.message}", code=error.code)
+        denied = RouteDenied(
+            f"Route {way.name}: {error.message}",
+            code=error.code,
+            advice=error.advice,
+            request_id=error.request_id,
+        )
+        denied.started_at, denied.place = error.started_at, error.place
+        return denied
 
     def _taken_out(self, way: Way) -> None:
         if self._stop.stopping is not None or way.stop.stopping is None:
@@ -157,6 +175,18 @@ class Routing:
             for way in self._ways:
                 way.stop.request(stopping.cause, stopping.text)
         self._hand_out_all()
+
+
+def _line_up(queue: deque[_Waiter], waiter: _Waiter) -> None:
+    """Behind all others; a task that was refused before those that have not begun.
+
+    Its time is limited: behind them, a route in trouble could refuse it until that is over.
+    """
+    if waiter[0].number == 1:
+        queue.append(waiter)
+        return
+    begun = sum(1 for _ in takewhile(lambda each: each[0].number > 1, queue))
+    queue.insert(begun, waiter)
 
 
 def routed(endpoint: Endpoint, quotas: Sequence[Quotas], means: Means) -> Generate:

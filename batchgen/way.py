@@ -97,7 +97,8 @@ class Way:
 
     def ready_in(self, model_id: str) -> float:
         """Seconds until another attempt could start here; infinite if nobody knows when."""
-        if not self.serves(model_id) or model_id in self._coming.values():
+        coming = self._coming.values()
+        if not self.serves(model_id) or model_id in coming or (coming and self._is_in_trouble()):
             return math.inf
         return max(
             self._renewing.ready_in(),
@@ -112,6 +113,10 @@ class Way:
     def leave(self, attempt: Attempt) -> None:
         """The attempt is not on its way any more."""
         self._coming.pop(id(attempt), None)
+
+    def _is_in_trouble(self) -> bool:
+        """Whether attempts go one by one, whatever their model."""
+        return self._renewing.is_in_doubt() or self._breaking.is_open()
 
     async def __call__(self, attempt: Attempt) -> Generation:
         """One attempt, here."""
