@@ -217,6 +217,7 @@ class Rate:
         self._steps = 0
         self._proven = self._allowed
         self._settled.append(self._allowed)
+        self._usual = self._usual or self._allowed
         lowest = min(self._settled)
         if lowest < _FELL * self._usual and not self._tries.gave_up:
             self._tries.lend_for_drop()

@@ -192,6 +192,14 @@ def test_a_quota_that_halves_and_comes_back_is_followed_within_three_minutes(met
 
 
 @pytest.mark.parametrize("meter", METERS)
+def test_a_quota_that_halves_soon_after_it_was_found_is_followed_as_well(meter):
+    """What was used for a minute is what the quota usually is: it is tried for again."""
+    for seed in (1, 22):
+        one = run(stepping(meter, 90, 360.0, 660.0), UNKNOWN, seed)
+        assert one.ledgers[0].calls(660 + 180, 660 + 480) >= 0.95 * 90 * 5
+
+
+@pytest.mark.parametrize("meter", METERS)
 def test_two_programs_share_a_quota(meter):
     """Together they use 95 % of it, and neither starves."""
     runs = [run(shared(meter, 90), UNKNOWN, seed) for seed in (7, 8)]

@@ -89,13 +89,15 @@ def plain(meter: str, quota: float, begins: tuple[float, ...] = (0.0,)) -> Scena
     )
 
 
-def stepping(meter: str, quota: float) -> Scenario:
-    """A quota that is half of what it was for the second third of the hour."""
+def stepping(
+    meter: str, quota: float, fell_s: float = FELL_S, rose_s: float = ROSE_S
+) -> Scenario:
+    """A quota that is half of what it was for a while: the second third of the hour."""
     make = METERS[meter]
     return Scenario(
         name=f"{meter} {quota:g}, halved and back",
         quota=quota,
-        server=lambda random: make(halved(quota, FELL_S, ROSE_S), random),
+        server=lambda random: make(halved(quota, fell_s, rose_s), random),
     )
 
 
