@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         ServiceUnusable,
         StorageError,
     )
-    from batchgen.job import Item, Job
+    from batchgen.job import Item, Job, OnFiltered, Route
     from batchgen.progress import Summary
-    from batchgen.record import Record, Status, StoredImage
+    from batchgen.record import Record, Served, Status, StoredImage
     from batchgen.select import Selection
     from batchgen.task import Task
 
@@ -35,9 +35,12 @@ __all__ = [
     "Job",
     "JobError",
     "ManifestError",
+    "OnFiltered",
     "OutputBusy",
     "Record",
+    "Route",
     "Selection",
+    "Served",
     "ServiceUnusable",
     "Status",
     "StorageError",
@@ -63,9 +66,9 @@ _HOMES = {
         "ServiceUnusable",
         "StorageError",
     ),
-    "batchgen.job": ("Item", "Job"),
+    "batchgen.job": ("Item", "Job", "OnFiltered", "Route"),
     "batchgen.progress": ("Summary",),
-    "batchgen.record": ("Record", "Status", "StoredImage"),
+    "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
     "batchgen.select": ("Selection",),
     "batchgen.task": ("Task",),
 }
