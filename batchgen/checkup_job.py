@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -36,6 +36,8 @@ class Workload:
     """What is known of these models; one that nobody knows is missing."""
     stand_ins: Mapping[str, Model] = field(default_factory=dict)
     """Models that only stand in for others: no task is theirs."""
+    fallbacks: Mapping[str, frozenset[tuple[str, ...]]] = field(default_factory=dict)
+    """Model -> what its items name to stand in for it, each list once."""
 
     @property
     def total(self) -> int:
@@ -85,8 +87,17 @@ def survey(job: Job) -> Survey:
         tasks={each.model_id: counts.get(each.model_id, 0) for each in outline.models},
         models={each.model_id: each.model for each in outline.models},
         stand_ins={each.model_id: each.model for each in outline.fallbacks},
+        fallbacks=_fallbacks(job),
     )
     return Survey(findings=tuple(findings), workload=workload)
+
+
+def _fallbacks(job: Job) -> dict[str, frozenset[tuple[str, ...]]]:
+    lists: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for item in job.items:
+        named = job.fallback if item.fallback is None else item.fallback
+        lists[item.model or job.model or ""].add(named)
+    return {model_id: frozenset(found) for model_id, found in lists.items()}
 
 
 def _right(job: Job, outline: PlanSummary) -> Finding:

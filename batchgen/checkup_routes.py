@@ -24,6 +24,7 @@ ROUTES = Check("routes")
 
 WITHOUT_IT = "The run goes on without this route"
 ELSEWHERE = "The run calls it on another route"
+FALLS_BACK = "Its fallback models make the images"
 STANDS_IN = "It only stands in for other models"
 
 
@@ -160,7 +161,15 @@ class Routes:
             return finding
         if name in self.work.stand_ins:
             return finding.softened(STANDS_IN)
-        return finding.softened(ELSEWHERE) if self._callable(name) else finding
+        if self._callable(name):
+            return finding.softened(ELSEWHERE)
+        return finding.softened(FALLS_BACK) if self._has_stand_in(name) else finding
+
+    def _has_stand_in(self, name: str) -> bool:
+        """Whether every item of this model has another one that can be called."""
+        lists = self.work.fallbacks.get(name, frozenset())
+        others = [[each for each in models if each != name] for models in lists]
+        return bool(others) and all(any(map(self._callable, models)) for models in others)
 
 
 def _sum(served: Iterable[Served]) -> float | None:

@@ -335,3 +335,24 @@ def test_a_softened_finding_is_no_trouble():
     assert (soft.verdict, soft.trouble) == (Verdict.WARNING, None)
     assert soft.text == "Denied. The run does without."
     assert (soft.check, soft.model, soft.values) == ("model", CORE, {"figure": 1})
+
+
+class TestFallback:
+    async def test_a_denied_model_with_a_stand_in_is_a_warning(self, job):
+        """The run can make every image, if not with the model that it asks for."""
+        found = await examined(job(fallback=[ULTRA]), deny=(CORE,))
+        model = next(each for each in found if (each.check, each.model) == ("model", CORE))
+        assert model.verdict is Verdict.WARNING
+        assert "Its fallback models make the images." in model.text
+        assert exit_code(found) == 0
+
+    async def test_one_item_without_a_stand_in_is_a_failure(self, job):
+        """Its images could not be made at all."""
+        items = [{"id": "a", "prompt": "a mug"}, {"id": "b", "prompt": "a pot", "fallback": []}]
+        found = await examined(job(fallback=[ULTRA], items=items), deny=(CORE,))
+        assert exit_code(found) == 4
+
+    async def test_a_stand_in_that_is_denied_as_well_is_none(self, job):
+        """Nobody could make the images."""
+        found = await examined(job(fallback=[ULTRA]), deny=(CORE, ULTRA))
+        assert exit_code(found) == 4
