@@ -166,7 +166,7 @@ class _Retrying:
             task=task,
             number=number,
             maybe_billed=tries.maybe_billed,
-            maybe_billed_usd=None if substitute is None else tries.maybe_usd,
+            maybe_billed_usd=_maybe_usd(task, substitute, tries),
             substitute=substitute,
             course=tries.course,
         )
@@ -210,8 +210,14 @@ def _made(
         task=task,
         attempts=tries.attempts,
         maybe_billed=tries.maybe_billed,
-        maybe_billed_usd=None if substitute is None else tries.maybe_usd,
+        maybe_billed_usd=_maybe_usd(task, substitute, tries),
         substitute=substitute,
         generation=outcome if isinstance(outcome, Generation) else None,
         error=outcome if isinstance(outcome, AttemptError) else None,
     )
+
+
+def _maybe_usd(task: Task, substitute: Substitute | None, tries: Tries) -> Decimal | None:
+    """What may have been billed; None where each try may have cost what the task does."""
+    alike = tries.maybe_usd == tries.maybe_billed * (task.price_usd or 0)
+    return None if substitute is None and alike else tries.maybe_usd
