@@ -41,7 +41,8 @@ class Breaking:
         self._tell = tell
         self._clock = clock
         self._served_at = clock()
-        self._refusals = 0
+        self.refusals = 0
+        """In a row, up to now."""
         self._open = False
         self._probes = 0
         self._probe_at = 0.0
@@ -84,9 +85,9 @@ class Breaking:
         return generation
 
     def _refused(self, error: AttemptError) -> None:
-        self._refusals += 1
+        self.refusals += 1
         quiet = self._clock() - self._served_at
-        if not self._open and self._refusals >= REFUSALS and quiet >= QUIET:
+        if not self._open and self.refusals >= REFUSALS and quiet >= QUIET:
             self._open = True
             self._tell(
                 f"No call has got through for {quiet:.0f} s ({error.code}: {error.message}). "
@@ -100,5 +101,5 @@ class Breaking:
         if self._open:
             self._tell("The service is back; calls go on at full pace.")
         self._served_at = self._clock()
-        self._refusals = self._probes = 0
+        self.refusals = self._probes = 0
         self._open = False

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 
 from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.errors import AttemptError, CredentialsRefused, NotStarted, ServiceUnusable
+from batchgen.errors import (
+    AttemptError,
+    CredentialsRefused,
+    NeverSent,
+    NotStarted,
+    ServiceUnusable,
+)
 
 PATIENCE = 600.0
 """Seconds that a run waits for credentials that work."""
@@ -29,6 +35,7 @@ SKEW_NOTICED = 240.0
 class _Doubt:
     """Credentials that were refused and not accepted since."""
 
+    refused: CredentialsRefused
     since: float
     next_at: float
     """When they may be renewed."""
@@ -75,13 +82,15 @@ class Renewing:
         """Seconds until an attempt could start; infinite while another one renews."""
         if self._lock.locked():
             return math.inf
-        return 0.0 if self._doubt is None else max(0.0, self._doubt.next_at - self._clock())
+        return 0.0 if self._doubt is None else self._pause(self._doubt)
 
     async def __call__(self, attempt: Attempt) -> Generation:
         """One attempt, or the first that renewed credentials let through."""
         if self._lock.locked() or self._doubt is not None:
             async with self._lock:  # somebody is renewing: wait for the outcome
                 if self._doubt is not None:
+                    if self._elsewhere() and self._pause(self._doubt) > PAUSES[0]:
+                        raise self._doubt.refused
                     return await self._persist(attempt, self._doubt)
         before = self._accepted
         try:
@@ -92,39 +101,48 @@ class Renewing:
             refused = error
         async with self._lock:
             if self._accepted == before and self._stop.stopping is None:
-                self._doubt = self._doubt or self._new_doubt()
+                self._doubt = self._doubt or self._new_doubt(refused)
                 return await self._persist(attempt, self._doubt)
         if self._stop.stopping is not None:
             raise NotStarted("the credentials are refused") from refused
         return await self._generate(attempt)  # outside the lock: who was refused goes on at once
 
-    def _new_doubt(self) -> _Doubt:
+    def _new_doubt(self, refused: CredentialsRefused) -> _Doubt:
         now = self._clock()
-        return _Doubt(since=now, next_at=now + PAUSES[0])
+        return _Doubt(refused=refused, since=now, next_at=now + PAUSES[0])
+
+    def _pause(self, doubt: _Doubt) -> float:
+        return max(0.0, doubt.next_at - self._clock())
 
     async def _persist(self, attempt: Attempt, doubt: _Doubt) -> Generation:
         """Renew and try until the service accepts, as long as there is hope."""
         while True:
-            await self._stop.sleep(max(0.0, doubt.next_at - self._clock()))
+            await self._stop.sleep(self._pause(doubt))
             renewable = await self._renewed()
             try:
                 generation = await self._generate(attempt)
             except CredentialsRefused as error:
-                refused = error
+                doubt.refused = error
+            except NeverSent:
+                self._postpone(doubt)  # nobody has seen them
+                raise
             except AttemptError:
                 self._accept()  # failed for another reason: the signature was good
                 raise
             else:
                 self._accept()
                 return generation
-            doubt.renewals += 1
-            doubt.next_at = self._clock() + PAUSES[min(doubt.renewals, len(PAUSES) - 1)]
+            self._postpone(doubt)
             if not renewable or self._clock() - doubt.since > PATIENCE:
                 break
             if self._elsewhere():
-                raise refused
-        self._stop.request(Cause.CREDENTIALS, describe(refused))
-        raise NotStarted("the credentials are refused") from refused
+                raise doubt.refused
+        self._stop.request(Cause.CREDENTIALS, describe(doubt.refused))
+        raise NotStarted("the credentials are refused") from doubt.refused
+
+    def _postpone(self, doubt: _Doubt) -> None:
+        doubt.renewals += 1
+        doubt.next_at = self._clock() + PAUSES[min(doubt.renewals, len(PAUSES) - 1)]
 
     def _accept(self) -> None:
         self._accepted += 1

@@ -29,6 +29,10 @@ class Denials:
         self._worked.add(model_id)
         self._seen.pop(model_id, None)
 
+    def seen(self, model_id: str) -> int:
+        """Denials of the model since it worked."""
+        return sum(self._seen[model_id].values()) if model_id in self._seen else 0
+
     def note(self, model_id: str, error: ModelDenied) -> bool:
         """Count a denial; True when it ends the model's calls."""
         seen, key = self._seen[model_id], (error.code, error.message)

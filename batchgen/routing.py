@@ -127,9 +127,8 @@ class Routing:
                 if not future.done():
                     future.set_exception(error)
                 continue
-            wait, way = min(
-                ((way.ready_in(model_id), way) for way in self._ways), key=lambda each: each[0]
-            )
+            way = min(self._ways, key=partial(_preference, model_id))
+            wait = way.ready_in(model_id)
             if wait > _DUE_S:
                 if wait < math.inf:
                     later = asyncio.get_running_loop().call_later
@@ -175,6 +174,15 @@ class Routing:
             for way in self._ways:
                 way.stop.request(stopping.cause, stopping.text)
         self._hand_out_all()
+
+
+def _preference(model_id: str, way: Way) -> tuple[float, int]:
+    """The soonest first; of those that are ready now the one that has not refused lately.
+
+    Otherwise the last task of a run would knock at a broken route while a sound one stands idle.
+    """
+    wait = way.ready_in(model_id)
+    return (wait if wait > _DUE_S else 0.0, way.refusals(model_id))
 
 
 def _line_up(queue: deque[_Waiter], waiter: _Waiter) -> None:

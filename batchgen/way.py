@@ -106,6 +106,10 @@ class Way:
             self.quotas.ready_in(model_id),
         )
 
+    def refusals(self, model_id: str) -> int:
+        """Calls that were refused here since the last one that was served."""
+        return self._breaking.refusals + self.denials.seen(model_id)
+
     def expect(self, attempt: Attempt) -> None:
         """An attempt is on its way here."""
         self._coming[id(attempt)] = attempt.call.model_id
