@@ -40,7 +40,7 @@ class Breaking:
         self._stop = stop
         self._tell = tell
         self._clock = clock
-        self._served_at = clock()
+        self._refused_since = 0.0
         self.refusals = 0
         """In a row, up to now."""
         self._open = False
@@ -85,8 +85,10 @@ class Breaking:
         return generation
 
     def _refused(self, error: AttemptError) -> None:
+        if not self.refusals:
+            self._refused_since = self._clock()
         self.refusals += 1
-        quiet = self._clock() - self._served_at
+        quiet = self._clock() - self._refused_since
         if not self._open and self.refusals >= REFUSALS and quiet >= QUIET:
             self._open = True
             self._tell(
@@ -100,6 +102,5 @@ class Breaking:
     def _served(self) -> None:
         if self._open:
             self._tell("The service is back; calls go on at full pace.")
-        self._served_at = self._clock()
         self.refusals = self._probes = 0
         self._open = False

@@ -52,6 +52,7 @@ class Renewing:
         stop: Stop,
         *,
         elsewhere: Callable[[], bool] = lambda: False,
+        tell: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap attempts that have pacing and budget inside: a second try pays both again.
@@ -62,12 +63,14 @@ class Renewing:
                 used for the pauses.
             elsewhere: whether other credentials could serve an attempt: then nobody waits here for
                 longer than one renewal, but leaves with the refusal.
+            tell: told when the service refuses the credentials, once until it accepts some.
             clock: seconds.
         """
         self._generate = generate
         self._renew = renew
         self._stop = stop
         self._elsewhere = elsewhere
+        self._tell = tell
         self._clock = clock
         self._lock = asyncio.Lock()
         self._accepted = 0
@@ -108,6 +111,9 @@ class Renewing:
         return await self._generate(attempt)  # outside the lock: who was refused goes on at once
 
     def _new_doubt(self, refused: CredentialsRefused) -> _Doubt:
+        """The credentials were refused for the first time since they were accepted."""
+        said = refused.message.rstrip(".")
+        self._tell(f"The service refuses the credentials ({said}): they are read anew.")
         now = self._clock()
         return _Doubt(refused=refused, since=now, next_at=now + PAUSES[0])
 

@@ -78,7 +78,12 @@ class Way:
         generate = budgeted(generate, means.budget, means.stop)
         self._breaking = Breaking(generate, stop, tell, clock=means.clock)
         self._renewing = Renewing(
-            self._breaking, opened.renew, stop, elsewhere=elsewhere, clock=means.clock
+            self._breaking,
+            opened.renew,
+            stop,
+            elsewhere=elsewhere,
+            tell=tell,
+            clock=means.clock,
         )
         stop.on_request(quotas.stop)
 

@@ -37,8 +37,13 @@ class Account:
         self.outcome = None
         """Raised by calls whose credentials are good."""
         self.stop = Stop()
+        self.told = []
         self.generate = Renewing(
-            self.call, self.renew, self.stop, clock=asyncio.get_running_loop().time
+            self.call,
+            self.renew,
+            self.stop,
+            tell=self.told.append,
+            clock=asyncio.get_running_loop().time,
         )
 
     async def call(self, attempt):
@@ -152,6 +157,11 @@ class TestExpired:
             account.valid = False
             await asyncio.gather(*(account.generate(make_attempt()) for _ in range(4)))
             assert len(account.renewals) == number
+            assert len(account.told) == number
+        assert account.told[0] == (
+            "The service refuses the credentials (The security token included in the request is "
+            "expired): they are read anew."
+        )
 
     @virtual_time
     async def test_who_is_refused_after_the_renewal_is_told(self):
