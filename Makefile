@@ -8,6 +8,8 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 JOB ?= jobs/quickstart.yaml
 ARGS ?=
+# Tests run beside each other, those of one file in one process, whose fixtures they share.
+BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # The newest of the supported Pythons that this machine has.
 FIND_PYTHON := for python in $${BATCHGEN_PYTHON:-python3.13 python3.12 python3.11 python3 python}; do \
@@ -52,10 +54,10 @@ check: $(DEV_READY) ## ruff, ruff format, mypy strict, import-linter
 	$(BIN)/lint-imports --no-cache
 
 test: $(DEV_READY) ## the test suite
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(BESIDE) $(ARGS)
 
 test-long: $(DEV_READY) ## the sweeps that take longer than a suite should
-	$(PYTHON) -m pytest --long $(ARGS)
+	$(PYTHON) -m pytest --long $(BESIDE) $(ARGS)
 
 mutation: $(DEV_READY) ## how many small faults in the money's modules the tests notice (half an hour)
 	@$(PIP) install --require-hashes -r requirements-mutation.txt

@@ -1,6 +1,8 @@
 """What every test stands on: an environment of its own, and the sweeps left out by default."""
 
 import os
+import sys
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +28,36 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "long" in item.keywords:
             item.add_marker(skip)
+
+
+FIGURES = pytest.StashKey[Counter]()
+"""What the crash tests counted, in all the processes that ran them."""
+
+
+def pytest_configure(config):
+    config.stash[FIGURES] = Counter()
+
+
+def pytest_sessionfinish(session):
+    """Take the figures of this process; one that another started sends them there."""
+    counted = getattr(sys.modules.get("crashing"), "FIGURES", {})
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = dict(counted)
+    else:
+        session.config.stash[FIGURES].update(counted)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Add the figures of a process that has ended."""
+    node.config.stash[FIGURES].update(getattr(node, "workeroutput", {}).get("figures", {}))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[FIGURES]:
+        terminalreporter.section("crash figures")
+        for name, figure in sorted(config.stash[FIGURES].items()):
+            terminalreporter.line(f"{name}: {figure}")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ SUMMARY = Summary(
     filtered=0,
     failed=0,
     adopted=0,
+    substituted=0,
     retried=0,
     throttled=0,
     in_flight=2,

@@ -6,14 +6,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from crashing import FIGURES, Nursery, Simulator, Yard
-
-
-def pytest_terminal_summary(terminalreporter):
-    if FIGURES:
-        terminalreporter.section("crash figures")
-        for name, figure in FIGURES.items():
-            terminalreporter.line(f"{name}: {figure}")
+from crashing import Nursery, Simulator, Yard
 
 
 @pytest.fixture(scope="session")
