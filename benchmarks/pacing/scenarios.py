@@ -89,9 +89,7 @@ def plain(meter: str, quota: float, begins: tuple[float, ...] = (0.0,)) -> Scena
     )
 
 
-def stepping(
-    meter: str, quota: float, fell_s: float = FELL_S, rose_s: float = ROSE_S
-) -> Scenario:
+def stepping(meter: str, quota: float, fell_s: float = FELL_S, rose_s: float = ROSE_S) -> Scenario:
     """A quota that is half of what it was for a while: the second third of the hour."""
     make = METERS[meter]
     return Scenario(
