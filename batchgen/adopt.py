@@ -165,15 +165,17 @@ def _named_only(
 ) -> list[Leftover]:
     """Images that have their name but no record: a file system without hard links leaves those.
 
-    A file that was there before the attempt is somebody else's.
+    A file that was there before the attempt is somebody else's, and so is one that a temporary
+    name says to be another task's: names may have changed since the run was killed.
     """
     by_part = {leftover.task_id for leftover in leftovers}
+    theirs = {leftover.path for leftover in leftovers}
     named = [
         Leftover(part=path, path=path, task_id=task_id)
         for task_id in output.history.unanswered
         if task_id in tasks and task_id not in by_part
         for extension in EXTENSIONS.values()
-        if (path := f"{tasks[task_id].file_stem}.{extension}")
+        if (path := f"{tasks[task_id].file_stem}.{extension}") not in theirs
         and _is_made_since(output.folder / path, announced[task_id].started_at)
     ]
     owned = output.owners() if named else {}

@@ -129,12 +129,12 @@ def _wanted(task: Task, image: dict[str, Any]) -> str:
 def _is_intact(output: Output, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
     """Whether the files of a task's record are there, as far as that shows without reading them.
 
-    A file that was written to after its record is read. One that was altered within its size and
-    given its old time back is for `verify` to find.
+    A file that was written to after its record is read, and one whose name another task's image
+    took. One that was altered within its size and given its old time back is for `verify` to find.
 
     Args:
         taken: path -> id of the task whose image was moved there: where an image went away, the
-            name may be another one's by now.
+            name may be another one's, or was and is this one's again.
     """
     if not made.images:
         return False
@@ -142,13 +142,13 @@ def _is_intact(output: Output, task: Task, made: _Made, taken: Mapping[str, str]
     for number, image in enumerate(made.images):
         path = moved if moved is not None and number == 0 else image.get("path")
         file = f"{output.folder}/{path}"
-        if taken.get(str(path), task.id) != task.id:
-            return False
+        is_contested = taken.get(str(path), task.id) != task.id
         try:
             found = os.stat(file)  # noqa: PTH116  # five times as fast
             if found.st_size != image.get("bytes"):
                 return False
-            if found.st_mtime > made.finished + COARSE and _sha256(file) != image.get("sha256"):
+            is_newer = found.st_mtime > made.finished + COARSE
+            if (is_newer or is_contested) and _sha256(file) != image.get("sha256"):
                 return False
         except OSError:
             return False

@@ -264,6 +264,44 @@ def test_a_name_that_another_image_takes(pick):
     shop.teardown()
 
 
+def played(*steps, first):
+    """A shop in which this happened."""
+    shop = Shop()
+    shop.open(first=first)
+    for step, arguments in steps:
+        getattr(shop, step)(**arguments)
+        shop.records_tell_the_truth()
+        shop.nothing_paid_for_is_lost_or_paid_for_again()
+    shop.teardown()
+
+
+@pytest.mark.parametrize("step", range(14, 22))
+def test_names_that_are_swapped_after_a_kill(step):
+    """An image that a killed run left belongs to the task that its temporary name says."""
+    kill = {"script": [], "share": 0.0, "step": step, "tear": False}
+    played(
+        ("killed_night", kill),
+        ("swap_names", {"other": 0, "pick": 1}),
+        ("night", {"script": []}),
+        ("night", {"script": []}),
+        first=2,
+    )
+
+
+def test_a_name_that_had_another_image_before_it_was_deleted():
+    """An image under a name that an older one was moved to is not taken for that one."""
+    played(
+        ("night", {"script": []}),
+        ("rename", {"other": 0, "pick": 0}),
+        ("night", {"script": []}),
+        ("delete", {"pick": 0}),
+        ("edit", {"pick": 0}),
+        ("night", {"script": []}),
+        ("night", {"script": []}),
+        first=1,
+    )
+
+
 def test_some_weeks_of_a_shop():
     """No order of events loses an image or pays for one twice without need."""
     run_state_machine_as_test(Shop, settings=machine(20, 15))
