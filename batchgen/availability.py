@@ -47,6 +47,8 @@ class Availability:
         self._refused_since: dict[str, float] = {}
         self._lost: dict[str, tuple[str, float]] = {}
         """Model id -> why it was lost, and when to ask for it again."""
+        self._reasons: dict[str, str] = {}
+        """Model id -> why it was lost last."""
         self._waiting: dict[str, dict[Callable[[], None], None]] = defaultdict(dict)
 
     @contextmanager
@@ -73,8 +75,8 @@ class Availability:
         return model_id in self._denials.denied
 
     def reason(self, model_id: str) -> str:
-        """Why a lost or denied model is left, as in `record.Served`."""
-        return "denied" if self.is_denied(model_id) else self._lost[model_id][0]
+        """Why a model was lost or denied, as in `record.Served`; it may be back by now."""
+        return "denied" if self.is_denied(model_id) else self._reasons[model_id]
 
     def lost(self, model_id: str) -> str | None:
         """Why a model is not to be asked for now, as in `record.Served`; None if it is."""
@@ -107,6 +109,7 @@ class Availability:
         since = self._refused_since.setdefault(model_id, now)
         if now - since < self._patience:
             return False
+        self._reasons[model_id] = why(error)
         self._lost[model_id] = (why(error), now + TRY_AGAIN)
         self._tell(
             f"{model_id} has refused every call for {(now - since) / 60:.0f} minutes "

@@ -104,7 +104,7 @@ class Batch:
     async def _open(self, stack: AsyncExitStack) -> Endpoint:
         """Open the service, and find out the quotas of each route."""
         job, outline = self.order.job, self._outline
-        most = max(route.concurrency or job.limits.concurrency for route in job.ways)
+        most = max(route.places(job.limits) for route in job.ways)
         calls = most * len(documented(outline))
         endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
         self._tell(endpoint.notices)
@@ -204,9 +204,7 @@ class Batch:
 
     def _start_pools(self, pools: asyncio.TaskGroup, chosen: Chosen, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""
-        job = self.order.job
-        places = sum(route.concurrency or job.limits.concurrency for route in job.ways)
-        workers = 2 * places + 8
+        workers = 2 * self.order.job.places + 8
         for model_id in chosen.models():
             tasks = self.stop.until(chosen.tasks(model_id))
             pools.create_task(drain(tasks, work, workers))

@@ -30,15 +30,8 @@ async def examine(job: Job, *, now: Callable[[], datetime] = utc_now) -> list[Fi
     looked = await asyncio.to_thread(survey, job)
     work = looked.workload
     findings = [*looked.findings, *await _ask(job, work, now())]
-    findings += await asyncio.to_thread(
-        look_at_output, Path(job.output), work.total, _in_flight(job)
-    )
+    findings += await asyncio.to_thread(look_at_output, Path(job.output), work.total, job.places)
     return findings
-
-
-def _in_flight(job: Job) -> int:
-    """Calls in flight on all routes."""
-    return sum(route.concurrency or job.limits.concurrency for route in job.ways)
 
 
 async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:

@@ -75,7 +75,7 @@ async def ask_allowances(
             model=model,
             found=found.get(model),
             documented=None if known is None else known.requests_per_minute,
-            given=limits.requests_per_minute if own is None else own,
+            given=route.rate(limits),
             key="limits.requests_per_minute" if own is None else "its requests_per_minute",
             why=why,
             advice=advice,

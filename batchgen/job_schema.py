@@ -108,6 +108,11 @@ class Job(Section):
             return (Route(region=self.region),)
         return tuple(route.model_copy(update=self._told(route)) for route in self.routes)
 
+    @property
+    def places(self) -> int:
+        """Calls in flight of one model on all routes."""
+        return sum(route.places(self.limits) for route in self.ways)
+
     def _told(self, route: Route) -> dict[str, str]:
         region = route.region or self.region
         return {"region": region, "name": route.name or f"{route.owner}@{region}"}

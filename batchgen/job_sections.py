@@ -88,6 +88,14 @@ class Route(Section):
         """What a model of the job is called on this route; None if the route does not serve it."""
         return self.models.get(model_id) if self.models else model_id
 
+    def rate(self, limits: Limits) -> float | Literal["auto"] | None:
+        """Calls a minute and model here, as the job says; None: the documented quota."""
+        return self.requests_per_minute or limits.requests_per_minute
+
+    def places(self, limits: Limits) -> int:
+        """Calls in flight of each model here."""
+        return self.concurrency or limits.concurrency
+
     @property
     def account(self) -> str | None:
         """The account of the role; None where only the service can tell."""

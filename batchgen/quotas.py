@@ -77,7 +77,7 @@ async def quotas_of(
     rates = documented(outline)
     stand_ins = {each.model_id for each in outline.fallbacks}
     route = opened.route
-    given = route.requests_per_minute or job.limits.requests_per_minute
+    given = route.rate(job.limits)
     called = {name: there for name in rates if (there := route.called(name)) is not None}
     found = await opened.quotas(called.values()) if given == "auto" else {}
     pacers: dict[str, Pacer] = {}
@@ -92,7 +92,7 @@ async def quotas_of(
             continue
         pace = Pace(
             requests_per_minute=usual if quota is None else quota,
-            concurrency=route.concurrency or job.limits.concurrency,
+            concurrency=route.places(job.limits),
         )
         pacers[model_id] = Pacer(pace, clock=clock)
     return Quotas(pacers, closed, route=route.name)

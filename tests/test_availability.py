@@ -158,3 +158,12 @@ class TestRefusals:
         models.state.worked(CORE)
         assert models.state.lost(CORE) is None
         assert models.told[-1] == f"{CORE} is back: its tasks go to it again."
+
+    def test_the_reason_outlives_the_loss(self):
+        """A model that is back before a task that was called back for it asks why."""
+        models = Models()
+        models.state.refused(CORE, ERRORS[Throttled])
+        models.clock.advance(PATIENCE)
+        models.state.refused(CORE, ERRORS[Throttled])
+        models.state.worked(CORE)
+        assert models.state.reason(CORE) == "throttled"

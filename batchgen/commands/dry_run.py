@@ -67,6 +67,6 @@ def _rate(job: Job, model_id: str, documented: float | None) -> float:
     rates = 0.0
     for route in job.ways:
         if route.called(model_id) is not None:
-            given = route.requests_per_minute or job.limits.requests_per_minute
+            given = route.rate(job.limits)
             rates += given if isinstance(given, int | float) else documented or 0.0
     return rates
