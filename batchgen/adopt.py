@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from batchgen import plan
-from batchgen.errors import StorageError, said
+from batchgen.errors import StorageError
 from batchgen.history import ATTEMPT, TASK_ID
 from batchgen.job import Job
 from batchgen.manifest import NAME, parse_line
@@ -26,6 +26,7 @@ from batchgen.output import Leftover, Output
 from batchgen.record import AttemptLine, Record, Status
 from batchgen.store import EXTENSIONS, BrokenImage, Inspected, inspect
 from batchgen.task import Task
+from batchgen.text import system_reason
 
 COARSE = timedelta(seconds=2)
 """What the time of a file may lag behind the clock: file systems keep it in steps."""
@@ -118,7 +119,9 @@ async def _adopt(
         else:
             await output.store.place(leftover.part, leftover.path)
     except OSError as error:
-        text = f"{output.folder / leftover.path} could not be given its name: {said(error)}"
+        text = (
+            f"{output.folder / leftover.path} could not be given its name: {system_reason(error)}"
+        )
         raise StorageError(text) from error
     artifact = Artifact(data=data, seed=None, finish_reason=None)
     image = output.store.describe(leftover.path, artifact, inspected)
@@ -230,11 +233,11 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
             return None
-        raise StorageError(f"{path} could not be read: {said(error)}") from error
+        raise StorageError(f"{path} could not be read: {system_reason(error)}") from error
 
 
 def _drop(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise StorageError(f"{path} could not be removed: {said(error)}") from error
+        raise StorageError(f"{path} could not be removed: {system_reason(error)}") from error

@@ -16,10 +16,11 @@ from batchgen.checkup_quotas import look_at_time
 from batchgen.checkup_routes import Routes, look_at_route
 from batchgen.connecting import connection_of
 from batchgen.endpoint import url_of
-from batchgen.errors import ServiceUnusable
-from batchgen.findings import Finding, Trouble, sentences
+from batchgen.errors import ExitCode, ServiceUnusable
+from batchgen.findings import Finding
 from batchgen.job import Job
 from batchgen.record import utc_now
+from batchgen.text import sentences
 
 QUESTIONS = 4
 """Calls in flight while an account is asked."""
@@ -41,7 +42,7 @@ async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:
             url = await url_of(job, stack)
         except ServiceUnusable as error:
             text = sentences(str(error))
-            return [SERVICE.failed(Trouble.SERVICE, text)]
+            return [SERVICE.failed(ExitCode.SERVICE, text)]
         asked = [
             (route, await stack.enter_async_context(asking(connection_of(route, url, QUESTIONS))))
             for route in job.ways

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from batchgen.account import Account
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.account_facts import Credentials, Identity
-from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.errors import ExitCode
+from batchgen.findings import Check, Finding
 from batchgen.service_errors import CLOCK_ADVICE
+from batchgen.text import sentences
 
 CREDENTIALS = Check("credentials")
 SERVICE = Check("service")
@@ -65,7 +67,7 @@ def _refused(error: Unanswered, skew: float | None) -> Finding:
     if error.reason in (Reason.UNREACHABLE, Reason.DENIED):
         text = f"STS could not be asked whose the credentials are: {error}"
         return CREDENTIALS.warning(sentences(text, error.advice))
-    return CREDENTIALS.failed(Trouble.SERVICE, sentences(str(error), _advice(error, skew)))
+    return CREDENTIALS.failed(ExitCode.SERVICE, sentences(str(error), _advice(error, skew)))
 
 
 def _advice(error: Unanswered, skew: float | None) -> str:
@@ -90,7 +92,7 @@ async def look_at_service(account: Account, endpoint: str, region: str) -> Findi
         what = "refuses the credentials" if error.reason is Reason.REFUSED else "does not answer"
         text = f"Bedrock Runtime {where} {what}: {error}"
         advice = _advice(error, account.clock_skew)
-        return SERVICE.failed(Trouble.SERVICE, sentences(text, advice))
+        return SERVICE.failed(ExitCode.SERVICE, sentences(text, advice))
     return SERVICE.ok(sentences(f"Bedrock Runtime {where} answers"))
 
 
@@ -106,7 +108,7 @@ def look_at_clock(skew: float | None) -> Finding:
     text = f"This machine's clock is {off}"
     values = {"seconds_ahead": round(skew)}
     if abs(skew) > SKEW_FAILED:
-        return CLOCK.failed(Trouble.SERVICE, sentences(text, CLOCK_ADVICE), **values)
+        return CLOCK.failed(ExitCode.SERVICE, sentences(text, CLOCK_ADVICE), **values)
     if abs(skew) > SKEW_NOTICED:
         return CLOCK.warning(sentences(text, CLOCK_ADVICE), **values)
     return CLOCK.ok(sentences("This machine's clock is right to half a minute"), **values)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from batchgen import history as histories
 from batchgen import plan
-from batchgen.errors import JobError, ManifestError
-from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.errors import ExitCode, JobError, ManifestError
+from batchgen.findings import Check, Finding
 from batchgen.history import History
 from batchgen.job import Job
 from batchgen.manifest import NAME
 from batchgen.models import find
 from batchgen.models.base import Model, UnknownModel
-from batchgen.nearest import shown
 from batchgen.plan import PlanSummary
 from batchgen.select import Pending, Selection, select
+from batchgen.text import quoted, sentences
 
 JOB = Check("job")
 MANIFEST = Check("manifest")
@@ -62,7 +62,7 @@ def broken(error: JobError) -> Finding:
     """A job file with mistakes."""
     first, *more = str(error).splitlines()
     rest = f"{len(more)} more: `batchgen validate {error.file}` lists them" if more else ""
-    return JOB.failed(Trouble.JOB, sentences(first, rest), mistakes=len(error.complaints))
+    return JOB.failed(ExitCode.USAGE, sentences(first, rest), mistakes=len(error.complaints))
 
 
 def survey(job: Job) -> Survey:
@@ -77,7 +77,7 @@ def survey(job: Job) -> Survey:
     try:
         history = _history(job)
     except ManifestError as error:
-        findings.append(MANIFEST.failed(Trouble.JOB, sentences(str(error))))
+        findings.append(MANIFEST.failed(ExitCode.USAGE, sentences(str(error))))
     if outline is None or history is None:
         return Survey(findings=tuple(findings), workload=_all_named(job))
     pending = select(job, history, Selection(), history.random_seed_key or "doctor")
@@ -114,8 +114,8 @@ def _history(job: Job) -> History:
     history = histories.load(folder / NAME) if folder.is_dir() else History(path=folder / NAME)
     if history.job_name is not None and history.job_name != job.name:
         raise ManifestError(
-            f"{job.output} holds the images of the job {shown(history.job_name)}, and this job is "
-            f"{shown(job.name)}: give it an output of its own"
+            f"{job.output} holds the images of the job {quoted(history.job_name)}, and this job is "
+            f"{quoted(job.name)}: give it an output of its own"
         )
     return history
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from batchgen.account import Account
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.account_facts import Access
-from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.errors import ExitCode
+from batchgen.findings import Check, Finding
 from batchgen.foundation import Kind, foundation_of
 from batchgen.models.base import LifeCycle, Model
 from batchgen.service_errors import LIFE_CYCLE_ADVICE, REGION_ADVICE
+from batchgen.text import sentences
 
 ASK_ADVICE = "Allow bedrock:GetFoundationModel and bedrock:GetFoundationModelAvailability in IAM"
 PERMISSION_ADVICE = "Allow bedrock:InvokeModel on it in IAM and in your organisation's policies"
@@ -47,7 +49,7 @@ async def look_at_model(
     advice = dict.fromkeys(part.advice for part in parts)  # each only once
     text = sentences(*dict.fromkeys(part.text for part in parts), *advice)
     if any(part.final for part in parts):
-        return check.failed(Trouble.SERVICE, text)
+        return check.failed(ExitCode.SERVICE, text)
     return check.warning(text) if any(part.doubtful for part in parts) else check.ok(text)
 
 

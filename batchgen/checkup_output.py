@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batchgen import lock, manifest
-from batchgen.errors import StorageError
+from batchgen.errors import ExitCode, StorageError
 from batchgen.filesystem import network_file_system
-from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.findings import Check, Finding
 from batchgen.journal import ROOM_FOR_LINES, ROOM_FOR_ONE
 from batchgen.store import SUPERSEDED, UNUSABLE
+from batchgen.text import sentences
 
 OUTPUT = Check("output")
 LOCK = Check("lock")
@@ -52,7 +53,7 @@ def _place(folder: Path) -> Path:
 def _writable(folder: Path, place: Path) -> Finding:
     if not place.is_dir():
         text = f"{folder} cannot be made: {place} is no folder"
-        return OUTPUT.failed(Trouble.OUTPUT, sentences(text, "Name another output"))
+        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(text, "Name another output"))
     try:
         # Without a name where the system can do that, so that nobody ever sees it.
         with tempfile.TemporaryFile(dir=place) as file:
@@ -62,10 +63,10 @@ def _writable(folder: Path, place: Path) -> Finding:
     except OSError as error:
         text = f"{place} cannot be written: {error.strerror or error}"
         advice = "Free it, change its permissions, or name another output"
-        return OUTPUT.failed(Trouble.OUTPUT, sentences(text, advice))
+        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(text, advice))
     for path in _closed(folder):
         advice = "Change its permissions, or run as the user who made it"
-        return OUTPUT.failed(Trouble.OUTPUT, sentences(f"{path} may not be written", advice))
+        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(f"{path} may not be written", advice))
     where = "this folder" if place == Path() else place
     state = "can be written" if place == folder else f"can be made in {where}"
     return OUTPUT.ok(sentences(f"{folder} {state}"))
@@ -80,12 +81,12 @@ def _holder(folder: Path) -> Finding:
     try:
         holder = lock.holder(folder)
     except StorageError as error:
-        return LOCK.failed(Trouble.OUTPUT, sentences(str(error)))
+        return LOCK.failed(ExitCode.RESUMABLE, sentences(str(error)))
     if holder is None:
         return LOCK.ok(sentences("No other run holds the output"))
     advice = "Wait until it ends (`batchgen run --wait-lock 30m`), or name another output"
     return LOCK.failed(
-        Trouble.BUSY, sentences(f"Another run holds {folder}: {holder}", advice), holder=holder
+        ExitCode.BUSY, sentences(f"Another run holds {folder}: {holder}", advice), holder=holder
     )
 
 
@@ -101,7 +102,7 @@ def _room(place: Path, tasks: int, concurrency: int) -> Finding:
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        return ROOM.failed(Trouble.OUTPUT, sentences(f"{place}: {error.strerror}"))
+        return ROOM.failed(ExitCode.RESUMABLE, sentences(f"{place}: {error.strerror}"))
     if not tasks:
         return ROOM.ok(sentences(f"No image is to be made, and {_size(free)} are free"))
     need = tasks * IMAGE_BYTES + ROOM_FOR_LINES + ROOM_FOR_ONE * min(concurrency, tasks)
@@ -111,7 +112,7 @@ def _room(place: Path, tasks: int, concurrency: int) -> Finding:
     )
     if need > free:
         advice = "Free some space, or name an output on another disk"
-        return ROOM.failed(Trouble.OUTPUT, sentences(text, advice), free=free, need=need)
+        return ROOM.failed(ExitCode.RESUMABLE, sentences(text, advice), free=free, need=need)
     return ROOM.ok(sentences(text), free=free, need=need)
 
 

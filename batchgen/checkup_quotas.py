@@ -10,9 +10,11 @@ from batchgen.account import Account
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.checkup_job import Workload
 from batchgen.deadline import deadline_of
-from batchgen.findings import Check, Finding, Trouble, sentences
+from batchgen.errors import ExitCode
+from batchgen.findings import Check, Finding
 from batchgen.job import Job, Limits, Route
 from batchgen.models.base import Model
+from batchgen.text import sentences
 
 TIME = Check("time")
 
@@ -103,7 +105,7 @@ def look_at_allowance(it: Allowance) -> Finding:
         return check.warning(sentences(it.why, _assumed(it), it.advice), **values)
     text = f"{it.found:g} calls a minute by Service Quotas"
     if it.found <= 0:
-        return check.failed(Trouble.SERVICE, sentences(text, ASK_SUPPORT), **values)
+        return check.failed(ExitCode.SERVICE, sentences(text, ASK_SUPPORT), **values)
     wanted = it.documented if it.given is None else it.given
     if not isinstance(wanted, int | float) or wanted == it.found:
         return check.ok(sentences(text), **values)

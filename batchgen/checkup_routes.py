@@ -16,9 +16,11 @@ from batchgen.checkup_account import look_at_credentials, look_at_service
 from batchgen.checkup_job import Workload
 from batchgen.checkup_models import look_at_model
 from batchgen.checkup_quotas import Allowance, ask_allowances, look_at_allowance
-from batchgen.findings import Check, Finding, Trouble, Verdict, sentences
+from batchgen.errors import ExitCode
+from batchgen.findings import Check, Finding, Verdict
 from batchgen.job import Job, Route
 from batchgen.job_conflicts import overlap, same_quota
+from batchgen.text import sentences
 
 ROUTES = Check("routes")
 
@@ -187,7 +189,7 @@ def _look_at_quotas_in_common(usable: Sequence[Looked]) -> list[Finding]:
             found.append(replace(ROUTES.warning(sentences(text)), route=each.route.name))
         elif each.account == other.account:
             text = f"It {same_quota(str(other.route.name))} (account {each.account})"
-            finding = ROUTES.failed(Trouble.JOB, sentences(text), shares_with=other.route.name)
+            finding = ROUTES.failed(ExitCode.USAGE, sentences(text), shares_with=other.route.name)
             found.append(replace(finding, route=each.route.name))
     text = f"Routes that can be used: {len(usable)}, each with a quota of its own"
     return found or [ROUTES.ok(sentences(text), usable=len(usable))]

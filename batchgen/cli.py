@@ -16,19 +16,13 @@ from batchgen import __version__
 from batchgen.commands.streams import note, settle
 from batchgen.errors import (
     BatchgenError,
+    ExitCode,
     InputError,
     OutputBusy,
     ServiceUnusable,
     StorageError,
 )
-from batchgen.nearest import nearest, printable
-
-EXIT_USAGE = 2
-EXIT_RESUMABLE = 3
-EXIT_SERVICE = 4
-EXIT_BUSY = 6
-EXIT_FAULT = 70
-EXIT_INTERRUPTED = 130
+from batchgen.text import closest, escaped
 
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
@@ -75,7 +69,7 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            guess = nearest(args[0], COMMANDS)
+            guess = closest(args[0], COMMANDS)
             hint = "" if guess is None else f" Did you mean '{guess}'?"
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
@@ -122,9 +116,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.exceptions.Exit as exiting:
         return exiting.exit_code
     except (KeyboardInterrupt, click.Abort):
-        return EXIT_INTERRUPTED
+        return ExitCode.INTERRUPTED
     except SystemExit as exiting:
-        return exiting.code if isinstance(exiting.code, int) else EXIT_FAULT
+        return exiting.code if isinstance(exiting.code, int) else ExitCode.FAULT
     except Exception as error:  # noqa: BLE001  # the error boundary
         return _ended_by(error)
     return outcome if isinstance(outcome, int) else 0
@@ -136,7 +130,7 @@ def _ended_by(error: Exception) -> int:
         case click.ClickException():
             usage = io.StringIO()
             error.show(file=usage)
-            return _complain(usage.getvalue().rstrip(), EXIT_USAGE)
+            return _complain(usage.getvalue().rstrip(), ExitCode.USAGE)
         case BatchgenError():
             return _complain(str(error), _exit_code(error))
         case BrokenPipeError() if not settle():
@@ -144,21 +138,23 @@ def _ended_by(error: Exception) -> int:
         case _:
             logging.getLogger(__name__).debug("the fault", exc_info=error)
             text = f"A fault in batchgen itself: {type(error).__name__}: {error}"
-            return _complain(f"{text}. `batchgen -vv …` shows where; please report it.", EXIT_FAULT)
+            return _complain(
+                f"{text}. `batchgen -vv …` shows where; please report it.", ExitCode.FAULT
+            )
 
 
 def _exit_code(error: BatchgenError) -> int:
     match error:
         case InputError():
-            return EXIT_USAGE
+            return ExitCode.USAGE
         case StorageError():
-            return EXIT_RESUMABLE
+            return ExitCode.RESUMABLE
         case ServiceUnusable():
-            return EXIT_SERVICE
+            return ExitCode.SERVICE
         case OutputBusy():
-            return EXIT_BUSY
+            return ExitCode.BUSY
         case _:
-            return EXIT_FAULT
+            return ExitCode.FAULT
 
 
 def _complain(text: str, code: int) -> int:
@@ -168,7 +164,7 @@ def _complain(text: str, code: int) -> int:
 
 def _harmless(text: str) -> str:
     """The lines of a message; file names and arguments in it may hold what steers a terminal."""
-    return "\n".join(map(printable, text.split("\n")))
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def _replace_closed_streams() -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from batchgen.errors import Complaint, dotted
+from batchgen.errors import Complaint
+from batchgen.text import dotted
 
 SHOWN_ALIKE = 20
 """Complaints about one key, counted over all items; the rest is a number."""

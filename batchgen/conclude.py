@@ -10,13 +10,13 @@ from batchgen.availability import Availability
 from batchgen.errors import AttemptError, CredentialsRefused, NeverSent
 from batchgen.job import FailureLimit
 from batchgen.manifest import Manifest
-from batchgen.nearest import printable
 from batchgen.outcome import Origin, record_of
 from batchgen.progress import Tally
 from batchgen.record import Record, Status
 from batchgen.retry import NOT_BILLED, Made, Retry
 from batchgen.store import Store
 from batchgen.task import Task
+from batchgen.text import escaped
 
 log = logging.getLogger(__name__)
 
@@ -91,10 +91,10 @@ class Concluding:
         """Take note of an attempt that failed and is made again."""
         log.info(
             "%s: attempt %d failed (%s: %s), next in %.1f s",
-            printable(retry.task.label),
+            escaped(retry.task.label),
             retry.attempt,
             retry.error.code,
-            printable(retry.error.message),
+            escaped(retry.error.message),
             retry.wait,
         )
         self._ledger.tally.retry(retry)

@@ -30,11 +30,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 
-from batchgen.nearest import printable
+from batchgen.text import dotted
 
-LONGEST_KEY = 100
-"""Characters of a key that a complaint repeats."""
+
+class ExitCode(IntEnum):
+    """How a command ends, by the contract with users."""
+
+    DONE = 0
+    """Every task succeeded, now or in an earlier run."""
+    INCOMPLETE = 1
+    """Finished, but some tasks failed or were filtered."""
+    USAGE = 2
+    """Wrong usage, or a job, data file, manifest or output that cannot be used."""
+    RESUMABLE = 3
+    """Stopped early; the same command goes on."""
+    SERVICE = 4
+    """The service cannot be used: credentials, access, Region, end of life."""
+    BUSY = 6
+    """Another run holds the output."""
+    FAULT = 70
+    """A fault in batchgen itself."""
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class BatchgenError(Exception):
@@ -208,24 +227,3 @@ class ModelDenied(Permanent):
 
 class NoRoute(ModelDenied):
     """No route of the job is left that serves the model: nothing was sent."""
-
-
-def said(error: OSError) -> str:
-    """What the system says of an error, without its number and without the path."""
-    return error.strerror or str(error) or type(error).__name__
-
-
-def dotted(path: tuple[str | int, ...]) -> str:
-    """A document path as a person writes it, `items[3].parameters.seed`; harmless to print.
-
-    A key is anything that somebody wrote into a file: it is cut, and what could steer a terminal
-    or end a line is escaped.
-    """
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            key = printable(part[:LONGEST_KEY]) + ("…" if len(part) > LONGEST_KEY else "")
-            text += f".{key}" if text else key
-    return text

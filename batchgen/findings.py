@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import IntEnum, StrEnum
+from enum import StrEnum
+
+from batchgen.errors import ExitCode
+from batchgen.text import sentences
 
 
 class Verdict(StrEnum):
@@ -17,16 +20,7 @@ class Verdict(StrEnum):
     """The run cannot do what it is for."""
 
 
-class Trouble(IntEnum):
-    """What is in the way of a run, as the exit code that it would end with."""
-
-    JOB = 2
-    OUTPUT = 3
-    SERVICE = 4
-    BUSY = 6
-
-
-ORDER = (Trouble.JOB, Trouble.SERVICE, Trouble.BUSY, Trouble.OUTPUT)
+ORDER = (ExitCode.USAGE, ExitCode.SERVICE, ExitCode.BUSY, ExitCode.RESUMABLE)
 """In which order a run would meet them."""
 
 
@@ -39,7 +33,7 @@ class Finding:
     verdict: Verdict
     text: str
     """What was found and what to do, as whole sentences."""
-    trouble: Trouble | None = None
+    trouble: ExitCode | None = None
     """Only of what failed."""
     model: str | None = None
     route: str | None = None
@@ -79,12 +73,12 @@ class Check:
         """The run can start, and a person should know this."""
         return self._finding(Verdict.WARNING, text, None, values)
 
-    def failed(self, trouble: Trouble, text: str, **values: object) -> Finding:
+    def failed(self, trouble: ExitCode, text: str, **values: object) -> Finding:
         """The run would end with this trouble."""
         return self._finding(Verdict.FAILED, text, trouble, values)
 
     def _finding(
-        self, verdict: Verdict, text: str, trouble: Trouble | None, values: Mapping[str, object]
+        self, verdict: Verdict, text: str, trouble: ExitCode | None, values: Mapping[str, object]
     ) -> Finding:
         return Finding(
             check=self.name,
@@ -100,10 +94,3 @@ def exit_code(findings: Iterable[Finding]) -> int:
     """0, or the exit code with which a run would meet the first of its troubles."""
     met = {finding.trouble for finding in findings}
     return next((int(trouble) for trouble in ORDER if trouble in met), 0)
-
-
-def sentences(*parts: str) -> str:
-    """What was found and what to do as one text; each part ends with a full stop."""
-    return " ".join(
-        part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
-    )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from batchgen.blueprint import LIVE, Texts
 from batchgen.complaints import Complaints, Path
-from batchgen.errors import dotted
 from batchgen.job import Item, Job
 from batchgen.models.base import Family
 from batchgen.placeholders import (
@@ -18,6 +17,7 @@ from batchgen.placeholders import (
     compiled_nested,
     unknown,
 )
+from batchgen.text import dotted
 
 
 @dataclass(frozen=True, slots=True)

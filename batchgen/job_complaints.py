@@ -13,7 +13,7 @@ from batchgen.errors import Complaint
 from batchgen.job_fields import REFUSED
 from batchgen.job_schema import Item, Job
 from batchgen.job_sections import Limits, OnFiltered, Retry, Route, Simulator
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 
 Path = tuple[str | int, ...]
 
@@ -86,7 +86,7 @@ def _follows(details: ErrorDetails) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _meant(key: str, mapping: str) -> str | None:
-    return nearest(key, KEYS[mapping])
+    return closest(key, KEYS[mapping])
 
 
 def _bearable(details: ErrorDetails, path: Path) -> bool:
@@ -106,7 +106,7 @@ def _unknown(details: ErrorDetails) -> str:
         return "is not supported yet"
     near = _meant(key, mapping)
     hint = f'; did you mean "{near}"?' if near else ""
-    return f"{shown(key)} is not a key here; allowed: {', '.join(KEYS[mapping])}{hint}"
+    return f"{quoted(key)} is not a key here; allowed: {', '.join(KEYS[mapping])}{hint}"
 
 
 def _missing(details: ErrorDetails) -> str:
@@ -119,13 +119,13 @@ def _missing(details: ErrorDetails) -> str:
 
 
 def _cannot_be(details: ErrorDetails) -> str:
-    return f"cannot be {shown(details['input'])}"
+    return f"cannot be {quoted(details['input'])}"
 
 
 def _wants(allowed: str) -> Callable[[ErrorDetails], str]:
     def say(details: ErrorDetails) -> str:
         value = details["input"]
-        what = "has no value" if value is None else f"cannot be {shown(value)}"
+        what = "has no value" if value is None else f"cannot be {quoted(value)}"
         return f"{what}; allowed: {allowed}"
 
     return say

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from batchgen.errors import Complaint
 from batchgen.job_schema import Job
 from batchgen.job_sections import Route
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 
 def conflicts(job: Job) -> Iterator[Complaint]:
@@ -21,7 +21,7 @@ def _items(job: Job) -> Iterator[Complaint]:
     for index, item in enumerate(job.items):
         earlier = first.setdefault(item.id, index)
         if earlier != index:
-            text = f"{shown(item.id)} is the id of items[{earlier}] already: every id stands once"
+            text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
             yield Complaint(path=("items", index, "id"), text=text)
     if job.model is None:
         without = [index for index, item in enumerate(job.items) if item.model is None]
@@ -39,7 +39,7 @@ def _routes(job: Job) -> Iterator[Complaint]:
         for earlier, other in enumerate(seen):
             if route.name == other.name and not _is_one(route, other):
                 text = f"is the name of routes[{earlier}] already: give this route another one"
-                yield Complaint(path=("routes", index, "name"), text=f"{shown(route.name)} {text}")
+                yield Complaint(path=("routes", index, "name"), text=f"{quoted(route.name)} {text}")
             elif _is_one(route, other):
                 yield Complaint(path=("routes", index), text=same_quota(f"routes[{earlier}]"))
         seen.append(route)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 from batchgen.yaml_scalars import WrittenFloat
 
 REFUSED = "refused"
@@ -64,7 +64,7 @@ class Check:
             return self.read(value)
         except Refused as error:
             hint = f"; {error}" if str(error) else ""
-            what = "has no value" if value is None else f"cannot be {shown(value)}"
+            what = "has no value" if value is None else f"cannot be {quoted(value)}"
             text = f"{what}; allowed: {self.allowed}{hint}"
             raise PydanticCustomError(REFUSED, "{text}", {"text": text}) from None
 
@@ -235,7 +235,7 @@ def is_scalar(value: Any) -> bool:
 
 def meant(value: Any, names: tuple[str, ...]) -> str:
     """The hint that names the nearest of `names`; empty where none is near."""
-    near = nearest(value, names) if isinstance(value, str) else None
+    near = closest(value, names) if isinstance(value, str) else None
     return f'did you mean "{near}"?' if near else ""
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation, Place, served_by
-from batchgen.errors import AttemptError, NotStarted, StorageError, said
+from batchgen.errors import AttemptError, NotStarted, StorageError
 from batchgen.manifest import Manifest
 from batchgen.record import AttemptLine, utc_now
+from batchgen.text import system_reason
 
 MB = 1_000_000
 ROOM_FOR_ONE = 25 * MB
@@ -40,7 +41,9 @@ class Room:
         try:
             usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
         except OSError as error:
-            raise StorageError(f"{self._folder} cannot be looked at: {said(error)}") from error
+            raise StorageError(
+                f"{self._folder} cannot be looked at: {system_reason(error)}"
+            ) from error
         return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
 

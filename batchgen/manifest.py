@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from batchgen.errors import ManifestError, StorageError, said
+from batchgen.errors import ManifestError, StorageError
 from batchgen.record import (
     FORMAT_VERSION,
     AttemptLine,
@@ -27,6 +27,7 @@ from batchgen.record import (
     Record,
     RunLine,
 )
+from batchgen.text import system_reason
 
 NAME = "manifest.jsonl"
 KINDS: dict[str, type[Line]] = {
@@ -70,7 +71,7 @@ class Manifest:
         try:
             return cls(path, _open_sealed(path))
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {said(error)}") from error
+            raise StorageError(f"{path} cannot be written: {system_reason(error)}") from error
 
     def close(self) -> None:
         """Close the file; everything that `append` returned for is in it."""
@@ -101,7 +102,7 @@ class Manifest:
         try:
             await asyncio.to_thread(_write_group, self._descriptor, group)
         except OSError as error:
-            self._broken = StorageError(f"{self.path} could not be written: {said(error)}")
+            self._broken = StorageError(f"{self.path} could not be written: {system_reason(error)}")
             raise self._broken from error
         except BaseException:
             self._broken = StorageError(f"{self.path} was broken off in the middle of a write")

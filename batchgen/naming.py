@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 LONGEST_PART = 200
 """Bytes of one folder or file name in UTF-8; file systems take 255, with room for an extension."""
@@ -67,7 +67,7 @@ def problem(name: str) -> str | None:
     if _EASY.fullmatch(name) and not _RESERVED.fullmatch(name):
         return None
     reason = next(_reasons(name), None)
-    return reason and f"the file name {shown(name)} {reason}"
+    return reason and f"the file name {quoted(name)} {reason}"
 
 
 def _reasons(name: str) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _reasons(name: str) -> Iterator[str]:
         yield "begins with /: it must stay inside the output"
     forbidden = _IN_NAMES.search(name)
     if forbidden:
-        yield f"has {shown(forbidden[0])}, which not every file system takes"
+        yield f"has {quoted(forbidden[0])}, which not every file system takes"
         return
     length = len(name.encode())
     if length > LONGEST:
@@ -84,20 +84,20 @@ def _reasons(name: str) -> Iterator[str]:
     for folder in folders:
         yield from _part_reasons(folder)
         if _IMAGE_FOLDER.search(folder):
-            yield f"has the folder {shown(folder)}, which looks like an image"
+            yield f"has the folder {quoted(folder)}, which looks like an image"
     yield from _part_reasons(last)
 
 
 def _part_reasons(part: str) -> Iterator[str]:
     if part in ("", ".", ".."):
-        yield f"has {shown(part)} where the name of a folder or a file must stand"
+        yield f"has {quoted(part)} where the name of a folder or a file must stand"
         return
     if part[0] in ".-~ ":
-        yield f"has a part that begins with {shown(part[0])}: put something before it"
+        yield f"has a part that begins with {quoted(part[0])}: put something before it"
     if part[-1] in ". ":
-        yield f"has a part that ends with {shown(part[-1])}: put something after it"
+        yield f"has a part that ends with {quoted(part[-1])}: put something after it"
     if _RESERVED.fullmatch(part):
-        yield f"has the part {shown(part)}, which is a device on Windows"
+        yield f"has the part {quoted(part)}, which is a device on Windows"
     length = len(part.encode())
     if length > LONGEST_PART:
         yield f"has a part of {length:,} bytes; at most {LONGEST_PART:,} fit"

@@ -11,10 +11,10 @@ from batchgen.errors import ManifestError
 from batchgen.filesystem import network_file_system
 from batchgen.history import History
 from batchgen.job import Job
-from batchgen.nearest import shown
 from batchgen.output import Output
 from batchgen.record import RunLine, utc_now
 from batchgen.select import Pending
+from batchgen.text import quoted
 
 SDK = ("aioboto3", "aiobotocore", "botocore", "aiohttp")
 """The packages that make the calls; their versions stand in the manifest."""
@@ -46,8 +46,8 @@ def require_same_job(job: Job, history: History) -> None:
     name = history.job_name
     if name is not None and name != job.name:
         raise ManifestError(
-            f"{history.path.parent} holds the images of the job {shown(name)}, and this job is "
-            f"{shown(job.name)}: give it an output of its own."
+            f"{history.path.parent} holds the images of the job {quoted(name)}, and this job is "
+            f"{quoted(job.name)}: give it an output of its own."
         )
 
 

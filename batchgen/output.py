@@ -13,12 +13,13 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from batchgen import history as histories
-from batchgen.errors import OutputBusy, StorageError, said
+from batchgen.errors import OutputBusy, StorageError
 from batchgen.history import History
 from batchgen.lock import locked
 from batchgen.manifest import NAME, Manifest, read, sync_folder
 from batchgen.record import MovedLine, Record
 from batchgen.store import PART, SUPERSEDED, Store
+from batchgen.text import system_reason
 
 TASK_ID = re.compile(r"[0-9]+-[0-9a-f]{32}")
 """What `task.task_id` makes: other programs have files that end like our temporary ones."""
@@ -89,7 +90,9 @@ class Output:
                 self.history.moved[task_id] = new_path
             await asyncio.to_thread(source.unlink, missing_ok=True)
         except OSError as error:
-            raise StorageError(f"{source} could not be moved to {target}: {said(error)}") from error
+            raise StorageError(
+                f"{source} could not be moved to {target}: {system_reason(error)}"
+            ) from error
 
     async def finish_move(self) -> None:
         """Take away the first name of a file whose move a kill cut short after its line."""
@@ -100,7 +103,9 @@ class Output:
             try:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
             except OSError as error:
-                raise StorageError(f"{path} could not be removed: {said(error)}") from error
+                raise StorageError(
+                    f"{path} could not be removed: {system_reason(error)}"
+                ) from error
 
     async def rename(self, task_id: str, path: str, new_path: str) -> None:
         """Give an image of an earlier run the name that its task has now.

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 
 LISTED = 30
 """Names that a complaint lists."""
@@ -91,18 +91,18 @@ def _name(token: re.Match[str]) -> str:
         where = f"the {brace} at character {token.start() + 1:,}"
         raise PlaceholderError(f"{where} has no partner; write {brace * 2} for the brace itself")
     if _NAME.fullmatch(name) is None:
-        what = f"{shown('{' + name + '}')} is no placeholder"
+        what = f"{quoted('{' + name + '}')} is no placeholder"
         raise PlaceholderError(f"{what}: only a plain name may stand in braces, such as {{id}}")
     return name
 
 
 def _unknown(name: str, allowed: Collection[str]) -> str:
-    near = nearest(name, allowed)
+    near = closest(name, allowed)
     hint = f'; did you mean "{{{near}}}"?' if near else ""
     names = sorted(allowed)
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     listed = ", ".join(names[:LISTED]) + more
-    return f"{shown('{' + name + '}')} has no value; allowed: {listed}{hint}"
+    return f"{quoted('{' + name + '}')} has no value; allowed: {listed}{hint}"
 
 
 @dataclass(frozen=True, slots=True)

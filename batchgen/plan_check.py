@@ -13,10 +13,10 @@ from batchgen.errors import JobError
 from batchgen.job import Job, conflicts
 from batchgen.models import MODELS
 from batchgen.models.base import LifeCycle, Model
-from batchgen.nearest import nearest
 from batchgen.plan_fallbacks import Fallbacks
 from batchgen.plan_routes import check_routes, far_regions
 from batchgen.plan_tally import Tally
+from batchgen.text import closest
 from batchgen.unique import Unique
 
 MAX_TASKS = 10_000_000
@@ -164,7 +164,7 @@ class _Checking:
         allowed = (*prices, *self._fallbacks.places, *MODELS)
         for name in self._job.prices:
             if name not in allowed:
-                near = nearest(name, allowed)
+                near = closest(name, allowed)
                 hint = f'; did you mean "{near}"?' if near else ""
                 self._found.add(("prices", name), f"no model of this job has that name{hint}")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from batchgen import models
 from batchgen.job import Job
 from batchgen.models.base import Model, UnknownModel
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 
 
 class JobModels:
@@ -48,8 +48,8 @@ class JobModels:
                 return item.family
         for family in models.FAMILIES:
             models.find(name, family)  # what is no id at all is said to be none
-        near = nearest(name, models.MODELS)
+        near = closest(name, models.MODELS)
         hint = f'; did you mean "{near}"? Otherwise' if near else ":"
-        what = f"{shown(name, longest=models.ARN_SHOWN)} is not a model that batchgen knows{hint}"
+        what = f"{quoted(name, longest=models.ARN_SHOWN)} is not a model that batchgen knows{hint}"
         advice = "name a known model and, under models of a route, what the service calls it"
         raise UnknownModel(f"{what} {advice}")

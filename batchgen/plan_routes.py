@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from batchgen.complaints import Complaints
 from batchgen.job import Job
 from batchgen.models.base import Model
-from batchgen.nearest import nearest
+from batchgen.text import closest
 
 
 def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: Complaints) -> None:
@@ -28,7 +28,7 @@ def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: 
     for index, route in enumerate(job.routes):
         for name in route.models:
             if name not in named:
-                near = nearest(name, named)
+                near = closest(name, named)
                 hint = f'; did you mean "{near}"?' if near else ""
                 text = f"no model of this job has that name{hint}"
                 found.add(("routes", index, "models", name), text)

@@ -9,23 +9,23 @@ from decimal import Decimal
 from typing import Any
 
 from batchgen.admission import Budget, Cause, Stopping
-from batchgen.errors import Throttled
+from batchgen.errors import ExitCode, Throttled
 from batchgen.pacing import PaceState
 from batchgen.recent import Recent
 from batchgen.record import Record, Status
 from batchgen.retry import Retry
 
 EXIT_CODES = {
-    Cause.BUDGET: 3,
-    Cause.DEADLINE: 3,
-    Cause.DISK: 3,
-    Cause.FAILURES: 3,
-    Cause.THROTTLED_OUT: 3,
-    Cause.CREDENTIALS: 4,
-    Cause.DENIED: 4,
-    Cause.UNREACHABLE: 4,
-    Cause.INTERRUPTED: 130,
-    Cause.TERMINATED: 143,
+    Cause.BUDGET: ExitCode.RESUMABLE,
+    Cause.DEADLINE: ExitCode.RESUMABLE,
+    Cause.DISK: ExitCode.RESUMABLE,
+    Cause.FAILURES: ExitCode.RESUMABLE,
+    Cause.THROTTLED_OUT: ExitCode.RESUMABLE,
+    Cause.CREDENTIALS: ExitCode.SERVICE,
+    Cause.DENIED: ExitCode.SERVICE,
+    Cause.UNREACHABLE: ExitCode.SERVICE,
+    Cause.INTERRUPTED: ExitCode.INTERRUPTED,
+    Cause.TERMINATED: ExitCode.TERMINATED,
 }
 """Why a run stopped early -> its exit code."""
 
@@ -97,20 +97,21 @@ class Summary:
         return self.left / self.images_per_minute * 60.0
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         """By the contract with users."""
         if self.left and self.stopping is not None:
             return EXIT_CODES[self.stopping.cause]
         if self.stopping is not None and self.stopping.cause is Cause.DENIED:
             return EXIT_CODES[Cause.DENIED]
-        return 1 if self.failed or self.filtered or self.earlier_filtered or self.left else 0
+        unmade = self.failed or self.filtered or self.earlier_filtered or self.left
+        return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """For `--json` and the `end` line; money in USD as numbers."""
         return {
             "run_id": self.run_id,
             "output": self.output,
-            "exit_code": self.exit_code,
+            "exit_code": int(self.exit_code),
             "tasks": self.total,
             "succeeded": self.succeeded,
             "filtered": self.filtered,

@@ -19,9 +19,8 @@ from aiobotocore.credentials import (
 
 from batchgen.account_errors import failed, refused
 from batchgen.errors import ServiceUnusable
-from batchgen.findings import sentences
-from batchgen.nearest import shown
 from batchgen.service_errors import local_error
+from batchgen.text import quoted, sentences
 
 SESSION_NAME = "batchgen"
 """In the account's audit trail: who acts as the role."""
@@ -83,14 +82,14 @@ def unusable(error: Exception, *, profile: str | None, role: str | None) -> Serv
         role: the same, an ARN.
     """
     if isinstance(error, botocore.exceptions.ProfileNotFound) and profile is not None:
-        return ServiceUnusable(sentences(f"There is no profile {shown(profile)}", PROFILE_ADVICE))
+        return ServiceUnusable(sentences(f"There is no profile {quoted(profile)}", PROFILE_ADVICE))
     client_error = isinstance(error, botocore.exceptions.ClientError)
     why = refused(error, "") if client_error else failed(error)
     if role is not None:
-        by = f" with the profile {shown(profile)}" if profile is not None else ""
+        by = f" with the profile {quoted(profile)}" if profile is not None else ""
         text = f"The role {role} cannot be assumed{by}: {why}"
         return ServiceUnusable(sentences(text, why.advice))
     if profile is not None:
-        text = f"The profile {shown(profile)} cannot be used: {why}"
+        text = f"The profile {quoted(profile)} cannot be used: {why}"
         return ServiceUnusable(sentences(text, why.advice))
     return ServiceUnusable(f"AWS cannot be used: {error}")

@@ -18,9 +18,10 @@ from pathlib import Path
 import aiofiles
 import aiofiles.os
 
-from batchgen.errors import StorageError, said
+from batchgen.errors import StorageError
 from batchgen.models.base import Artifact
 from batchgen.record import StoredImage
+from batchgen.text import system_reason
 
 MAX_PIXELS = 64_000_000
 """Four times the largest picture that any Bedrock model makes; more is a decompression bomb."""
@@ -118,7 +119,7 @@ class Store:
             await self.place(part, path)
         except OSError as error:
             raise StorageError(
-                f"{self.folder / path} could not be written: {said(error)}"
+                f"{self.folder / path} could not be written: {system_reason(error)}"
             ) from error
         return self.describe(path, artifact, inspected)
 
@@ -156,7 +157,7 @@ class Store:
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
-            raise StorageError(f"{self.folder / path}: {said(error)}") from error
+            raise StorageError(f"{self.folder / path}: {system_reason(error)}") from error
 
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep a reply that was paid for and holds no image, for a person to look at.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from batchgen import naming
 from batchgen.blueprint import FOLDER, Blueprint, Still
-from batchgen.nearest import shown
 from batchgen.task import SeededId
+from batchgen.text import quoted
 from batchgen.uniqueness import Group, Place, Repeats, Twice
 
 
@@ -58,7 +58,7 @@ def _clash(twice: Twice, what: str, advice: str) -> Iterator[Clash]:
 
 
 def _label(place: Place) -> str:
-    return f"{shown(place.item_id)} variant {place.variant}"
+    return f"{quoted(place.item_id)} variant {place.variant}"
 
 
 def _name_groups(blueprint: Blueprint) -> Iterator[Group]:

@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, Final, Self
 
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 LONGEST_NUMBER = 100
 """Characters."""
@@ -55,5 +55,5 @@ def meaning(text: str) -> Any:
         raise ValueError(f"a number of {len(text):,} characters: put a text in quotes")
     number = int(text) if whole is not None else WrittenFloat(text)
     if not math.isfinite(number):
-        raise ValueError(f"the number {shown(number)} is too large")
+        raise ValueError(f"the number {quoted(number)} is too large")
     return number

@@ -11,7 +11,7 @@ from typing import Any
 
 from batchgen import yaml_events
 from batchgen.errors import Complaint, JobError
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 from batchgen.yaml_values import Values
 
 MAX_BYTES = 16 * 2**20
@@ -103,7 +103,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> str:
     if isinstance(error, IsADirectoryError):
         return "this is a folder: name the job file in it"
     if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return f"this is a link to {shown(str(path.readlink()))}, which is not there"
+        return f"this is a link to {quoted(str(path.readlink()))}, which is not there"
     if isinstance(error, FileNotFoundError):
         return f"there is no such file{_suggestion(path)}"
     if isinstance(error, PermissionError):
@@ -114,15 +114,15 @@ def _unreadable(path: Path, error: OSError | ValueError) -> str:
 
 def _suggestion(path: Path) -> str:
     if not path.parent.is_dir():
-        return f": nor is there a folder {shown(str(path.parent))}"
+        return f": nor is there a folder {quoted(str(path.parent))}"
     try:
         names = [entry.name for entry in itertools.islice(path.parent.iterdir(), FOLDER_LOOKED_AT)]
     except OSError:
         return ""
-    meant = nearest(path.name, names)
+    meant = closest(path.name, names)
     if not meant:
         return ""
-    return f"; did you mean {shown(str(path.with_name(meant)), LONGEST_PATH)}?"
+    return f"; did you mean {quoted(str(path.with_name(meant)), LONGEST_PATH)}?"
 
 
 def _refusal(file: str, text: str) -> JobError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from batchgen.errors import Complaint
-from batchgen.nearest import shown
+from batchgen.text import quoted
 from batchgen.yaml_events import (
     AliasEvent,
     CollectionEndEvent,
@@ -156,7 +156,7 @@ class Values:
         name = event.anchor or ""
         anchored = self._anchors.get(name)
         if anchored is None:
-            text = f"the alias {shown(name)} has no anchor of that name that ends before it"
+            text = f"the alias {quoted(name)} has no anchor of that name that ends before it"
             raise self._stop(text, event)
         self._count(anchored.nodes, event)
         top = self._stack[-1]
@@ -176,7 +176,7 @@ class Values:
             name = self._new_key(event)
         if name in top.keys:
             line = line_at(self._text, top.keys[name])
-            first = f"the key {shown(name)} stands twice in one mapping, first in line {line}"
+            first = f"the key {quoted(name)} stands twice in one mapping, first in line {line}"
             self._add(f"{first}: remove one", event, name)
         else:
             top.keys[name] = at(event)
@@ -189,7 +189,7 @@ class Values:
         elif event.implicit[0]:
             value = self._plain(name, event)
             if not isinstance(value, str):
-                self._add(f"the key {shown(value)} is no text: put it in quotes", event)
+                self._add(f"the key {quoted(value)} is no text: put it in quotes", event)
                 return name
         self._whole_characters(name, event)
         if event.anchor is not None:
@@ -225,7 +225,7 @@ class Values:
         try:
             text.encode()
         except UnicodeEncodeError:
-            self._add(f"{shown(text)} has half of a character", event)
+            self._add(f"{quoted(text)} has half of a character", event)
 
     def _count(self, nodes: int, event: NodeEvent) -> None:
         self._nodes += nodes
@@ -234,7 +234,7 @@ class Values:
             raise self._stop(text, event)
 
     def _tagged(self, event: ScalarEvent | CollectionStartEvent) -> None:
-        self._add(f"a tag such as {shown(event.tag)} has no meaning here: remove it", event)
+        self._add(f"a tag such as {quoted(event.tag)} has no meaning here: remove it", event)
 
     def _add(self, text: str, event: Event, *below: str) -> None:
         path = tuple(

@@ -22,7 +22,8 @@ from batchgen.checkup_account import look_at_clock, look_at_credentials
 from batchgen.checkup_models import look_at_model
 from batchgen.checkup_output import look_at_output
 from batchgen.checkup_quotas import Allowance, look_at_allowance
-from batchgen.findings import Check, Trouble, Verdict, exit_code
+from batchgen.errors import ExitCode
+from batchgen.findings import ORDER, Check, Verdict, exit_code
 from batchgen.job import parse
 from batchgen.lock import NAME as LOCK
 from batchgen.lock import locked
@@ -470,7 +471,7 @@ class TestOutput:
         for name in ("file", "file/out", "link"):
             found = Found(look_at_output(tmp_path / name, 1, 1))
             assert found["output"].text.endswith("is no folder. Name another output.")
-            assert found["output"].trouble is Trouble.OUTPUT
+            assert found["output"].trouble is ExitCode.RESUMABLE
 
     def test_what_cannot_be_written(self):
         """It is tried, for permissions do not tell of read-only disks."""
@@ -529,7 +530,7 @@ class TestOutput:
 
 
 class TestFindings:
-    @given(st.lists(st.sampled_from(Trouble), unique=True))
+    @given(st.lists(st.sampled_from(ORDER), unique=True))
     def test_the_exit_code_is_the_trouble_that_a_run_meets_first(self, troubles):
         """The job before the service, the service before who holds the output, then the rest."""
         findings = [Check("x").failed(trouble, "") for trouble in troubles]

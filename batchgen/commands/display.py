@@ -13,10 +13,10 @@ from typing import Protocol
 from batchgen.commands.failures import Failures
 from batchgen.commands.streams import note
 from batchgen.conclude import Observer
-from batchgen.nearest import printable
 from batchgen.progress import Summary
 from batchgen.record import Record
 from batchgen.retry import Retry
+from batchgen.text import escaped
 
 A_MINUTE = 60.0
 LINE_EVERY = 5.0
@@ -70,7 +70,7 @@ class Display(Observer):
 
     def notice(self, text: str) -> None:
         """Print a sentence."""
-        self._screen.line(printable(text))
+        self._screen.line(escaped(text))
 
     def _line(self, text: str | None) -> None:
         if text is not None:
@@ -171,7 +171,7 @@ def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
         lines.append(_routes(summary))
     lines += [_money(summary), f"Images and manifest: {manifest}"]
     if summary.stopping is not None and summary.left:
-        lines.append(printable(summary.stopping.text))
+        lines.append(escaped(summary.stopping.text))
     if summary.left:
         lines.append("The same command again goes on where this run stopped.")
     return lines
@@ -205,7 +205,7 @@ def _routes(summary: Summary) -> str:
     for name, pace in summary.routes.items():
         calls = sum(state.started for state in pace.values())
         throttled = sum(state.throttled for state in pace.values())
-        parts.append(f"{printable(name)} {counted(calls, 'call')} ({throttled} throttled)")
+        parts.append(f"{escaped(name)} {counted(calls, 'call')} ({throttled} throttled)")
     return f"Routes: {', '.join(parts)}."
 
 

@@ -13,7 +13,7 @@ from batchgen.commands.streams import result
 from batchgen.errors import JobError
 from batchgen.findings import Finding, Verdict, exit_code
 from batchgen.job import Job, load
-from batchgen.nearest import printable
+from batchgen.text import escaped
 
 NAME_WIDTH = 11
 VERDICT_WIDTH = 7
@@ -63,7 +63,7 @@ async def _examine(job: Job) -> list[Finding]:
 
 def _line(finding: Finding) -> str:
     parts = (finding.route, finding.model, finding.text)
-    text = printable(": ".join(part for part in parts if part is not None))
+    text = escaped(": ".join(part for part in parts if part is not None))
     return f"{finding.verdict:<{VERDICT_WIDTH}}  {finding.check:<{NAME_WIDTH}}  {text}"
 
 

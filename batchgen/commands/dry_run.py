@@ -11,10 +11,10 @@ from batchgen.commands.display import duration
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
 from batchgen.manifest import NAME
-from batchgen.nearest import printable
 from batchgen.opening import require_same_job
 from batchgen.plan import PlanSummary
 from batchgen.select import Chosen, Selection, select
+from batchgen.text import escaped
 
 
 def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
@@ -31,7 +31,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     cost = None if outline.price_usd is None else pending.cost(outline)
     minutes = _minutes(job, outline, pending.wanted)
     for warning in outline.warnings:
-        note(printable(warning))
+        note(escaped(warning))
     if as_json:
         fields = {
             "tasks": outline.tasks,

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from batchgen.errors import Throttled
-from batchgen.nearest import printable
 from batchgen.record import Record, Status
 from batchgen.retry import Retry
 from batchgen.service_errors import advice
+from batchgen.text import escaped
 
 MESSAGE_SHOWN = 300
 """Characters of a service's message that are printed."""
@@ -46,7 +46,7 @@ class Failures:
         self.counts[kind] += 1
         if self.counts[kind] > 1:
             return None
-        return f"{printable(record.label)} {VERBS[record.status][0]} {kind[1]}"
+        return f"{escaped(record.label)} {VERBS[record.status][0]} {kind[1]}"
 
     def note_retry(self, retry: Retry) -> str | None:
         """Count an attempt that is made again; the sentence to print if it is the first such one.
@@ -59,13 +59,13 @@ class Failures:
         self.retries[error.code] += 1
         if self.retries[error.code] > 1:
             return None
-        return f"{printable(retry.task.label)} is tried again: {_said(error.code, error.message)}"
+        return f"{escaped(retry.task.label)} is tried again: {_said(error.code, error.message)}"
 
     def repeated(self) -> Iterator[str]:
         """One line for every kind that happened more than once."""
         for code, count in self.retries.most_common():
             if count > 1:
-                yield f"{count} attempts were made again after {printable(code)}."
+                yield f"{count} attempts were made again after {escaped(code)}."
         for (status, reason), count in self.counts.most_common():
             if count > 1:
                 yield f"{count} tasks {VERBS[status][1]} {reason}"
@@ -84,7 +84,7 @@ def _reason(record: Record) -> str:
 
 
 def _said(code: str, message: str) -> str:
-    return _ended(f"{printable(code)}: {_cut(message)}")
+    return _ended(f"{escaped(code)}: {_cut(message)}")
 
 
 def _ended(text: str) -> str:
@@ -92,5 +92,5 @@ def _ended(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    shown = printable(text[:MESSAGE_SHOWN])
+    shown = escaped(text[:MESSAGE_SHOWN])
     return shown if len(text) <= MESSAGE_SHOWN else f"{shown}…"

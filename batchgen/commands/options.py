@@ -11,7 +11,7 @@ import click
 
 from batchgen import job_checks as checks
 from batchgen.job_fields import DURATION, Check, Refused, money, whole
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 MOST_USD = 1_000_000_000
 """What nobody spends on images: a slip, and too wide for a line of figures."""
@@ -33,7 +33,7 @@ class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in its stub
             hint = f"; {error}" if isinstance(error, Refused) and str(error) else ""
             allowed = f"{self._check.allowed}{hint}"
             end = "" if allowed.endswith("?") else "."
-            self.fail(f"cannot be {shown(value)}; allowed: {allowed}{end}", param, ctx)
+            self.fail(f"cannot be {quoted(value)}; allowed: {allowed}{end}", param, ctx)
 
 
 def _number_or_text(value: str) -> float | str:

@@ -19,8 +19,8 @@ from batchgen.commands.streams import result
 from batchgen.deadline import Deadline, deadline_of
 from batchgen.errors import InputError
 from batchgen.job import Item, Job, load
-from batchgen.nearest import nearest, shown
 from batchgen.select import Selection
+from batchgen.text import closest, quoted
 
 if TYPE_CHECKING:
     from batchgen.batch import Batch
@@ -118,19 +118,19 @@ class _Runner:
     def run(self, max_duration: float | None) -> Summary:
         """Run to the end, with a bar or with lines that show how far it is."""
         deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
-        with screen() as shown:
-            summary = asyncio.run(self._run(shown, deadline))
+        with screen() as quoted:
+            summary = asyncio.run(self._run(quoted, deadline))
         for line in report(summary, self._failures, self._job.output):
-            shown.line(line)
+            quoted.line(line)
         return summary
 
-    async def _run(self, shown: Screen, deadline: Deadline | None) -> Summary:
+    async def _run(self, quoted: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
         from batchgen.batch import Batch  # noqa: PLC0415
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
         from batchgen.order import Order  # noqa: PLC0415
 
-        display = Display(shown, self._failures)
+        display = Display(quoted, self._failures)
         order = Order(
             job=self._job,
             selection=self._selection,
@@ -141,11 +141,11 @@ class _Runner:
         batch = Batch(order)
         signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
         with (
-            handled(signals, lambda: shown.line(status_line(batch.snapshot()))),
+            handled(signals, lambda: quoted.line(status_line(batch.snapshot()))),
             display.showing(batch.snapshot),
         ):
             summary = await _completed(batch)
-        shown.show(summary)
+        quoted.show(summary)
         return summary
 
 
@@ -167,9 +167,9 @@ def _refuse_strangers(job: Job, patterns: tuple[str, ...]) -> None:
     """
     for pattern in patterns:
         if not any(_fits(job, item, pattern) for item in job.items):
-            near = nearest(pattern.strip("*?"), (item.id for item in job.items))
-            hint = "" if near is None else f"; did you mean {shown(near)}?"
-            raise InputError(f"--only {shown(pattern)} fits no item of the job {job.name}{hint}")
+            near = closest(pattern.strip("*?"), (item.id for item in job.items))
+            hint = "" if near is None else f"; did you mean {quoted(near)}?"
+            raise InputError(f"--only {quoted(pattern)} fits no item of the job {job.name}{hint}")
 
 
 def _fits(job: Job, item: Item, pattern: str) -> bool:

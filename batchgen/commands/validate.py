@@ -11,7 +11,7 @@ from batchgen import plan
 from batchgen.commands import options
 from batchgen.commands.streams import note, result
 from batchgen.job import load
-from batchgen.nearest import printable
+from batchgen.text import escaped
 
 
 @click.command(name="validate")
@@ -31,8 +31,8 @@ def command(job: Path, *, as_json: bool) -> int:
         result(json.dumps(fields))
         return 0
     for warning in outline.warnings:
-        note(printable(warning))
+        note(escaped(warning))
     tasks = "task" if outline.tasks == 1 else "tasks"
     cost = "an unknown sum" if outline.price_usd is None else f"{outline.price_usd:.2f} USD"
-    result(f"{printable(str(job))} is right: {outline.tasks} {tasks}, {cost}.")
+    result(f"{escaped(str(job))} is right: {outline.tasks} {tasks}, {cost}.")
     return 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from batchgen.models import sdxl, stable_image
 from batchgen.models.base import Family, LifeCycle, Model, UnknownModel
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, quoted
 
 FAMILIES: Mapping[str, Family] = {
     stable_image.NAME: stable_image,
@@ -60,10 +60,10 @@ def _of_family(name: str) -> Model:
         return MODELS[name]
     if name in FAMILIES:
         return FAMILIES[name].generic(name)
-    near = nearest(name, (*FAMILIES, *MODELS))
+    near = closest(name, (*FAMILIES, *MODELS))
     hint = f'; did you mean "{near}"?' if near else ""
     families = ", ".join(FAMILIES)
-    text = f"{shown(name)} is no model family; allowed: {families}, or a known model id{hint}"
+    text = f"{quoted(name)} is no model family; allowed: {families}, or a known model id{hint}"
     raise UnknownModel(text)
 
 
@@ -93,7 +93,7 @@ def _require_form(model_id: str) -> None:
 
 def _unknown(model_id: str) -> str:
     arn = _ARN.fullmatch(model_id)
-    near = nearest(arn["tail"] if arn else model_id, MODELS)
+    near = closest(arn["tail"] if arn else model_id, MODELS)
     what = "does not tell which model it runs" if arn else "is not a model that batchgen knows"
     hint = f'; did you mean "{near}"? Otherwise' if near else ":"
     active = ", ".join(id_ for id_, model in MODELS.items() if model.life_cycle is LifeCycle.ACTIVE)
@@ -102,4 +102,4 @@ def _unknown(model_id: str) -> str:
 
 
 def _shown_id(model_id: str) -> str:
-    return shown(model_id, longest=ARN_SHOWN)
+    return quoted(model_id, longest=ARN_SHOWN)

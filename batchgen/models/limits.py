@@ -13,9 +13,8 @@ from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
-from batchgen.errors import dotted
 from batchgen.models.base import Key, Problem, Prompts
-from batchgen.nearest import nearest, shown
+from batchgen.text import closest, dotted, quoted
 
 Problems: TypeAlias = Collection[Problem]
 
@@ -158,7 +157,7 @@ class Fields:
         for name, member in value.items():
             check = self.checks.get(name)
             if check is None:
-                found.append(self._unknown(key, name if isinstance(name, str) else shown(name)))
+                found.append(self._unknown(key, name if isinstance(name, str) else quoted(name)))
             else:
                 found.extend(check((*key, name), member))
         found += [self._missing(key, name) for name in self.required if name not in value]
@@ -167,10 +166,10 @@ class Fields:
     def _unknown(self, key: Key, name: str) -> Problem:
         text = self.refused.get(name)
         if text is None:
-            meant = nearest(name, self.checks)
+            meant = closest(name, self.checks)
             hint = f'; did you mean "{meant}"?' if meant else ""
             allowed = ", ".join(self.checks)
-            text = f"{self.owner} does not take {shown(name)}; allowed: {allowed}{hint}"
+            text = f"{self.owner} does not take {quoted(name)}; allowed: {allowed}{hint}"
         return Problem(key=(*key, name), text=text)
 
     def _missing(self, key: Key, name: str) -> Problem:
@@ -197,12 +196,12 @@ def of_texts(prompts: Prompts, prompt: Check, negative: Check, missing: str) -> 
 
 def wrong(key: Key, value: Any, allowed: str) -> tuple[Problem]:
     """The usual complaint of one value."""
-    text = f'"{dotted(key)}" cannot be {shown(value)}; allowed: {allowed}'
+    text = f'"{dotted(key)}" cannot be {quoted(value)}; allowed: {allowed}'
     return (Problem(key=key, text=text),)
 
 
 def _spelling(value: Any, names: tuple[str, ...]) -> str | None:
-    return nearest(value, names) if isinstance(value, str) else None
+    return closest(value, names) if isinstance(value, str) else None
 
 
 def _encoding(key: Key, value: str) -> Problems:

@@ -11,7 +11,7 @@ import pybase64
 from pydantic_core import from_json
 
 from batchgen.models.base import Artifact, Reply, ReplyError
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 LONGEST_SEED = 20
 """Digits of a seed that came as a text; none of the service's is longer than 10."""
@@ -44,10 +44,10 @@ def read(body: bytes) -> dict[str, Any]:
     try:
         value = from_json(body)
     except ValueError as error:
-        start = shown(body[:100].decode(errors="replace"))
+        start = quoted(body[:100].decode(errors="replace"))
         raise ReplyError(f"the reply is not JSON ({error}); it begins with {start}") from error
     if not isinstance(value, dict):
-        raise ReplyError(f"the reply is {shown(value)}, not a JSON object")
+        raise ReplyError(f"the reply is {quoted(value)}, not a JSON object")
     return value
 
 
@@ -61,7 +61,7 @@ def entries(reply: dict[str, Any], name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ReplyError(f'"{name}" of the reply is {shown(value)}, not a list')
+        raise ReplyError(f'"{name}" of the reply is {quoted(value)}, not a list')
     return value
 
 
@@ -73,7 +73,7 @@ def finish_reason(value: Any) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
-    raise ReplyError(f"a finish reason of the reply is {shown(value)}, not a text")
+    raise ReplyError(f"a finish reason of the reply is {quoted(value)}, not a text")
 
 
 def verdict(reason: str | None) -> Verdict:
@@ -128,7 +128,7 @@ def _artifact(entry: Entry) -> Artifact:
 
 def _decoded(image: Any) -> bytes:
     if not isinstance(image, str):
-        raise ReplyError(f"an image of the reply is {shown(image)}, not base64 text")
+        raise ReplyError(f"an image of the reply is {quoted(image)}, not base64 text")
     try:
         data = pybase64.b64decode(image, validate=True)
     except ValueError as error:

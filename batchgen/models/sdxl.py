@@ -27,7 +27,7 @@ from batchgen.models.limits import (
 )
 from batchgen.models.replies import Entry
 from batchgen.models.shapes import nearest_sizes
-from batchgen.nearest import shown
+from batchgen.text import quoted
 
 NAME = "sdxl"
 
@@ -181,7 +181,10 @@ def _size_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:
         side, other = ("height", "width") if width is None else ("width", "height")
         text = f'"{side}" needs "{other}" beside it'
     else:
-        side, text = "width", f"width {shown(width)} and height {shown(height)} do not go together"
+        side, text = (
+            "width",
+            f"width {quoted(width)} and height {quoted(height)} do not go together",
+        )
     near = ", ".join(nearest_sizes(SIZES, width, height))
     yield Problem(key=(side,), text=f"{text}; nearest allowed sizes: {near}")
 
@@ -236,7 +239,7 @@ def parse(body: bytes) -> Reply:
 
 def _entry(artifact: Any) -> Entry:
     if not isinstance(artifact, dict):
-        raise ReplyError(f"an artifact of the reply is {shown(artifact)}, not an object")
+        raise ReplyError(f"an artifact of the reply is {quoted(artifact)}, not an object")
     return Entry(
         image=artifact.get("base64"),
         seed=artifact.get("seed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from batchgen.nearest import nearest
+from batchgen.text import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ def nearest_ratio(value: Any, names: tuple[str, ...]) -> str | None:
         return None
     sides = re.fullmatch(r"\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*", value, re.ASCII)
     if sides is None:
-        return nearest(value, names)
+        return closest(value, names)
     shape = _shape(int(sides[1]), int(sides[2]))
     return min(names, key=lambda name: _apart(shape, _shape(*map(int, name.split(":")))))
 

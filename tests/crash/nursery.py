@@ -9,31 +9,31 @@ import interposer
 
 interposer.install()  # before anything else takes functions of `os`
 
-import asyncio  # noqa: E402  # as above
-import gc  # noqa: E402  # as above
-import json  # noqa: E402  # as above
-import logging  # noqa: E402  # as above
-import os  # noqa: E402  # as above
-import sys  # noqa: E402  # as above
-import traceback  # noqa: E402  # as above
-from dataclasses import replace  # noqa: E402  # as above
-from pathlib import Path  # noqa: E402  # as above
-from typing import Any  # noqa: E402  # as above
+import asyncio
+import gc
+import json
+import logging
+import os
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-import services  # noqa: E402  # as above
-import virtual_time  # noqa: E402  # as above
-from interposer import INTERPOSER, Fault  # noqa: E402  # as above
+import services
+import virtual_time
+from interposer import INTERPOSER, Fault
 
-from batchgen.batch import Batch  # noqa: E402  # as above
-from batchgen.cli import EXIT_FAULT, _exit_code  # noqa: E402  # as above
-from batchgen.conclude import Observer  # noqa: E402  # as above
-from batchgen.errors import BatchgenError  # noqa: E402  # as above
-from batchgen.generate import Service  # noqa: E402  # as above
-from batchgen.job import Job  # noqa: E402  # as above
-from batchgen.order import Order  # noqa: E402  # as above
-from batchgen.progress import Summary  # noqa: E402  # as above
-from batchgen.select import Selection  # noqa: E402  # as above
-from batchgen.store import inspect  # noqa: E402  # as above
+from batchgen.batch import Batch
+from batchgen.cli import _exit_code
+from batchgen.conclude import Observer
+from batchgen.errors import BatchgenError, ExitCode
+from batchgen.generate import Service
+from batchgen.job import Job
+from batchgen.order import Order
+from batchgen.progress import Summary
+from batchgen.select import Selection
+from batchgen.store import inspect
 
 _write_out = os.fdopen(os.dup(1), "w", buffering=1)
 
@@ -67,7 +67,7 @@ def child(request: dict[str, Any], answer: int) -> None:
     except BatchgenError as error:
         told |= {"exit_code": _exit_code(error), "error": str(error)}
     except BaseException:  # noqa: BLE001  # whatever it is, the parent wants to know
-        told |= {"exit_code": EXIT_FAULT, "error": traceback.format_exc()}
+        told |= {"exit_code": ExitCode.FAULT, "error": traceback.format_exc()}
     tell()
     os._exit(0)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.nearest import nearest, printable, shown
+from batchgen.text import closest, escaped, quoted
 
 NAMES = ("aspect_ratio", "negative_prompt", "id", "png", "jpeg", "K_EULER", "photographic")
 
@@ -28,28 +28,28 @@ class TestNearest:
     )
     def test_a_slip_finds_the_name(self, given_name, meant):
         """Case, joints, swapped, missing and wrong letters find the name that was meant."""
-        assert nearest(given_name, NAMES) == meant
+        assert closest(given_name, NAMES) == meant
 
     @pytest.mark.parametrize("name", ["", "colour", "x", "🎨", "\x1b[2J", "--"])
     def test_a_stranger_finds_none(self, name):
         """What resembles no name is not guessed at."""
-        assert nearest(name, NAMES) is None
+        assert closest(name, NAMES) is None
 
     def test_nothing_allowed_is_near_nothing(self):
         """Without names there is no nearest one."""
-        assert nearest("aspect_ratio", ()) is None
+        assert closest("aspect_ratio", ()) is None
 
     @given(st.text(), st.lists(st.text(max_size=20), max_size=10))
     def test_the_answer_is_one_of_the_allowed(self, name, allowed):
         """Any text and any names give one of the names or none; a name itself is near to a name."""
-        answer = nearest(name, iter(allowed))
+        answer = closest(name, iter(allowed))
         assert answer is None or answer in allowed
         if allowed and len(allowed[0]) <= 20:
-            assert nearest(allowed[0], allowed) is not None
+            assert closest(allowed[0], allowed) is not None
 
     def test_a_huge_name_is_cut_before_it_is_compared(self):
         """A megabyte in the place of a name answers at once, and with none."""
-        assert nearest("x" * 1_000_000, NAMES) is None
+        assert closest("x" * 1_000_000, NAMES) is None
 
 
 class TestShown:
@@ -74,16 +74,16 @@ class TestShown:
     )
     def test_a_value_is_shown_as_it_was_written(self, value, text):
         """Texts in quotes with harmless escapes, the rest as in YAML or Python."""
-        assert shown(value) == text
+        assert quoted(value) == text
 
     def test_a_long_value_is_cut(self):
         """Sixty characters tell which value is meant, or as many as the caller asks for."""
-        assert shown("x" * 61) == '"' + "x" * 60 + '…"'
-        assert shown("x" * 60) == '"' + "x" * 60 + '"'
-        assert shown("x" * 61, longest=100) == '"' + "x" * 61 + '"'
-        assert shown(12345, longest=5) == "12345"
-        assert shown(12345, longest=4) == "1234…"
-        assert len(shown(list(range(10**5)))) <= 61
+        assert quoted("x" * 61) == '"' + "x" * 60 + '…"'
+        assert quoted("x" * 60) == '"' + "x" * 60 + '"'
+        assert quoted("x" * 61, longest=100) == '"' + "x" * 61 + '"'
+        assert quoted(12345, longest=5) == "12345"
+        assert quoted(12345, longest=4) == "1234…"
+        assert len(quoted(list(range(10**5)))) <= 61
 
     def test_no_value_is_too_odd(self):
         """Numbers too long to write, cycles and depth are shown without a failure."""
@@ -93,12 +93,12 @@ class TestShown:
         for _ in range(10_000):
             deep = [deep]
         for value in (10**5000, cycle, deep, [10**5000], object(), b"\x00"):
-            assert shown(value).isprintable()
-            assert len(shown(value)) <= 61
+            assert quoted(value).isprintable()
+            assert len(quoted(value)) <= 61
 
 
 @given(st.text(st.characters()))
 def test_a_printable_text_steers_no_terminal(text):
     """What is left is printable; what was printable is left as it was."""
-    assert printable(text).isprintable()
-    assert all(character in printable(text) for character in text if character.isprintable())
+    assert escaped(text).isprintable()
+    assert all(character in escaped(text) for character in text if character.isprintable())

@@ -1,25 +1,24 @@
-"""The words of a complaint: the allowed name nearest to a wrong one, and a value safe to print."""
+"""Words for people: the nearest allowed name, values that are safe to print, whole sentences."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import reprlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from collections.abc import Iterable
 
 LONGEST_NAME = 200
 """Characters; comparing longer ones costs time and helps nobody."""
 LONGEST_SHOWN = 60
 """Characters of a value that a message repeats."""
+LONGEST_KEY = 100
+"""Characters of a key that a complaint repeats."""
 
 _ANYTHING = reprlib.Repr()
 _ANYTHING.maxlevel = 2
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str | None:
+def closest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name that was probably meant; None where none is near.
 
     Case, `-`, `_`, `.`, spaces and the order of letters do not count; other slips count as
@@ -39,7 +38,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     return bare[close[0]] if close else None
 
 
-def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
+def quoted(value: object, longest: int = LONGEST_SHOWN) -> str:
     """A value as a message repeats it: short, on one line, and harmless to a terminal.
 
     Cut to `longest` characters. Texts stand in double quotes; what is not printable (control
@@ -48,7 +47,7 @@ def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
     """
     if isinstance(value, str):
         more = "…" if len(value) > longest else ""
-        return f'"{printable(value[:longest])}{more}"'
+        return f'"{escaped(value[:longest])}{more}"'
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -57,14 +56,42 @@ def shown(value: object, longest: int = LONGEST_SHOWN) -> str:
         text = _ANYTHING.repr(value)
     except ValueError:  # Python refuses to write a whole number of more than 4,300 digits
         return "a number too long to show"
-    return printable(text[:longest]) + ("…" if len(text) > longest else "")
+    return escaped(text[:longest]) + ("…" if len(text) > longest else "")
 
 
-def printable(text: str) -> str:
+def escaped(text: str) -> str:
     """A text with everything that could steer a terminal escaped: controls, line ends, marks."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
+    )
+
+
+def system_reason(error: OSError) -> str:
+    """What the system says of an error, without its number and without the path."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """A document path as a person writes it, `items[3].parameters.seed`; harmless to print.
+
+    A key is anything that somebody wrote into a file: it is cut, and what could steer a terminal
+    or end a line is escaped.
+    """
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            key = escaped(part[:LONGEST_KEY]) + ("…" if len(part) > LONGEST_KEY else "")
+            text += f".{key}" if text else key
+    return text
+
+
+def sentences(*parts: str) -> str:
+    """What was found and what to do as one text; each part ends with a full stop."""
+    return " ".join(
+        part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
     )
 
 
