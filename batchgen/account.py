@@ -28,7 +28,7 @@ from batchgen.bedrock import (
     sdk_session,
 )
 from batchgen.errors import AttemptError
-from batchgen.foundation import Foundation, Kind, foundation_of
+from batchgen.models.model_ids import Foundation, Kind, foundation_of
 from batchgen.record import utc_now
 from batchgen.sdk_log import quiet_sdk
 from batchgen.service_errors import CREDENTIAL_ADVICE

@@ -18,13 +18,14 @@ from pathlib import Path
 from batchgen import plan
 from batchgen.errors import StorageError
 from batchgen.history import ATTEMPT, TASK_ID
+from batchgen.images import BrokenImage, Inspected, inspect
 from batchgen.job import Job
 from batchgen.manifest import NAME, parse_line
 from batchgen.models.base import Artifact
 from batchgen.outcome import Origin, adopted_record
 from batchgen.output import Leftover, Output
 from batchgen.record import AttemptLine, Record, Status
-from batchgen.store import EXTENSIONS, BrokenImage, Inspected, inspect
+from batchgen.store import EXTENSIONS
 from batchgen.task import Task
 from batchgen.text import system_reason
 

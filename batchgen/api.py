@@ -15,10 +15,9 @@ from pathlib import Path
 from batchgen import manifest as manifests
 from batchgen import plan
 from batchgen.batch import Batch
-from batchgen.conclude import Observer
 from batchgen.deadline import deadline_of
 from batchgen.job import Job, load
-from batchgen.order import Order
+from batchgen.order import Observer, Order
 from batchgen.progress import Summary
 from batchgen.record import Record
 from batchgen.select import Selection

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from batchgen.errors import Place
+from batchgen.errors import AttemptError, Place
 from batchgen.record import Served, StoredImage
 from batchgen.task import Task
 
@@ -86,3 +86,27 @@ Generate = Callable[[Attempt], Awaitable[Generation]]
 Raises `errors.AttemptError` for an attempt without an image, `errors.StorageError` if the image
 came and could not be stored, `errors.NotStarted` if the run stops before the call was sent.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What became of one task after all its attempts: a generation or the last error."""
+
+    task: Task
+    attempts: int
+    maybe_billed: int
+    maybe_billed_usd: Decimal | None = None
+    """What these may have cost; None where each may have cost what the last call does."""
+    substitute: Substitute | None = None
+    """What the last attempt sent in place of what the task asks for."""
+    generation: Generation | None = None
+    error: AttemptError | None = None
+
+    @property
+    def call(self) -> Task:
+        """What the last attempt sent."""
+        return self.task if self.substitute is None else self.substitute.call
+
+
+Make = Callable[[Task], Awaitable[Made]]
+"""All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""

@@ -15,12 +15,12 @@ from enum import StrEnum
 from itertools import islice, tee
 from typing import Any
 
-from batchgen.admission import Stop
 from batchgen.adopt import adopt_named
 from batchgen.manifest import parse_object
 from batchgen.outcome import Origin
 from batchgen.output import Output
 from batchgen.select import Chosen
+from batchgen.stopping import Stop
 from batchgen.store import EXTENSIONS
 from batchgen.task import Task
 

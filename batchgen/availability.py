@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from batchgen.admission import Cause, Stop
 from batchgen.denials import Denials
 from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
+from batchgen.stopping import Cause, Stop
 from batchgen.task import Task
 
 TRY_AGAIN = 600.0

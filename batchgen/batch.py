@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batchgen import history as histories
 from batchgen import plan
-from batchgen.admission import Budget, Cause, Stop
+from batchgen.admission import Budget
 from batchgen.adopt import adopt
 from batchgen.audit import audit
 from batchgen.conclude import Concluding, Ledger
@@ -27,18 +27,12 @@ from batchgen.output import Output, Turn, opened_output
 from batchgen.plan import PlanSummary
 from batchgen.policies import availability_of, policies
 from batchgen.pool import drain
-from batchgen.progress import Summary, Tally
-from batchgen.quotas import (
-    Quotas,
-    all_states,
-    documented,
-    quotas_of,
-    require_quotas,
-    states_by_route,
-)
+from batchgen.progress import Summary, Tally, all_states, states_by_route
+from batchgen.quotas import Quotas, documented, quotas_of, require_quotas
 from batchgen.record import EndLine, utc_now
 from batchgen.routes import Endpoint
 from batchgen.select import Chosen, Pending, select
+from batchgen.stopping import Cause, Stop
 from batchgen.way import Means
 from batchgen.work import Work, working
 

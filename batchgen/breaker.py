@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable
 
-from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import AttemptError, NotStarted
 from batchgen.retry import NOT_BILLED
+from batchgen.stopping import Stop
 
 QUIET = 60.0
 """Seconds without any answer but refusals after which the breaker opens."""

@@ -9,8 +9,8 @@ from batchgen.account_errors import Reason, Unanswered
 from batchgen.account_facts import Access
 from batchgen.errors import ExitCode
 from batchgen.findings import Check, Finding
-from batchgen.foundation import Kind, foundation_of
 from batchgen.models.base import LifeCycle, Model
+from batchgen.models.model_ids import Kind, foundation_of
 from batchgen.service_errors import LIFE_CYCLE_ADVICE, REGION_ADVICE
 from batchgen.text import sentences
 

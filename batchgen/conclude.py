@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from batchgen.admission import Cause, Stop
+from batchgen.attempt import Made
 from batchgen.availability import Availability
 from batchgen.errors import AttemptError, CredentialsRefused, NeverSent
 from batchgen.job import FailureLimit
 from batchgen.manifest import Manifest
+from batchgen.order import Observer
 from batchgen.outcome import Origin, record_of
 from batchgen.progress import Tally
-from batchgen.record import Record, Status
-from batchgen.retry import NOT_BILLED, Made, Retry
+from batchgen.record import Status
+from batchgen.retry import NOT_BILLED, Retry
+from batchgen.stopping import Cause, Stop
 from batchgen.store import Store
 from batchgen.task import Task
 from batchgen.text import escaped
@@ -26,19 +28,6 @@ SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
 UNSENT_ATTEMPTS = 6
 """Attempts at one task without reaching a service that never answered before the run gives up."""
-
-
-class Observer:
-    """Hears what happens in a run; the default hears nothing. Nothing here may wait or raise."""
-
-    def record(self, record: Record) -> None:
-        """A task was finished, and its record is durable."""
-
-    def retry(self, retry: Retry) -> None:
-        """An attempt failed and is about to be made again."""
-
-    def notice(self, text: str) -> None:
-        """Something that a person should know, in a sentence."""
 
 
 def exceeded(limit: FailureLimit | None, failed: int, finished: int) -> bool:

@@ -12,11 +12,10 @@ from batchgen.account_errors import Reason, Unanswered
 from batchgen.bedrock import Answer, Bedrock, Connection, connect
 from batchgen.complaints import Complaints
 from batchgen.errors import ServiceUnusable
-from batchgen.generate import Service
 from batchgen.job import Job, Route
 from batchgen.job_conflicts import overlap, same_quota
 from batchgen.plan_check import error
-from batchgen.routes import Opened
+from batchgen.routes import Opened, Service
 
 SPARE_CONNECTIONS = 8
 """Connections beyond the calls in flight, so that none waits for one that is just closing."""

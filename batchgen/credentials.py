@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import (
     AttemptError,
@@ -22,6 +21,7 @@ from batchgen.errors import (
     NotStarted,
     ServiceUnusable,
 )
+from batchgen.stopping import Cause, Stop
 
 PATIENCE = 600.0
 """Seconds that a run waits for credentials that work."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 
-from batchgen.admission import Cause, Stop
+from batchgen.stopping import Cause, Stop
 
 LONGEST_CALL = 30.0
 """Seconds that a call may be expected to take (Bedrock: 3 to 30 s)."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from batchgen.admission import may_be_billed
-from batchgen.attempt import Substitute
+from batchgen.attempt import Made, Substitute
 from batchgen.availability import Availability, why
 from batchgen.errors import (
     AttemptError,
@@ -25,7 +25,7 @@ from batchgen.errors import (
     Unavailable,
 )
 from batchgen.job import OnFiltered
-from batchgen.retry import NOT_BILLED, Made, MakeCall, Tries, never
+from batchgen.retry import NOT_BILLED, MakeCall, Tries, never
 from batchgen.substitutes import Substitutes
 from batchgen.task import Task
 

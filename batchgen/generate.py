@@ -5,34 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Protocol
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Filtered, ServiceFault, UnusableReply
+from batchgen.images import BrokenImage, Inspected, inspect
 from batchgen.models import FAMILIES
 from batchgen.models.base import Artifact, Reply, ReplyError
 from batchgen.models.replies import speaks_of_output
 from batchgen.record import utc_now
-from batchgen.store import BrokenImage, Inspected, Store, inspect
+from batchgen.routes import Answer, Service
+from batchgen.store import Store
 from batchgen.task import Task
-
-
-class Answer(Protocol):
-    """What a service answered with HTTP 200."""
-
-    @property
-    def body(self) -> bytes: ...  # noqa: D102  # as in bedrock.Answer
-    @property
-    def request_id(self) -> str | None: ...  # noqa: D102  # as in bedrock.Answer
-    @property
-    def latency_ms(self) -> int: ...  # noqa: D102  # as in bedrock.Answer
-
-
-class Service(Protocol):
-    """What makes the call: `bedrock.Bedrock`, or a fake in a test."""
-
-    async def invoke(self, model_id: str, body: bytes) -> Answer:
-        """One InvokeModel, one POST; raises `errors.AttemptError`."""
 
 
 @dataclass(frozen=True, slots=True)

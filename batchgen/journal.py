@@ -7,11 +7,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt, Generate, Generation, Place, served_by
 from batchgen.errors import AttemptError, NotStarted, StorageError
 from batchgen.manifest import Manifest
 from batchgen.record import AttemptLine, utc_now
+from batchgen.stopping import Cause, Stop
 from batchgen.text import system_reason
 
 MB = 1_000_000

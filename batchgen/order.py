@@ -6,12 +6,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.conclude import Observer
 from batchgen.deadline import Deadline
 from batchgen.endpoint import opened
 from batchgen.job import Job
+from batchgen.record import Record
+from batchgen.retry import Retry
 from batchgen.routes import Open
 from batchgen.select import Selection
+
+
+class Observer:
+    """Hears what happens in a run; the default hears nothing. Nothing here may wait or raise."""
+
+    def record(self, record: Record) -> None:
+        """A task was finished, and its record is durable."""
+
+    def retry(self, retry: Retry) -> None:
+        """An attempt failed and is about to be made again."""
+
+    def notice(self, text: str) -> None:
+        """Something that a person should know, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

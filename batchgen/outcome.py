@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchgen.admission import may_be_billed
-from batchgen.attempt import Generation, Place, served_by
+from batchgen.attempt import Generation, Made, Place, served_by
 from batchgen.errors import AttemptError, Filtered
 from batchgen.job import Job
 from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage, utc_now
-from batchgen.retry import Made, retryable
+from batchgen.retry import retryable
 from batchgen.task import Task
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from batchgen.attempt import Make
 from batchgen.availability import Availability
 from batchgen.conclude import Concluding
 from batchgen.fallback import FallingBack
 from batchgen.job import Job
 from batchgen.quotas import Quotas
-from batchgen.retry import Make, RetryPolicy, retrying
+from batchgen.retry import RetryPolicy, retrying
 from batchgen.routes import Endpoint
 from batchgen.routing import routed
 from batchgen.substitutes import Substitutes

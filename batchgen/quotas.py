@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import NoRoute, ServiceUnusable
@@ -124,41 +124,3 @@ def require_quotas(
             tell(f"{text}: it is not called there.")
     if not any(model_id in each for model_id in documented(outline) for each in quotas):
         raise ServiceUnusable("No model of the job may be called by any route.")
-
-
-def all_states(quotas: Iterable[Quotas]) -> dict[str, PaceState]:
-    """How each model stands on all routes together."""
-    found: dict[str, list[PaceState]] = {}
-    for each in quotas:
-        for model_id, state in each.state().items():
-            found.setdefault(model_id, []).append(state)
-    return {model_id: merged(states) for model_id, states in found.items()}
-
-
-def states_by_route(quotas: Iterable[Quotas]) -> dict[str, dict[str, PaceState]]:
-    """How each model stands on each route; empty for a job without routes."""
-    return {each.route: each.state() for each in quotas if each.route is not None}
-
-
-def merged(states: Iterable[PaceState]) -> PaceState:
-    """How one model stands on several routes together."""
-    total, *others = states
-    for each in others:
-        total = PaceState(
-            phase=total.phase if total.phase == each.phase else "several routes",
-            allowed_per_minute=_sum(total.allowed_per_minute, each.allowed_per_minute),
-            reached_per_minute=total.reached_per_minute + each.reached_per_minute,
-            quota_per_minute=_sum(total.quota_per_minute, each.quota_per_minute),
-            in_flight=total.in_flight + each.in_flight,
-            waiting=total.waiting + each.waiting,
-            concurrency=total.concurrency + each.concurrency,
-            started=total.started + each.started,
-            throttled=total.throttled + each.throttled,
-            unavailable=total.unavailable + each.unavailable,
-        )
-    return total
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    """None if either is not known."""
-    return None if one is None or other is None else one + other

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import tenacity
 
-from batchgen.attempt import Attempt, Generate, Generation, Substitute
+from batchgen.attempt import Attempt, Generate, Generation, Made, Make, Substitute
 from batchgen.errors import AttemptError
 from batchgen.retry_policy import (
     NOT_BILLED,
@@ -43,26 +43,6 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What became of one task after all its attempts: a generation or the last error."""
-
-    task: Task
-    attempts: int
-    maybe_billed: int
-    maybe_billed_usd: Decimal | None = None
-    """What these may have cost; None where each may have cost what the last call does."""
-    substitute: Substitute | None = None
-    """What the last attempt sent in place of what the task asks for."""
-    generation: Generation | None = None
-    error: AttemptError | None = None
-
-    @property
-    def call(self) -> Task:
-        """What the last attempt sent."""
-        return self.task if self.substitute is None else self.substitute.call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """One retry that is about to wait, for the log and the progress line."""
 
@@ -70,10 +50,6 @@ class Retry:
     attempt: int
     wait: float
     error: AttemptError
-
-
-Make = Callable[[Task], Awaitable[Made]]
-"""All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""
 
 
 def never(error: AttemptError) -> bool:  # noqa: ARG001 - the shape of `leave`

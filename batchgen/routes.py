@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from batchgen.generate import Service
 from batchgen.job import Job, Route
 
 AskQuotas = Callable[[Iterable[str]], Awaitable[Mapping[str, float | None]]]
@@ -43,3 +43,21 @@ class Endpoint:
 Open = Callable[[Job, int], AbstractAsyncContextManager[Endpoint]]
 """From a job and the most calls in flight on a route to its endpoint; `endpoint.opened`, or a fake
 in a test."""
+
+
+class Answer(Protocol):
+    """What a service answered with HTTP 200."""
+
+    @property
+    def body(self) -> bytes: ...  # noqa: D102  # as in bedrock.Answer
+    @property
+    def request_id(self) -> str | None: ...  # noqa: D102  # as in bedrock.Answer
+    @property
+    def latency_ms(self) -> int: ...  # noqa: D102  # as in bedrock.Answer
+
+
+class Service(Protocol):
+    """What makes the call: `bedrock.Bedrock`, or a fake in a test."""
+
+    async def invoke(self, model_id: str, body: bytes) -> Answer:
+        """One InvokeModel, one POST; raises `errors.AttemptError`."""

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 
-from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Filtered, ModelDenied, NoRoute, NotStarted, RouteDenied
 from batchgen.quotas import Quotas
 from batchgen.routes import Endpoint
+from batchgen.stopping import Stop
 from batchgen.way import Means, Way
 
 _DUE_S = 1e-6

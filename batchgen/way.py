@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from batchgen.admission import Budget, Stop, budgeted
+from batchgen.admission import Budget, budgeted
 from batchgen.attempt import Attempt, Generate, Generation, Place
 from batchgen.breaker import Breaking
 from batchgen.credentials import Renewing
@@ -17,6 +17,7 @@ from batchgen.journal import Room, journaled
 from batchgen.manifest import Manifest
 from batchgen.quotas import Quotas
 from batchgen.routes import Opened
+from batchgen.stopping import Stop
 from batchgen.store import Store
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
-from batchgen.admission import Cause, Stop
+from batchgen.attempt import Made, Make
 from batchgen.conclude import Concluding
 from batchgen.errors import BatchgenFault, NotStarted, StorageError
-from batchgen.retry import Made, Make
+from batchgen.stopping import Cause, Stop
 from batchgen.task import Task
 
 Work = Callable[[Task], Awaitable[None]]

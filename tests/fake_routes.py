@@ -27,7 +27,7 @@ from fakes import (
     reply,
 )
 
-from batchgen.admission import Budget, Stop
+from batchgen.admission import Budget
 from batchgen.attempt import Generation
 from batchgen.batch import Batch
 from batchgen.errors import AttemptError, CredentialsRefused, ModelDenied, Unavailable
@@ -40,6 +40,7 @@ from batchgen.progress import Summary
 from batchgen.quotas import Quotas
 from batchgen.routes import Endpoint, Opened
 from batchgen.routing import routed
+from batchgen.stopping import Stop
 from batchgen.store import Store
 from batchgen.task import Task
 from batchgen.way import Means

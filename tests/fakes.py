@@ -17,10 +17,9 @@ from typing import Any
 
 from PIL import Image
 
-from batchgen.admission import Stop
 from batchgen.attempt import Attempt, Generation
 from batchgen.availability import Availability
-from batchgen.conclude import Concluding, Ledger, Observer
+from batchgen.conclude import Concluding, Ledger
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -43,10 +42,12 @@ from batchgen.job import FailureLimit, Item, Job
 from batchgen.manifest import Manifest
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
+from batchgen.order import Observer
 from batchgen.outcome import Origin
 from batchgen.progress import Tally
 from batchgen.record import Record, Status, StoredImage
 from batchgen.retry import Retry
+from batchgen.stopping import Stop
 from batchgen.store import Store
 from batchgen.task import Task, task_id
 

@@ -10,8 +10,8 @@ from loopback import free_port, response, sends, serving
 from batchgen.account import asking, quota_of, quotas_of
 from batchgen.account_errors import Reason, Unanswered
 from batchgen.bedrock import Connection
-from batchgen.foundation import TITLES, Foundation, Kind, foundation_of
 from batchgen.models import MODELS
+from batchgen.models.model_ids import TITLES, Foundation, Kind, foundation_of
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run, virtual_time
 
-from batchgen.admission import Budget, Cause, Stop, Stopping, budgeted, may_be_billed
+from batchgen.admission import Budget, budgeted, may_be_billed
 from batchgen.errors import (
     AnswerLost,
     Filtered,
@@ -18,6 +18,7 @@ from batchgen.errors import (
     Throttled,
     UnusableReply,
 )
+from batchgen.stopping import Cause, Stop, Stopping
 
 ZERO = Decimal(0)
 AMBIGUOUS = (AnswerLost, ServiceFault, UnusableReply)

@@ -16,10 +16,10 @@ from fakes import (
 )
 
 from batchgen import plan
-from batchgen.admission import Cause, Stop
 from batchgen.adopt import adopt, adopt_named
 from batchgen.audit import audit
 from batchgen.errors import StorageError
+from batchgen.images import inspect
 from batchgen.lock import NAME as LOCK
 from batchgen.manifest import NAME, read
 from batchgen.models.base import Artifact
@@ -27,7 +27,7 @@ from batchgen.outcome import Origin
 from batchgen.output import opened_output
 from batchgen.record import AttemptLine, RunLine
 from batchgen.select import Selection, select
-from batchgen.store import inspect
+from batchgen.stopping import Cause, Stop
 
 ORIGIN = Origin(run_id="run-2", region="us-west-2", endpoint="simulator")
 

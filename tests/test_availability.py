@@ -1,9 +1,9 @@
 from fakes import CORE, ERRORS, ULTRA, FakeClock, make_task
 
-from batchgen.admission import Cause, Stop
 from batchgen.availability import TRY_AGAIN, Availability
 from batchgen.denials import DENIALS, DENIALS_IN_A_ROW
 from batchgen.errors import ModelDenied, NoRoute, Throttled, Unavailable
+from batchgen.stopping import Cause, Stop
 
 PATIENCE = 900.0
 

@@ -5,11 +5,11 @@ import pytest
 from fakes import ERRORS, make_generation, make_task
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause, Stop
 from batchgen.attempt import Attempt
 from batchgen.breaker import PAUSES, QUIET, REFUSALS, Breaking
 from batchgen.errors import AttemptError, NotStarted, Rejected, Throttled, Unavailable
 from batchgen.retry import NOT_BILLED
+from batchgen.stopping import Cause, Stop
 
 
 class Service:

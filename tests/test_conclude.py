@@ -14,8 +14,8 @@ from fakes import (
     picture,
 )
 
-from batchgen.admission import Cause
-from batchgen.conclude import SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, Observer, exceeded
+from batchgen.attempt import Made
+from batchgen.conclude import SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, exceeded
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -26,10 +26,12 @@ from batchgen.errors import (
     Throttled,
     Unavailable,
 )
+from batchgen.images import inspect
 from batchgen.job import FailureLimit
 from batchgen.models.base import Artifact
-from batchgen.retry import NOT_BILLED, Made, Retry
-from batchgen.store import inspect
+from batchgen.order import Observer
+from batchgen.retry import NOT_BILLED, Retry
+from batchgen.stopping import Cause
 
 CONTRACT = [
     "kind",

@@ -5,7 +5,6 @@ import pytest
 from fakes import ERRORS, make_attempt, make_generation, settle
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause, Stop
 from batchgen.credentials import PATIENCE, PAUSES, SKEW_NOTICED, Renewing, describe
 from batchgen.errors import (
     AnswerLost,
@@ -15,6 +14,7 @@ from batchgen.errors import (
     StorageError,
     Throttled,
 )
+from batchgen.stopping import Cause, Stop
 
 EXPIRED = CredentialsRefused(
     "The security token included in the request is expired",

@@ -7,9 +7,9 @@ from fake_routes import EXPIRED
 from fakes import ERRORS, make_attempt, make_generation
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause, Stop
 from batchgen.credentials import PATIENCE, Renewing
 from batchgen.errors import CredentialsRefused, NeverSent, NotStarted
+from batchgen.stopping import Cause, Stop
 
 
 def now():

@@ -8,8 +8,8 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.admission import Cause, Stop
 from batchgen.deadline import Deadline, deadline_of, next_time, watch_deadline
+from batchgen.stopping import Cause, Stop
 
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 LAST_DAY = datetime(2037, 1, 1, tzinfo=UTC).replace(tzinfo=None)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause, Stopping
 from batchgen.commands.bar import BarScreen, bar_screen
 from batchgen.commands.display import (
     LINE_EVERY,
@@ -30,6 +29,7 @@ from batchgen.errors import AnswerLost, Throttled
 from batchgen.progress import Summary
 from batchgen.record import ErrorInfo, Status
 from batchgen.retry import Retry
+from batchgen.stopping import Cause, Stopping
 
 SUMMARY = Summary(
     run_id="run-1",

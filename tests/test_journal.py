@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
-from batchgen.admission import Cause
 from batchgen.errors import AnswerLost, NotStarted, Place, StorageError, Throttled
 from batchgen.journal import ROOM_FOR_LINES, ROOM_FOR_ONE, Room, journaled
+from batchgen.stopping import Cause
 
 
 @pytest.fixture

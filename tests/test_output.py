@@ -8,13 +8,14 @@ from fakes import make_image, make_record, make_task, picture
 
 from batchgen import output as outputs
 from batchgen.errors import ManifestError, NotStarted, OutputBusy, StorageError
+from batchgen.images import inspect
 from batchgen.lock import NAME as LOCK
 from batchgen.lock import locked
 from batchgen.manifest import NAME
 from batchgen.models.base import Artifact
 from batchgen.output import LOCK_EVERY, Leftover, Turn, opened_output
 from batchgen.record import MovedLine
-from batchgen.store import PART, inspect
+from batchgen.store import PART
 
 A, B = make_task(file_stem="images/a"), make_task(file_stem="images/b")
 

@@ -9,13 +9,14 @@ from fakes import FakeClock, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.admission import Budget, Cause, Stopping
+from batchgen.admission import Budget
 from batchgen.errors import ServiceFault, Throttled
 from batchgen.pacing import Pace, Pacer
 from batchgen.progress import EXIT_CODES, Earlier, Tally
 from batchgen.recent import WINDOW as RATE_WINDOW
 from batchgen.record import Status
 from batchgen.retry import Retry
+from batchgen.stopping import Cause, Stopping
 
 DENIED = Stopping(cause=Cause.DENIED, text="no access")
 INTERRUPTED = Stopping(cause=Cause.INTERRUPTED, text="Stopped by SIGINT.")

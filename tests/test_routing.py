@@ -9,9 +9,9 @@ from fake_routes import AWAY, DENIED, EXPIRED, FakeRoute, Routed, always, betwee
 from fakes import CORE, ERRORS, PRICE, ULTRA, make_task, settle
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause
 from batchgen.attempt import Generation
 from batchgen.errors import NeverSent, NotStarted, RouteDenied, Throttled
+from batchgen.stopping import Cause
 
 
 def made(outcomes):

@@ -7,8 +7,8 @@ import signal
 import pytest
 from virtual_time import virtual_time
 
-from batchgen.admission import Cause, Stop
 from batchgen.commands.signals import DRAIN_TIMEOUT, Signals, handled
+from batchgen.stopping import Cause, Stop
 
 
 class Run:

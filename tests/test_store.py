@@ -19,8 +19,9 @@ from PIL import Image
 
 from batchgen import store as stores
 from batchgen.errors import StorageError
+from batchgen.images import MAX_PIXELS, BrokenImage, inspect
 from batchgen.models.base import Artifact
-from batchgen.store import EXTENSIONS, MAX_PIXELS, BrokenImage, Store, inspect
+from batchgen.store import EXTENSIONS, Store
 
 KINDS = sorted(EXTENSIONS)
 ID = "1-" + "a" * 32

@@ -6,9 +6,9 @@ import os
 import pytest
 from fakes import ERRORS, Books, make_generation, make_task
 
-from batchgen.admission import Cause
+from batchgen.attempt import Made
 from batchgen.errors import ModelDenied, NotStarted, Rejected, StorageError
-from batchgen.retry import Made
+from batchgen.stopping import Cause
 from batchgen.work import working
 
 

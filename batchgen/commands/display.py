@@ -12,7 +12,7 @@ from typing import Protocol
 
 from batchgen.commands.failures import Failures
 from batchgen.commands.streams import note
-from batchgen.conclude import Observer
+from batchgen.order import Observer
 from batchgen.progress import Summary
 from batchgen.record import Record
 from batchgen.retry import Retry

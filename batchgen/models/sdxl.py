@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from batchgen.models import replies
+from batchgen.models.aspect_ratios import nearest_sizes
 from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
-from batchgen.models.limits import (
+from batchgen.models.constraints import (
     Check,
     Choice,
     Fields,
@@ -26,7 +27,6 @@ from batchgen.models.limits import (
     refused,
 )
 from batchgen.models.replies import Entry
-from batchgen.models.shapes import nearest_sizes
 from batchgen.text import quoted
 
 NAME = "sdxl"

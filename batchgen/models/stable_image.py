@@ -13,10 +13,10 @@ from functools import cache
 from typing import Any
 
 from batchgen.models import replies
+from batchgen.models.aspect_ratios import nearest_ratio
 from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
-from batchgen.models.limits import Check, Choice, Fields, Text, of_texts, refused
+from batchgen.models.constraints import Check, Choice, Fields, Text, of_texts, refused
 from batchgen.models.replies import Entry, Verdict, verdict
-from batchgen.models.shapes import nearest_ratio
 
 NAME = "stable-image"
 

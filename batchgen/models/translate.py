@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from batchgen.models import FAMILIES, sdxl, stable_image
 from batchgen.models.base import Model, Problem, Prompts
-from batchgen.models.limits import wrong
+from batchgen.models.constraints import wrong
 
 NEAR = 1.12
 """Most that two shapes may differ by, one width over height divided by the other's."""

@@ -23,10 +23,9 @@ from typing import Any
 import batchgen
 from batchgen import plan
 from batchgen.batch import Batch
-from batchgen.generate import Answer
 from batchgen.order import Order
 from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
-from batchgen.routes import Endpoint, Opened
+from batchgen.routes import Answer, Endpoint, Opened
 
 LINKS = 30_000
 """Names that one file gets; ext4 allows 65,000."""

@@ -26,14 +26,13 @@ from interposer import INTERPOSER, Fault
 
 from batchgen.batch import Batch
 from batchgen.cli import _exit_code
-from batchgen.conclude import Observer
 from batchgen.errors import BatchgenError, ExitCode
-from batchgen.generate import Service
+from batchgen.images import inspect
 from batchgen.job import Job
-from batchgen.order import Order
+from batchgen.order import Observer, Order
 from batchgen.progress import Summary
+from batchgen.routes import Service
 from batchgen.select import Selection
-from batchgen.store import inspect
 
 _write_out = os.fdopen(os.dup(1), "w", buffering=1)
 

@@ -20,8 +20,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from batchgen import errors
-from batchgen.generate import Answer, Service
-from batchgen.routes import Endpoint, Opened
+from batchgen.routes import Answer, Endpoint, Opened, Service
 from batchgen.service_errors import reply_error
 
 

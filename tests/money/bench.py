@@ -22,9 +22,8 @@ from typing import Any, ParamSpec, TypeVar
 from virtual_time import VirtualTimeLoop
 
 from batchgen.batch import Batch
-from batchgen.conclude import Observer
 from batchgen.job import Job
-from batchgen.order import Order
+from batchgen.order import Observer, Order
 from batchgen.progress import Summary
 from batchgen.simulator.clock import LoopClock
 from batchgen.simulator.faults.actions import ACTIONS

@@ -19,8 +19,8 @@ from bench import PRICE, bench, in_time_of_sockets
 
 import batchgen
 from batchgen import store
-from batchgen.conclude import Observer
 from batchgen.errors import ManifestError, StorageError
+from batchgen.order import Observer
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  # as shutil's own
 GB = 10**9

@@ -8,11 +8,10 @@ from fakes import FakeService, good
 from virtual_time import virtual_time
 
 from batchgen.batch import Batch
-from batchgen.conclude import Observer
 from batchgen.errors import Rejected
 from batchgen.job import Job
 from batchgen.models import FAMILIES
-from batchgen.order import Order
+from batchgen.order import Observer, Order
 from batchgen.routes import Endpoint, Opened
 
 FAMILY = FAMILIES["stable-image"]
