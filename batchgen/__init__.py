@@ -21,9 +21,8 @@ if TYPE_CHECKING:
         StorageError,
     )
     from batchgen.job import Item, Job, OnFiltered, Route
-    from batchgen.progress import Summary
     from batchgen.record import Record, Served, Status, StoredImage
-    from batchgen.select import Selection
+    from batchgen.runner import Selection, Summary
     from batchgen.task import Task
 
 __version__ = "0.1.0"
@@ -67,9 +66,9 @@ _HOMES = {
         "StorageError",
     ),
     "batchgen.job": ("Item", "Job", "OnFiltered", "Route"),
-    "batchgen.progress": ("Summary",),
+    "batchgen.runner.progress": ("Summary",),
     "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
-    "batchgen.select": ("Selection",),
+    "batchgen.runner.selection": ("Selection",),
     "batchgen.task": ("Task",),
 }
 

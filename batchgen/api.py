@@ -12,15 +12,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batchgen import manifest as manifests
 from batchgen import plan
-from batchgen.batch import Batch
-from batchgen.deadline import deadline_of
 from batchgen.job import Job, load
-from batchgen.order import Observer, Order
-from batchgen.progress import Summary
+from batchgen.output import manifest as manifests
 from batchgen.record import Record
-from batchgen.select import Selection
+from batchgen.runner import Batch, Observer, Order, Selection, Summary, deadline_of
 from batchgen.task import Task
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from fakes import CORE, FakeAnswer, Listener, good, picture, reply
 
-from batchgen.batch import Batch
+from batchgen.bedrock.routes import Endpoint, Opened
 from batchgen.errors import Ambiguous, AttemptError, ModelDenied, Throttled
 from batchgen.job import Job
 from batchgen.models import MODELS
-from batchgen.order import Order
-from batchgen.progress import Summary
-from batchgen.routes import Endpoint, Opened
-from batchgen.select import Selection
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Order
+from batchgen.runner.progress import Summary
+from batchgen.runner.selection import Selection
 
 SD3_5 = "stability.sd3-5-large-v1:0"
 REFUSED = reply(reasons=["Filter reason: prompt"])

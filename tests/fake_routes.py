@@ -27,23 +27,23 @@ from fakes import (
     reply,
 )
 
-from batchgen.admission import Budget
 from batchgen.attempt import Generation
-from batchgen.batch import Batch
+from batchgen.bedrock.routes import Endpoint, Opened
 from batchgen.errors import AttemptError, CredentialsRefused, ModelDenied, Unavailable
 from batchgen.job import Job, Route
-from batchgen.journal import Room
-from batchgen.manifest import Manifest
-from batchgen.order import Order
+from batchgen.output.manifest import Manifest
+from batchgen.output.store import Store
 from batchgen.pacing import Pace, Pacer
-from batchgen.progress import Summary
-from batchgen.quotas import Quotas
-from batchgen.routes import Endpoint, Opened
-from batchgen.routing import routed
-from batchgen.stopping import Stop
-from batchgen.store import Store
+from batchgen.policies.attempt_log import Room
+from batchgen.policies.balancer import routed
+from batchgen.policies.budget import Budget
+from batchgen.policies.quotas import Quotas
+from batchgen.policies.route import Means
+from batchgen.policies.stop import Stop
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Order
+from batchgen.runner.progress import Summary
 from batchgen.task import Task
-from batchgen.way import Means
 
 EXPIRED = CredentialsRefused(
     "The security token included in the request is expired",

@@ -18,8 +18,6 @@ from typing import Any
 from PIL import Image
 
 from batchgen.attempt import Attempt, Generation
-from batchgen.availability import Availability
-from batchgen.conclude import Concluding, Ledger
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -39,16 +37,17 @@ from batchgen.errors import (
     UnusableReply,
 )
 from batchgen.job import FailureLimit, Item, Job
-from batchgen.manifest import Manifest
 from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
-from batchgen.order import Observer
-from batchgen.outcome import Origin
-from batchgen.progress import Tally
+from batchgen.output.manifest import Manifest
+from batchgen.output.store import Store
+from batchgen.policies.model_health import Availability
+from batchgen.policies.retry import Retry
+from batchgen.policies.stop import Stop
 from batchgen.record import Record, Status, StoredImage
-from batchgen.retry import Retry
-from batchgen.stopping import Stop
-from batchgen.store import Store
+from batchgen.runner.options import Observer
+from batchgen.runner.progress import Tally
+from batchgen.runner.recorder import Concluding, Ledger, Origin
 from batchgen.task import Task, task_id
 
 CORE = "stability.stable-image-core-v1:1"

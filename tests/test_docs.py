@@ -18,7 +18,7 @@ from batchgen.cli import COMMANDS, main
 from batchgen.commands.run import command as run_command
 from batchgen.models import MODELS
 from batchgen.models.base import LifeCycle
-from batchgen.progress import EXIT_CODES
+from batchgen.runner.progress import EXIT_CODES
 
 CATALOG = Catalog.LINE
 SIMULATE = 'make simulate ARGS="--port 8080"'

@@ -6,7 +6,7 @@ from fakes import NOON, make_image, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest import parse_line
+from batchgen.output.manifest import parse_line
 from batchgen.record import (
     AttemptLine,
     EndLine,

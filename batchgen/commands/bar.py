@@ -11,7 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from batchgen.commands.display import Screen, figures
-from batchgen.progress import Summary
+from batchgen.runner import Summary
 
 
 class BarScreen:

@@ -12,10 +12,9 @@ from typing import Protocol
 
 from batchgen.commands.failures import Failures
 from batchgen.commands.streams import note
-from batchgen.order import Observer
-from batchgen.progress import Summary
+from batchgen.policies import Retry
 from batchgen.record import Record
-from batchgen.retry import Retry
+from batchgen.runner import Observer, Summary
 from batchgen.text import escaped
 
 A_MINUTE = 60.0

@@ -10,8 +10,8 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.streams import result
+from batchgen.doctor import Finding, Verdict, exit_code
 from batchgen.errors import JobError
-from batchgen.findings import Finding, Verdict, exit_code
 from batchgen.job import Job, load
 from batchgen.text import escaped
 
@@ -44,7 +44,7 @@ def command(job: Path, *, output: str | None, endpoint: str | None, as_json: boo
 
 
 def _findings(path: Path, changes: dict[str, str | None]) -> list[Finding]:
-    from batchgen.checkup_job import broken  # noqa: PLC0415  # `--help` needs none of it
+    from batchgen.doctor import broken  # noqa: PLC0415  # `--help` needs none of it
 
     try:
         job = load(path, defer=True)
@@ -56,7 +56,7 @@ def _findings(path: Path, changes: dict[str, str | None]) -> list[Finding]:
 
 async def _examine(job: Job) -> list[Finding]:
     # The SDK takes a third of a second to import.
-    from batchgen.checkup import examine  # noqa: PLC0415
+    from batchgen.doctor import examine  # noqa: PLC0415
 
     return await examine(job)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from batchgen import history as histories
 from batchgen import plan
 from batchgen.commands.display import duration
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
-from batchgen.manifest import NAME
-from batchgen.opening import require_same_job
+from batchgen.output import MANIFEST_NAME
+from batchgen.output import history as histories
 from batchgen.plan import PlanSummary
-from batchgen.select import Chosen, Selection, select
+from batchgen.runner import Chosen, Selection, require_same_job, select
 from batchgen.text import escaped
 
 
@@ -25,7 +24,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         ManifestError: the output's manifest cannot be used.
     """
     outline = plan.check(job)
-    history = histories.load(Path(job.output) / NAME)
+    history = histories.load(Path(job.output) / MANIFEST_NAME)
     require_same_job(job, history)
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)

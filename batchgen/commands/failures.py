@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from batchgen.bedrock import advice
 from batchgen.errors import Throttled
+from batchgen.policies import Retry
 from batchgen.record import Record, Status
-from batchgen.retry import Retry
-from batchgen.service_errors import advice
 from batchgen.text import escaped
 
 MESSAGE_SHOWN = 300

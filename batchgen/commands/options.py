@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from batchgen import job_checks as checks
-from batchgen.job_fields import DURATION, Check, Refused, money, whole
+from batchgen.job import DURATION, Check, Refused, money, whole
+from batchgen.job import fields as checks
 from batchgen.text import quoted
 
 MOST_USD = 1_000_000_000

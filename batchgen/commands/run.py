@@ -16,15 +16,13 @@ from batchgen.commands import options
 from batchgen.commands.display import Display, Screen, report, screen, status_line
 from batchgen.commands.failures import Failures
 from batchgen.commands.streams import result
-from batchgen.deadline import Deadline, deadline_of
 from batchgen.errors import InputError
 from batchgen.job import Item, Job, load
-from batchgen.select import Selection
+from batchgen.runner import Deadline, Selection, deadline_of
 from batchgen.text import closest, quoted
 
 if TYPE_CHECKING:
-    from batchgen.batch import Batch
-    from batchgen.progress import Summary
+    from batchgen.runner import Batch, Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,19 +116,18 @@ class _Runner:
     def run(self, max_duration: float | None) -> Summary:
         """Run to the end, with a bar or with lines that show how far it is."""
         deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
-        with screen() as quoted:
-            summary = asyncio.run(self._run(quoted, deadline))
+        with screen() as terminal:
+            summary = asyncio.run(self._run(terminal, deadline))
         for line in report(summary, self._failures, self._job.output):
-            quoted.line(line)
+            terminal.line(line)
         return summary
 
-    async def _run(self, quoted: Screen, deadline: Deadline | None) -> Summary:
+    async def _run(self, terminal: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
-        from batchgen.batch import Batch  # noqa: PLC0415
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
-        from batchgen.order import Order  # noqa: PLC0415
+        from batchgen.runner import Batch, Order  # noqa: PLC0415
 
-        display = Display(quoted, self._failures)
+        display = Display(terminal, self._failures)
         order = Order(
             job=self._job,
             selection=self._selection,
@@ -141,11 +138,11 @@ class _Runner:
         batch = Batch(order)
         signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
         with (
-            handled(signals, lambda: quoted.line(status_line(batch.snapshot()))),
+            handled(signals, lambda: terminal.line(status_line(batch.snapshot()))),
             display.showing(batch.snapshot),
         ):
             summary = await _completed(batch)
-        quoted.show(summary)
+        terminal.show(summary)
         return summary
 
 

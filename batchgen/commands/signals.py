@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from batchgen.stopping import Cause, Stop
+from batchgen.policies import Cause, Stop
 
 DRAIN_TIMEOUT = 120.0
 """Seconds that calls in flight get to end after the first signal."""

@@ -3,8 +3,8 @@
 # ruff: noqa: D102 - `world.Client` says what the methods do
 from __future__ import annotations
 
-from batchgen.quota import Estimator
-from batchgen.starts import Call
+from batchgen.pacing.estimator import Estimator
+from batchgen.pacing.window import Call
 
 
 class Ours:

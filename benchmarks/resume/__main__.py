@@ -22,10 +22,10 @@ from typing import Any
 
 import batchgen
 from batchgen import plan
-from batchgen.batch import Batch
-from batchgen.order import Order
+from batchgen.bedrock.routes import Answer, Endpoint, Opened
 from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
-from batchgen.routes import Answer, Endpoint, Opened
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Order
 
 LINKS = 30_000
 """Names that one file gets; ext4 allows 65,000."""

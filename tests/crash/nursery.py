@@ -24,15 +24,15 @@ import services
 import virtual_time
 from interposer import INTERPOSER, Fault
 
-from batchgen.batch import Batch
+from batchgen.bedrock.routes import Service
 from batchgen.cli import _exit_code
 from batchgen.errors import BatchgenError, ExitCode
-from batchgen.images import inspect
 from batchgen.job import Job
-from batchgen.order import Observer, Order
-from batchgen.progress import Summary
-from batchgen.routes import Service
-from batchgen.select import Selection
+from batchgen.output.images import inspect
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Observer, Order
+from batchgen.runner.progress import Summary
+from batchgen.runner.selection import Selection
 
 _write_out = os.fdopen(os.dup(1), "w", buffering=1)
 

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from batchgen import errors
-from batchgen.routes import Answer, Endpoint, Opened, Service
-from batchgen.service_errors import reply_error
+from batchgen.bedrock.error_table import reply_error
+from batchgen.bedrock.routes import Answer, Endpoint, Opened, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ import shutil
 import pytest
 from crashing import FIGURES, Disk, Saved
 
-from batchgen import history as histories
 from batchgen.job import Job
-from batchgen.manifest import NAME, Manifest
-from batchgen.select import Selection, select
+from batchgen.output import history as histories
+from batchgen.output.manifest import MANIFEST_NAME, Manifest
+from batchgen.runner.selection import Selection, select
 
 FIVE = ["a blue mug", "a brass lamp", "a wool scarf", "an oak chair", "a clay pot"]
 SCRIPT = ["lost", "good", "unusable", "good", "filtered", "good", "fault"]
@@ -47,7 +47,7 @@ def task_ids(lines, kind):
 def wanted(scene, folder):
     """The tasks that a run would make of this manifest, as `Batch` finds them."""
     Manifest.open(folder).close()
-    history = histories.load(folder / NAME)
+    history = histories.load(folder / MANIFEST_NAME)
     job = Job.model_validate({**scene.job, "output": str(folder)})
     chosen = select(job, history, Selection(), history.random_seed_key or "key").wanted
     return {task.id for model_id in chosen.models() for task in chosen.tasks(model_id)}, history
@@ -55,12 +55,12 @@ def wanted(scene, folder):
 
 def test_a_manifest_cut_at_any_byte_is_read_for_what_is_whole_in_it(finished, no_sync, tmp_path):
     """Tasks with a whole record are done, all others are open; what is open may have been paid."""
-    data = (finished.folder / NAME).read_bytes()
+    data = (finished.folder / MANIFEST_NAME).read_bytes()
     everything = task_ids(whole(data, len(data)), "record")
     for cut in range(len(data)):
         folder = tmp_path / "cut"
         folder.mkdir()
-        (folder / NAME).write_bytes(data[:cut])
+        (folder / MANIFEST_NAME).write_bytes(data[:cut])
         lines = whole(data, cut)
         recorded = task_ids(lines, "record")
 
@@ -83,7 +83,7 @@ def cuts(data, every):
 def run_cut(scene, saved, cut, data):
     """Cut the manifest and run to the end; charges, and those that nothing on disk could save."""
     saved.restore()
-    (scene.folder / NAME).write_bytes(data[:cut])
+    (scene.folder / MANIFEST_NAME).write_bytes(data[:cut])
     lines = whole(data, cut)
     known = task_ids(lines, "record") | task_ids(lines, "attempt")
     told = scene.run()
@@ -104,7 +104,7 @@ def test_a_run_goes_on_from_a_manifest_that_was_cut(finished, every):
     saved = Saved(finished)
     saved.images = set(Disk.read(finished.folder).succeeded())
     finished.script = []
-    data = (finished.folder / NAME).read_bytes()
+    data = (finished.folder / MANIFEST_NAME).read_bytes()
     before = Disk.read(finished.folder).images()
     for cut in cuts(data, every):
         charges, unknown = run_cut(finished, saved, cut, data)

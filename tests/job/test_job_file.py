@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from batchgen import job
 from batchgen.errors import JobError
 from batchgen.job import Job
-from batchgen.job_complaints import KEYS
+from batchgen.job.validation_errors import KEYS
 
 HEAD = "name: a\nmodel: m\nitems: [{id: a}]\n"
 ENGLISH = ("Input should", "Field required", "Extra inputs", "pydantic")

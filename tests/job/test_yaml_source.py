@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen import yaml_source
 from batchgen.errors import JobError
-from batchgen.yaml_source import MAX_BYTES, Document
+from batchgen.job import yaml_document
+from batchgen.job.yaml_document import MAX_BYTES, Document
 
 
 def parse(text):
-    return yaml_source.parse("j.yaml", text if isinstance(text, bytes) else text.encode())
+    return yaml_document.parse("j.yaml", text if isinstance(text, bytes) else text.encode())
 
 
 def refused(text):
@@ -158,12 +158,12 @@ def test_a_number_too_large_is_refused():
 def test_a_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "catalog.yaml").touch()
     with pytest.raises(JobError, match=r"no such file; did you mean .*catalog\.yaml"):
-        yaml_source.read(tmp_path / "catalgo.yaml")
+        yaml_document.read(tmp_path / "catalgo.yaml")
 
 
 def test_a_folder_is_no_job_file(tmp_path):
     with pytest.raises(JobError, match="this is a folder"):
-        yaml_source.read(tmp_path)
+        yaml_document.read(tmp_path)
 
 
 @given(st.binary(max_size=60) | st.text("ab:-[]{}&*!<'\"#|>%@\t\n ,?1\\", max_size=40))

@@ -21,10 +21,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from virtual_time import VirtualTimeLoop
 
-from batchgen.batch import Batch
 from batchgen.job import Job
-from batchgen.order import Observer, Order
-from batchgen.progress import Summary
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Observer, Order
+from batchgen.runner.progress import Summary
 from batchgen.simulator.clock import LoopClock
 from batchgen.simulator.faults.actions import ACTIONS
 from batchgen.simulator.faults.directive import read

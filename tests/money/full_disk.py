@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import Bench, Ran, bench, in_time_of_sockets
 
-from batchgen import journal
+from batchgen.policies import attempt_log
 
 SIZE = "12m"
 
@@ -49,7 +49,9 @@ async def main(root: Path) -> None:
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "none", disk]
     subprocess.run(command, check=True)  # noqa: ASYNC221  # nothing else runs yet
-    journal.ROOM_FOR_ONE = journal.ROOM_FOR_LINES = 100_000  # else so small a disk is full at once
+    attempt_log.ROOM_FOR_ONE = attempt_log.ROOM_FOR_LINES = (
+        100_000  # else so small a disk is full at once
+    )
     async with bench(disk, picture="painted") as it:
         it.script({"action": "late", "seconds": 3})
         filler = disk / "filler"

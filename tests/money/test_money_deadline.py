@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from bench import PRICE, bench, in_time_of_sockets
 
-import batchgen.bedrock
-from batchgen.deadline import Deadline, deadline_of, next_time
+import batchgen.bedrock.client
+from batchgen.runner.deadline import Deadline, deadline_of, next_time
 from batchgen.simulator.spelling import span
 
 
@@ -21,7 +21,7 @@ def loops_time(monkeypatch):
     def now():
         return asyncio.get_running_loop().time()
 
-    monkeypatch.setattr(batchgen.bedrock, "time", SimpleNamespace(monotonic=now))
+    monkeypatch.setattr(batchgen.bedrock.client, "time", SimpleNamespace(monotonic=now))
 
 
 async def run_until(it, seconds, job, **order):

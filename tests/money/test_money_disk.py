@@ -18,9 +18,9 @@ import pytest
 from bench import PRICE, bench, in_time_of_sockets
 
 import batchgen
-from batchgen import store
 from batchgen.errors import ManifestError, StorageError
-from batchgen.order import Observer
+from batchgen.output import store
+from batchgen.runner.options import Observer
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  # as shutil's own
 GB = 10**9

@@ -7,12 +7,12 @@ from bench import PRICE, bench, in_time_of_sockets
 from fakes import FakeService, good
 from virtual_time import virtual_time
 
-from batchgen.batch import Batch
+from batchgen.bedrock.routes import Endpoint, Opened
 from batchgen.errors import Rejected
 from batchgen.job import Job
 from batchgen.models import FAMILIES
-from batchgen.order import Observer, Order
-from batchgen.routes import Endpoint, Opened
+from batchgen.runner.batch import Batch
+from batchgen.runner.options import Observer, Order
 
 FAMILY = FAMILIES["stable-image"]
 

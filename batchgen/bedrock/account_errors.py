@@ -1,0 +1,88 @@
+"""Why a question about an account stayed unanswered, from what the SDK raised."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from batchgen.bedrock.error_table import REFRESH_ADVICE, local_error, reply_error
+from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused
+
+DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
+CONFIG_ERRORS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError")
+"""What the SDK raises about its own files, before it sends anything."""
+ROLE_ADVICE = "Allow sts:AssumeRole on the role in IAM, and name who asks in its trust policy"
+CONFIG_ADVICE = "Check AWS_PROFILE and the files of `aws configure` in ~/.aws"
+
+
+class Reason(StrEnum):
+    """Why a question has no answer."""
+
+    DENIED = "denied"
+    """The account may not ask; whether it may call is another matter."""
+    NO_CREDENTIALS = "no credentials"
+    """Nothing was asked: there are none, or they could not be had."""
+    REFUSED = "refused"
+    """The service does not accept the credentials."""
+    UNKNOWN = "unknown"
+    """The service knows no such thing in this Region."""
+    UNREACHABLE = "unreachable"
+    """No answer came, or one that says nothing."""
+
+
+class Unanswered(BatchgenError):
+    """A question that brought no answer."""
+
+    def __init__(self, reason: Reason, text: str, advice: str = "") -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.advice = advice
+        """One sentence of what a person can do; empty where there is nothing to do."""
+
+
+def refused(error: Any, operation: str) -> Unanswered:
+    """What an error reply says.
+
+    Args:
+        error: botocore's ClientError.
+        operation: what was asked, as `get_caller_identity`.
+    """
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code", "Unknown")), str(details.get("Message") or "")
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    text = f"{code}: {message}".rstrip(": ")
+    if error.operation_name.lower() != operation.replace("_", ""):
+        # The SDK was still at its credentials: a role that cannot be assumed, say.
+        advice = ROLE_ADVICE if code in DENIED else REFRESH_ADVICE
+        return Unanswered(Reason.NO_CREDENTIALS, f"{error.operation_name}: {text}", advice)
+    ours = reply_error(status, code, message, None)
+    if isinstance(ours, CredentialsRefused):
+        return Unanswered(Reason.REFUSED, text, ours.advice)
+    if code in DENIED:
+        return Unanswered(Reason.DENIED, text)
+    known_errors = 400 <= status < 500 and status != 429  # noqa: PLR2004  # client errors of HTTP
+    return Unanswered(Reason.UNKNOWN if known_errors else Reason.UNREACHABLE, text, ours.advice)
+
+
+def failed(error: Exception) -> Unanswered:
+    """What an error of the SDK or the network says."""
+    if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
+        return lacking(error)
+    ours = local_error(error, sent=False)  # asking again costs nothing
+    text = str(error) or type(error).__name__
+    if ours is None:
+        return Unanswered(Reason.UNREACHABLE, text)
+    if isinstance(ours, CredentialsRefused):
+        return lacking(error)
+    return Unanswered(Reason.UNREACHABLE, text, ours.advice)
+
+
+def lacking(error: Exception) -> Unanswered:
+    """What an error says that the SDK met on its way to credentials."""
+    if isinstance(error, AttemptError):  # a role's credentials, when the SDK came for them
+        return Unanswered(Reason.NO_CREDENTIALS, str(error), error.advice)
+    ours = local_error(error)
+    advice = ours.advice if isinstance(ours, CredentialsRefused) else REFRESH_ADVICE
+    if type(error).__name__ in CONFIG_ERRORS:
+        advice = CONFIG_ADVICE
+    return Unanswered(Reason.NO_CREDENTIALS, str(error) or type(error).__name__, advice)

@@ -1,0 +1,130 @@
+"""Open a client of Bedrock Runtime and make one call; errors leave here as ours.
+
+One call is one POST: the SDK's own retries are off, for an InvokeModel that is repeated unseen may
+be paid for twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import botocore.exceptions
+import botocore.utils
+
+from batchgen.bedrock.routes import Answer
+from batchgen.bedrock.sdk_errors import translated
+from batchgen.bedrock.session import (
+    FIXED_SOURCES,
+    Connection,
+    _credential_source,
+    quiet_sdk,
+    sdk_config,
+    sdk_session,
+    unusable,
+)
+from batchgen.errors import AttemptError, UnusableReply
+
+CALL_TIMEOUT = 330.0
+"""Seconds around a whole call, for an answer that trickles in without ever pausing long enough."""
+BODY_LIMIT = 25_000_000
+"""Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
+CHUNK = 1 << 20
+
+
+class Bedrock:
+    """A client that can be renewed when its credentials were refused."""
+
+    def __init__(self, connection: Connection, stack: AsyncExitStack) -> None:
+        self._connection = connection
+        self._stack = stack
+        self._client: Any = None
+
+    async def renew(self) -> bool:
+        """Open a client with credentials read anew; calls in flight end on the old one.
+
+        Returns:
+            Whether reading them once more later may bring others: not if they stand in this
+            process's environment.
+
+        Raises:
+            ServiceUnusable: there are no credentials, the Region or the profile is unknown, or the
+                role cannot be assumed.
+        """
+        connection = self._connection
+        try:
+            session = sdk_session(connection)
+            source = await _credential_source(session, connection)
+            client = session.client(
+                "bedrock-runtime",
+                endpoint_url=connection.url,
+                config=sdk_config(connection),
+            )
+            self._client = await self._stack.enter_async_context(client)
+        except (
+            botocore.exceptions.BotoCoreError,
+            botocore.exceptions.ClientError,  # a role that cannot be assumed
+            AttemptError,  # nor could STS be asked
+            OSError,  # a `credential_process` that is not there
+            ValueError,  # a URL that is none
+        ) as error:
+            raise unusable(error, profile=connection.profile, role=connection.role) from error
+        return source not in FIXED_SOURCES
+
+    async def invoke(self, model_id: str, body: bytes) -> Answer:
+        """One InvokeModel, one POST.
+
+        Raises:
+            AttemptError: every way in which it can fail; see `batchgen.bedrock.error_table`.
+        """
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                reply = await self._client.invoke_model(
+                    modelId=model_id,
+                    body=body,
+                    contentType="application/json",
+                    accept="application/json",
+                )
+                request_id = reply["ResponseMetadata"].get("RequestId")
+                content = await _read(reply["body"], request_id)
+        except AttemptError:
+            raise
+        except Exception as error:
+            ours = translated(error)
+            if ours is None:
+                raise  # nobody foresaw it: a fault of ours, and not for a retry to cover up
+            raise ours from error
+        latency = round((time.monotonic() - started) * 1000)
+        return Answer(body=content, request_id=request_id, latency_ms=latency)
+
+
+@asynccontextmanager
+async def connect(connection: Connection) -> AsyncIterator[Bedrock]:
+    """One client for a whole run.
+
+    Raises:
+        ServiceUnusable: as `Bedrock.renew`.
+    """
+    quiet_sdk()
+    async with AsyncExitStack() as stack:
+        bedrock = Bedrock(connection, stack)
+        await bedrock.renew()
+        yield bedrock
+
+
+async def _read(stream: Any, request_id: str | None) -> bytes:
+    """The whole body, bounded: what the service cannot have sent is not worth the memory."""
+    chunks: list[bytes] = []
+    size = 0
+    async with stream:
+        while chunk := await stream.read(CHUNK):
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > BODY_LIMIT:
+                text = f"the reply is larger than {BODY_LIMIT} bytes, the most that Bedrock sends"
+                raise UnusableReply(text, body=b"".join(chunks), request_id=request_id)
+    return b"".join(chunks)

@@ -1,0 +1,66 @@
+"""All checks before a run, in one story; nothing is paid for, made or written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+
+from batchgen.bedrock import Account, asking, connection_of, url_of
+from batchgen.doctor.credentials import SERVICE, look_at_clock
+from batchgen.doctor.findings import Finding
+from batchgen.doctor.job import Workload, survey
+from batchgen.doctor.output import look_at_output
+from batchgen.doctor.quotas import look_at_time
+from batchgen.doctor.routes import Routes, look_at_route
+from batchgen.errors import ExitCode, ServiceUnusable
+from batchgen.job import Job
+from batchgen.record import utc_now
+from batchgen.text import sentences
+
+QUESTIONS = 4
+"""Calls in flight while an account is asked."""
+
+
+async def examine(job: Job, *, now: Callable[[], datetime] = utc_now) -> list[Finding]:
+    """Look at everything that a run of this job needs; what fails does not stop the rest."""
+    looked = await asyncio.to_thread(survey, job)
+    work = looked.workload
+    findings = [*looked.findings, *await _ask(job, work, now())]
+    findings += await asyncio.to_thread(look_at_output, Path(job.output), work.total, job.places)
+    return findings
+
+
+async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:
+    """What the services say, by each route."""
+    async with AsyncExitStack() as stack:
+        try:
+            url = await url_of(job, stack)
+        except ServiceUnusable as error:
+            text = sentences(str(error))
+            return [SERVICE.failed(ExitCode.SERVICE, text)]
+        asked = [
+            (route, await stack.enter_async_context(asking(connection_of(route, url, QUESTIONS))))
+            for route in job.ways
+        ]
+        async with asyncio.TaskGroup() as group:
+            looking = [
+                group.create_task(look_at_route(account, job, route, work, now))
+                for route, account in asked
+            ]
+        routes = Routes(looked=[each.result() for each in looking], work=work)
+        return [
+            *routes.owners(),
+            look_at_clock(_skew(account for _, account in asked)),
+            *routes.access(),
+            *routes.quotas(),
+            look_at_time(job, work, routes.rates(), now),
+        ]
+
+
+def _skew(accounts: Iterable[Account]) -> float | None:
+    """Seconds by which this machine's clock is ahead; None if no service told its time."""
+    told = (account.clock_skew for account in accounts)
+    return next((skew for skew in told if skew is not None), None)

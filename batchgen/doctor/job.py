@@ -1,0 +1,175 @@
+"""Before a run: is the job right, what is left of it to make, and what will that cost?"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from batchgen import plan
+from batchgen.doctor.findings import Check, Finding
+from batchgen.errors import ExitCode, JobError, ManifestError
+from batchgen.job import Job
+from batchgen.models import find
+from batchgen.models.base import Model, UnknownModel
+from batchgen.output import MANIFEST_NAME, History
+from batchgen.output import history as histories
+from batchgen.plan import PlanSummary
+from batchgen.runner import Pending, Selection, select
+from batchgen.text import quoted, sentences
+
+JOB = Check("job")
+MANIFEST = Check("manifest")
+COST = Check("cost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a run would make now."""
+
+    tasks: Mapping[str, int]
+    """Every model, as the job names it -> tasks to make; of a job that is wrong, all its tasks."""
+    models: Mapping[str, Model]
+    """What is known of these models; one that nobody knows is missing."""
+    stand_ins: Mapping[str, Model] = field(default_factory=dict)
+    """Models that only stand in for others: no task is theirs."""
+    fallbacks: Mapping[str, frozenset[tuple[str, ...]]] = field(default_factory=dict)
+    """Model -> what its items name to stand in for it, each list once."""
+
+    @property
+    def total(self) -> int:
+        """Tasks of all models."""
+        return sum(self.tasks.values())
+
+    @property
+    def named(self) -> dict[str, Model | None]:
+        """Every model that a run may call -> what is known of it."""
+        return {**{name: self.models.get(name) for name in self.tasks}, **self.stand_ins}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a job comes to, with what earlier runs left of it."""
+
+    findings: tuple[Finding, ...]
+    workload: Workload
+
+
+def broken(error: JobError) -> Finding:
+    """A job file with mistakes."""
+    first, *more = str(error).splitlines()
+    rest = f"{len(more)} more: `batchgen validate {error.file}` lists them" if more else ""
+    return JOB.failed(ExitCode.USAGE, sentences(first, rest), mistakes=len(error.complaints))
+
+
+def survey(job: Job) -> Survey:
+    """Look at a job and at the manifest of its output; blocks, for both can be large."""
+    findings = []
+    outline = history = None
+    try:
+        outline = plan.check(job)
+        findings.append(_right(job, outline))
+    except JobError as error:
+        findings.append(broken(error))
+    try:
+        history = _history(job)
+    except ManifestError as error:
+        findings.append(MANIFEST.failed(ExitCode.USAGE, sentences(str(error))))
+    if outline is None or history is None:
+        return Survey(findings=tuple(findings), workload=_all_named(job))
+    pending = select(job, history, Selection(), history.random_seed_key or "doctor")
+    findings += [_progress(history, pending), _cost(job, outline, history, pending)]
+    counts = pending.wanted.models()
+    workload = Workload(
+        tasks={each.model_id: counts.get(each.model_id, 0) for each in outline.models},
+        models={each.model_id: each.model for each in outline.models},
+        stand_ins={each.model_id: each.model for each in outline.fallbacks},
+        fallbacks=_fallbacks(job),
+    )
+    return Survey(findings=tuple(findings), workload=workload)
+
+
+def _fallbacks(job: Job) -> dict[str, frozenset[tuple[str, ...]]]:
+    lists: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for item in job.items:
+        named = job.fallback if item.fallback is None else item.fallback
+        lists[item.model or job.model or ""].add(named)
+    return {model_id: frozenset(found) for model_id, found in lists.items()}
+
+
+def _right(job: Job, outline: PlanSummary) -> Finding:
+    file = f"job {job.name}" if job.source is None else job.source.file
+    price = _usd(outline.price_usd)
+    text = f"{file} is right. Tasks: {outline.tasks}, for {price} in all"
+    tell = JOB.warning if outline.warnings else JOB.ok
+    return tell(sentences(text, *outline.warnings), tasks=outline.tasks)
+
+
+def _history(job: Job) -> History:
+    folder = Path(job.output)
+    # What is no folder has no manifest; that it is none is another check's to say.
+    history = (
+        histories.load(folder / MANIFEST_NAME)
+        if folder.is_dir()
+        else History(path=folder / MANIFEST_NAME)
+    )
+    if history.job_name is not None and history.job_name != job.name:
+        raise ManifestError(
+            f"{job.output} holds the images of the job {quoted(history.job_name)}, and this job is "
+            f"{quoted(job.name)}: give it an output of its own"
+        )
+    return history
+
+
+def _progress(history: History, pending: Pending) -> Finding:
+    left, done = len(pending.wanted), pending.earlier.succeeded + pending.earlier.filtered
+    text = f"Tasks done by earlier runs: {done}, to make: {left}"
+    if history.unreadable:
+        lost = f"Lines of {history.path} that cannot be read: {history.unreadable}"
+        return MANIFEST.warning(sentences(text, lost), to_make=left)
+    return MANIFEST.ok(sentences(text), to_make=left)
+
+
+def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) -> Finding:
+    cost = None if outline.price_usd is None else pending.cost(outline)
+    text = f"What is to make costs {_usd(cost)} if each call succeeds at once"
+    values = {"cost_usd": None if cost is None else float(cost)}
+    budget = job.limits.budget_usd
+    if cost is None:
+        return COST.warning(sentences(text, "`prices` in the job gives the price"), **values)
+    if budget is None:
+        return COST.ok(sentences(text, "The job sets no budget"), **values)
+    if history.spent + cost > budget:
+        spent = f", of which {_usd(history.spent)} are spent," if history.spent else ""
+        short = (
+            f"The budget of {_usd(budget)}{spent} ends the run before that: raise "
+            "limits.budget_usd, or run again later"
+        )
+        return COST.warning(sentences(text, short), **values)
+    return COST.ok(sentences(text, f"The budget of {_usd(budget)} covers it"), **values)
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "an unknown sum" if amount is None else f"{amount:.2f} USD"
+
+
+def _all_named(job: Job) -> Workload:
+    """Every task that a job names, for one whose plan does not work out."""
+    tasks: Counter[str] = Counter()
+    for item in job.items:
+        tasks[item.model or job.model or ""] += item.variants or job.variants
+    del tasks[""]  # items without a model are a mistake that is on the list already
+    return Workload(tasks=tasks, models=dict(_known(job)))
+
+
+def _known(job: Job) -> Iterator[tuple[str, Model]]:
+    named = {item.model: item.family for item in job.items if item.model is not None}
+    if job.model is not None:
+        named.setdefault(job.model, job.family)
+    for model_id, family in named.items():
+        try:
+            yield model_id, find(model_id, family)
+        except UnknownModel:
+            continue  # on the list of mistakes already

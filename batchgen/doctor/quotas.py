@@ -1,0 +1,166 @@
+"""Before a run: how many calls a minute may each model take, and how long will its tasks take?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from batchgen.bedrock import Account, Reason, Unanswered
+from batchgen.doctor.findings import Check, Finding
+from batchgen.doctor.job import Workload
+from batchgen.errors import ExitCode
+from batchgen.job import Job, Limits, Route
+from batchgen.models.base import Model
+from batchgen.runner import deadline_of
+from batchgen.text import sentences
+
+TIME = Check("time")
+
+ASK_ADVICE = "Allow servicequotas:ListServiceQuotas in IAM, or look at the quota in the console"
+ASK_SUPPORT = "Ask AWS Support why: a new account can be closed for a model"
+
+Given = float | str | None
+"""`limits.requests_per_minute` of a job: a number, `auto`, or None for the documented quota."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What is known of the calls a minute of one model."""
+
+    model: str
+    found: float | None
+    """What Service Quotas says."""
+    documented: float | None
+    given: Given
+    key: str = "limits.requests_per_minute"
+    """Of the job, where that is set."""
+    why: str = ""
+    """Why nothing was found."""
+    advice: str = ""
+
+    def standing_in(self) -> Allowance:
+        """The same for a model that only stands in: it is never called faster than is usual."""
+        if not isinstance(self.given, int | float) or self.documented is None:
+            return self
+        return replace(self, given=min(self.given, self.documented))
+
+    @property
+    def rate(self) -> float | None:
+        """Calls a minute that a run can count on; None where nobody knows."""
+        quota = self.documented if self.found is None else self.found
+        if not isinstance(self.given, int | float):
+            return quota
+        return self.given if quota is None else min(self.given, quota)
+
+
+async def ask_allowances(
+    account: Account, models: Mapping[str, Model | None], limits: Limits, route: Route
+) -> list[Allowance]:
+    """The quota of each model, from Service Quotas where the account may ask it.
+
+    Args:
+        models: the ids by which they are called -> what is known of them.
+        limits: of the job.
+        route: by which they are called; its own limit wins.
+    """
+    why, advice = "Service Quotas lists none of this model", ""
+    found: Mapping[str, float | None] = {}
+    try:
+        found = await account.quotas_of(models)
+    except Unanswered as error:
+        why, advice = _silence(error)
+    own = route.requests_per_minute
+    return [
+        Allowance(
+            model=model,
+            found=found.get(model),
+            documented=None if known is None else known.requests_per_minute,
+            given=route.rate(limits),
+            key="limits.requests_per_minute" if own is None else "its requests_per_minute",
+            why=why,
+            advice=advice,
+        )
+        for model, known in models.items()
+    ]
+
+
+def _silence(error: Unanswered) -> tuple[str, str]:
+    """Why Service Quotas has no answer, and what to do."""
+    match error.reason:
+        case Reason.DENIED:
+            return f"Service Quotas may not be asked ({error})", ASK_ADVICE
+        case Reason.NO_CREDENTIALS | Reason.REFUSED:
+            return "Service Quotas was not asked, for no credentials are good", ""
+        case _:
+            return f"Service Quotas could not be asked: {error}", error.advice
+
+
+def look_at_allowance(it: Allowance) -> Finding:
+    """What the quota of a model is, and what the job makes of it."""
+    check = Check("quota", it.model)
+    values = {"requests_per_minute": it.rate, "found": it.found, "documented": it.documented}
+    if it.found is None:
+        return check.warning(sentences(it.why, _assumed(it), it.advice), **values)
+    text = f"{it.found:g} calls a minute by Service Quotas"
+    if it.found <= 0:
+        return check.failed(ExitCode.SERVICE, sentences(text, ASK_SUPPORT), **values)
+    wanted = it.documented if it.given is None else it.given
+    if not isinstance(wanted, int | float) or wanted == it.found:
+        return check.ok(sentences(text), **values)
+    says = "The job asks for" if it.given is not None else "Without a limit the job takes the usual"
+    if wanted > it.found:
+        advice = f"Set {it.key} to {it.found:g} or auto: the rest is rejected"
+        return check.warning(sentences(text, f"{says} {wanted:g}", advice), **values)
+    return check.ok(sentences(text, f"{says} {wanted:g}"), **values)
+
+
+def _assumed(it: Allowance) -> str:
+    if isinstance(it.given, int | float):
+        said = f"The job says {it.given:g} calls a minute"
+        if it.documented is None or it.given <= it.documented:
+            return said
+        return (
+            f"{said}, more than the documented default of {it.documented:g}: the rest is rejected"
+        )
+    if it.documented is None:
+        return "Nobody knows the quota: the run will find it"
+    return f"The documented default of {it.documented:g} calls a minute is assumed; it may be less"
+
+
+def look_at_time(
+    job: Job, workload: Workload, rates: Mapping[str, float | None], now: datetime
+) -> Finding:
+    """How long the tasks take at their quotas, and whether the job's deadline leaves that.
+
+    Args:
+        rates: model -> calls a minute on all its routes together; None where nobody knows.
+    """
+    left = {model: count for model, count in workload.tasks.items() if count}
+    if not left:
+        return TIME.ok(sentences("Nothing is left to make"), minutes=0.0)
+    known = {model: rate for model in left if (rate := rates.get(model))}
+    if len(known) < len(left):
+        return TIME.warning(sentences("Not known, for a quota is not known"), minutes=None)
+    minutes = {model: count / known[model] for model, count in left.items()}
+    longest = max(minutes.values())
+    parts = (
+        f"{count} of {model} at {known[model]:g} a minute take {clock_time(minutes[model])}"
+        for model, count in left.items()
+    )
+    text = f"About {clock_time(longest)}: {'; '.join(parts)}"
+    return _in_time(job, text, longest, now)
+
+
+def _in_time(job: Job, text: str, minutes: float, now: datetime) -> Finding:
+    deadline = deadline_of(job.limits.until, None, now)
+    values = {"minutes": round(minutes, 1)}
+    if deadline is None or now.timestamp() + minutes * 60 <= deadline.at:
+        return TIME.ok(sentences(text), **values)
+    late = f"A run that starts now must end at {deadline.text}, before that; the rest stays open"
+    return TIME.warning(sentences(text, late), **values)
+
+
+def clock_time(minutes: float) -> str:
+    """`1:05:09` or `0:00:42`: hours, minutes and seconds."""
+    return str(timedelta(seconds=round(minutes * 60)))

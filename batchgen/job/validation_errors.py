@@ -1,0 +1,158 @@
+"""pydantic's errors as complaints in our words, through one table from error type to sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from batchgen.errors import Complaint
+from batchgen.job.fields import REFUSED
+from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
+from batchgen.text import closest, quoted
+
+Path = tuple[str | int, ...]
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "": tuple(Job.model_fields),
+    "items": tuple(field.name for field in fields(Item)),
+    "limits": tuple(Limits.model_fields),
+    "on_filtered": tuple(OnFiltered.model_fields),
+    "retry": tuple(Retry.model_fields),
+    "routes": tuple(Route.model_fields),
+    "simulator": tuple(Simulator.model_fields),
+}
+"""The keys of each mapping of fixed keys, by the first part of its path."""
+NOT_YET: Mapping[str, tuple[str, ...]] = {
+    "": ("image", "items_from", "mask", "matrix"),
+    "items": ("image", "mask"),
+}
+"""Keys that a later version gives a meaning, as for `KEYS`."""
+
+_BEARABLE = frozenset(
+    (
+        "allow_retired",
+        "endpoint",
+        "limits",
+        "output",
+        "prices",
+        "region",
+        "retry",
+        "routes",
+        "simulator",
+    )
+)
+"""Top-level keys on which no text, parameter or name of a task depends."""
+_LOAD_BEARING = frozenset(
+    ("family", "id", "items", "model", "name", "parameters", "prompt", "vars", "negative_prompt")
+)
+"""Keys whose misspelling would bring further complaints that say nothing new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """One error of pydantic in our words."""
+
+    complaint: Complaint
+    bearable: bool
+    """Without this key the rest of the job means the same, and its plan can be checked too."""
+
+
+def wrongs(error: ValidationError) -> Iterator[Wrong]:
+    """Everything that pydantic found, except what only follows from something else it found."""
+    for details in error.errors(include_url=False):
+        if _follows(details):
+            continue
+        path = _path(details)
+        say = SENTENCES.get(details["type"], _cannot_be)
+        yield Wrong(
+            complaint=Complaint(path=path, text=say(details)), bearable=_bearable(details, path)
+        )
+
+
+def _path(details: ErrorDetails) -> Path:
+    return tuple(part for part in details["loc"] if part != "[key]")
+
+
+def _follows(details: ErrorDetails) -> bool:
+    """Items that are all wrong are too few for pydantic, and a wrong name makes no output."""
+    empty = details["type"] == "too_short" and not details["input"]
+    return details["type"] in ("too_short", "default_factory_not_called") and not empty
+
+
+@lru_cache(maxsize=1_000)
+def _meant(key: str, mapping: str) -> str | None:
+    return closest(key, KEYS[mapping])
+
+
+def _bearable(details: ErrorDetails, path: Path) -> bool:
+    if details["type"] in _UNKNOWN:
+        return _meant(str(path[-1]), _mapping(path)) not in _LOAD_BEARING
+    return bool(path) and path[0] in _BEARABLE and isinstance(path[-1], str)
+
+
+def _mapping(path: Path) -> str:
+    return str(path[0]) if len(path) > 1 else ""
+
+
+def _unknown(details: ErrorDetails) -> str:
+    path = _path(details)
+    key, mapping = str(path[-1]), _mapping(path)
+    if key in NOT_YET.get(mapping, ()):
+        return "is not supported yet"
+    near = _meant(key, mapping)
+    hint = f'; did you mean "{near}"?' if near else ""
+    return f"{quoted(key)} is not a key here; allowed: {', '.join(KEYS[mapping])}{hint}"
+
+
+def _missing(details: ErrorDetails) -> str:
+    key = str(details["loc"][-1])
+    return {
+        "id": "is missing: every item needs an id of its own",
+        "items": "is missing: list what to make, each with an id",
+        "name": "is missing: give the job a name",
+    }.get(key, "is missing")
+
+
+def _cannot_be(details: ErrorDetails) -> str:
+    return f"cannot be {quoted(details['input'])}"
+
+
+def _wants(allowed: str) -> Callable[[ErrorDetails], str]:
+    def say(details: ErrorDetails) -> str:
+        value = details["input"]
+        what = "has no value" if value is None else f"cannot be {quoted(value)}"
+        return f"{what}; allowed: {allowed}"
+
+    return say
+
+
+def _mapping_wanted(details: ErrorDetails) -> str:
+    path = details["loc"]
+    if not path:
+        return "a job file is a mapping of keys such as name, model and items"
+    keys = KEYS.get(str(path[0]), ())
+    return _wants(f"a mapping of {', '.join(keys)}" if keys else "a mapping")(details)
+
+
+_LEAST = {
+    "items": "a job needs at least one item",
+    "routes": "name at least one, or leave the key out",
+}
+
+SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
+    REFUSED: lambda details: details["msg"],
+    "dataclass_type": _mapping_wanted,
+    "dict_type": _wants("a mapping of names to values"),
+    "extra_forbidden": _unknown,
+    "missing": _missing,
+    "model_type": _mapping_wanted,
+    "too_short": lambda details: f"is empty: {_LEAST[str(details['loc'][0])]}",
+    "tuple_type": lambda details: _wants(f"a list of {details['loc'][0]}")(details),
+    "unexpected_keyword_argument": _unknown,
+}
+"""Every error type that the schema of a job can raise."""
+_UNKNOWN = frozenset(("extra_forbidden", "unexpected_keyword_argument"))

@@ -1,0 +1,427 @@
+"""Job file bytes to plain values: the core meaning of YAML 1.2, bounded whatever the bytes are."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from batchgen.errors import Complaint, JobError
+from batchgen.job import yaml_parser
+from batchgen.job.yaml_parser import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    SyntaxProblem,
+    at,
+    events,
+    line_at,
+)
+from batchgen.text import closest, quoted
+
+MAX_BYTES = 16 * 2**20
+FOLDER_LOOKED_AT = 1_000
+"""Files among which the nearest name is sought."""
+LONGEST_PATH = 4_096
+"""Characters of a suggested path: its end is what the user needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A job file that could be read, though perhaps not all of it is right."""
+
+    file: str
+    """As the user named it."""
+    text: str
+    sha256: str
+    """Of the bytes of the file."""
+    value: Any
+    """dict, list, str, int, float, bool or None, nested; a float keeps its source text."""
+    complaints: tuple[Complaint, ...]
+    """Duplicate keys and the like, each with its line: `value` is then the best guess."""
+
+
+def read(path: Path) -> Document:
+    """The document in a file.
+
+    Raises:
+        JobError: it cannot be read, or is not YAML; a sentence says what to do.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _refusal(str(path), _unreadable(path, error)) from error
+    return parse(str(path), data)
+
+
+def parse(file: str, data: bytes) -> Document:
+    """The document in these bytes; `file` is the name for complaints.
+
+    Raises:
+        JobError: they are not one YAML document of bearable size in UTF-8.
+    """
+    if len(data) > MAX_BYTES:
+        raise _refusal(file, f"a job file may have {MAX_BYTES // 2**20} MB at most")
+    text = _decoded(file, data)
+    values = Values(text)
+    try:
+        value = values.build()
+    except yaml_parser.SyntaxProblem as problem:
+        found = (*values.complaints, Complaint(path=(), text=str(problem), line=problem.line))
+        raise JobError(file, found) from problem
+    if value is None and not values.complaints:
+        raise _refusal(file, "the file is empty: a job needs at least name, model and items")
+    return Document(
+        file=file,
+        text=text,
+        sha256=hashlib.sha256(data).hexdigest(),
+        value=value,
+        complaints=tuple(values.complaints),
+    )
+
+
+def _decoded(file: str, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _is_wide(data[:64]):
+        raise _refusal(file, "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8")
+    if 0 in data[:64]:
+        raise _refusal(file, "this is no text: name a job file, which is YAML")
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        text = f"the byte 0x{data[error.start]:02X} is not UTF-8: save the file as UTF-8"
+        raise JobError(file, (Complaint(path=(), text=text, line=line),)) from error
+
+
+def _is_wide(head: bytes) -> bool:
+    """Whether all but one byte of each two or four are 0: Latin letters in a wide encoding."""
+    for width in (2, 4):
+        whole = head[: len(head) // width * width]
+        rest = [set(whole[place::width]) for place in range(width)]
+        if whole and rest.count({0}) == width - 1:
+            return True
+    return False
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder: name the job file in it"
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return f"this is a link to {quoted(str(path.readlink()))}, which is not there"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no such file{_suggestion(path)}"
+    if isinstance(error, PermissionError):
+        return "the file may not be read: check its permissions"
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return f"the file cannot be read: {reason}"
+
+
+def _suggestion(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f": nor is there a folder {quoted(str(path.parent))}"
+    try:
+        names = [entry.name for entry in itertools.islice(path.parent.iterdir(), FOLDER_LOOKED_AT)]
+    except OSError:
+        return ""
+    meant = closest(path.name, names)
+    if not meant:
+        return ""
+    return f"; did you mean {quoted(str(path.with_name(meant)), LONGEST_PATH)}?"
+
+
+def _refusal(file: str, text: str) -> JobError:
+    return JobError(file, (Complaint(path=(), text=text),))
+
+
+MAX_DEPTH = 32
+"""Mappings and lists inside each other."""
+
+
+MAX_NODES = 5_000_000
+"""Keys and values, each alias counted as all that it stands for."""
+
+
+class _Mark:
+    """Stands where a key is expected, or was `<<`."""
+
+
+_NO_KEY: Final = _Mark()
+
+
+_MERGE: Final = _Mark()
+
+
+class _Open:
+    """A mapping or list whose end has not come."""
+
+    __slots__ = ("anchor", "container", "deepest", "first", "key", "keys", "merged")
+
+    def __init__(self, container: dict[str, Any] | list[Any], first: int, depth: int) -> None:
+        self.container = container
+        self.anchor: str | None = None
+        self.first = first
+        self.deepest = depth
+        self.key: str | _Mark = _NO_KEY
+        self.keys: dict[str, int] = {}
+        self.merged: list[dict[str, Any]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    value: Any
+    nodes: int
+    height: int
+
+
+class Values:
+    """The document of one text; `complaints` fills while it is built."""
+
+    def __init__(self, text: str) -> None:
+        self.complaints: list[Complaint] = []
+        self.documents = 0
+        self._text = text
+        self._nodes = 0
+        self._root = _Open([], 0, 0)
+        self._stack = [self._root]
+        self._anchors: dict[str, _Anchored] = {}
+        self._known_keys: dict[bool, dict[str, str]] = {True: {}, False: {}}  # plain, quoted
+        self._take: dict[type[Event], Callable[[Any], None]] = {
+            ScalarEvent: self._scalar,
+            MappingStartEvent: self._open,
+            SequenceStartEvent: self._open,
+            MappingEndEvent: self._close,
+            SequenceEndEvent: self._close,
+            AliasEvent: self._alias,
+            DocumentStartEvent: self._document,
+        }
+
+    def build(self) -> Any:
+        """The value of the document; None if there is none.
+
+        Raises:
+            SyntaxProblem: it is not YAML, or more than the bounds allow.
+        """
+        for event in events(self._text):
+            take = self._take.get(type(event))
+            if take is not None:
+                take(event)
+        documents = self._root.container
+        return documents[0] if isinstance(documents, list) and documents else None
+
+    def _document(self, event: Event) -> None:
+        self.documents += 1
+        if self.documents > 1:
+            raise self._stop("a second document begins here: a job file holds one", event)
+
+    def _scalar(self, event: ScalarEvent) -> None:
+        top = self._stack[-1]
+        if top.key is _NO_KEY and type(top.container) is dict:
+            self._key(top, event)
+            return
+        self._count(1, event)
+        value: Any = event.value
+        if event.tag is not None:
+            self._tagged(event)
+        elif event.implicit[0]:
+            value = self._plain(value, event)
+        elif not value.isascii():
+            self._whole_characters(value, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(value, 1, 0)
+        self._place(top, value, event)
+
+    def _open(self, event: CollectionStartEvent) -> None:
+        top = self._stack[-1]
+        if top.key is _NO_KEY and type(top.container) is dict:
+            raise self._stop("a mapping or a list cannot be a key: put the key in quotes", event)
+        self._count(1, event)
+        if len(self._stack) > MAX_DEPTH:
+            raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
+        if event.tag is not None:
+            self._tagged(event)
+        container: dict[str, Any] | list[Any] = {} if type(event) is MappingStartEvent else []
+        opened = _Open(container, self._nodes - 1, len(self._stack))
+        if event.anchor is not None:
+            opened.anchor = event.anchor
+            self._anchors.pop(event.anchor, None)
+        self._stack.append(opened)
+
+    def _close(self, event: CollectionEndEvent) -> None:
+        closed = self._stack.pop()
+        if closed.merged and type(closed.container) is dict:
+            for mapping in closed.merged:
+                for key, value in mapping.items():
+                    closed.container.setdefault(key, value)
+        top = self._stack[-1]
+        top.deepest = max(top.deepest, closed.deepest)
+        if closed.anchor is not None:
+            self._anchors[closed.anchor] = _Anchored(
+                closed.container,
+                self._nodes - closed.first,
+                closed.deepest - len(self._stack) + 1,
+            )
+        self._place(top, closed.container, event)
+
+    def _alias(self, event: AliasEvent) -> None:
+        name = event.anchor or ""
+        anchored = self._anchors.get(name)
+        if anchored is None:
+            text = f"the alias {quoted(name)} has no anchor of that name that ends before it"
+            raise self._stop(text, event)
+        self._count(anchored.nodes, event)
+        top = self._stack[-1]
+        depth = len(self._stack) - 1 + anchored.height
+        if depth > MAX_DEPTH:
+            raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
+        top.deepest = max(top.deepest, depth)
+        if top.key is _NO_KEY and type(top.container) is dict:
+            raise self._stop("an alias cannot be a key: write the key out", event)
+        self._place(top, anchored.value, event)
+
+    def _key(self, top: _Open, event: ScalarEvent) -> None:
+        self._count(1, event)
+        text = event.value
+        name = self._known_keys[event.implicit[0]].get(text)
+        if name is None or event.tag is not None or event.anchor is not None:
+            name = self._new_key(event)
+        if name in top.keys:
+            line = line_at(self._text, top.keys[name])
+            first = f"the key {quoted(name)} stands twice in one mapping, first in line {line}"
+            self._add(f"{first}: remove one", event, name)
+        else:
+            top.keys[name] = at(event)
+        top.key = _MERGE if name == "<<" and event.implicit[0] else name
+
+    def _new_key(self, event: ScalarEvent) -> str:
+        name = event.value
+        if event.tag is not None:
+            self._tagged(event)
+        elif event.implicit[0]:
+            value = self._plain(name, event)
+            if not isinstance(value, str):
+                self._add(f"the key {quoted(value)} is no text: put it in quotes", event)
+                return name
+        self._whole_characters(name, event)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = _Anchored(name, 1, 0)
+        return self._known_keys[event.implicit[0]].setdefault(name, name)
+
+    def _place(self, top: _Open, value: Any, event: Event) -> None:
+        container = top.container
+        if isinstance(container, list):
+            container.append(value)
+            return
+        key, top.key = top.key, _NO_KEY
+        if isinstance(key, _Mark):
+            self._merge(top, value, event)
+        else:
+            container[key] = value
+
+    def _merge(self, top: _Open, value: Any, event: Event) -> None:
+        mappings = value if isinstance(value, list) else [value]
+        if all(isinstance(mapping, dict) for mapping in mappings):
+            top.merged.extend(mappings)
+        else:
+            self._add('"<<" takes a mapping, or a list of them', event, "<<")
+
+    def _plain(self, text: str, event: Event) -> Any:
+        try:
+            return meaning(text)
+        except ValueError as error:
+            self._add(str(error), event)
+            return text
+
+    def _whole_characters(self, text: str, event: Event) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._add(f"{quoted(text)} has half of a character", event)
+
+    def _count(self, nodes: int, event: NodeEvent) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            text = f"more than {MAX_NODES:,} keys and values, all aliases written out"
+            raise self._stop(text, event)
+
+    def _tagged(self, event: ScalarEvent | CollectionStartEvent) -> None:
+        self._add(f"a tag such as {quoted(event.tag)} has no meaning here: remove it", event)
+
+    def _add(self, text: str, event: Event, *below: str) -> None:
+        path = tuple(
+            len(opened.container) if type(opened.container) is list else opened.key
+            for opened in self._stack[1:]
+        )
+        named = tuple(part for part in path if not isinstance(part, _Mark))
+        line = line_at(self._text, at(event))
+        self.complaints.append(Complaint(path=(*named, *below), text=text, line=line))
+
+    def _stop(self, text: str, event: Event) -> SyntaxProblem:
+        return SyntaxProblem(text, line_at(self._text, at(event)))
+
+
+LONGEST_NUMBER = 100
+"""Characters."""
+
+
+_CONSTANTS: Final = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+_INT = re.compile(r"0|-?[1-9][0-9]*")
+
+
+_FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
+class WrittenFloat(float):
+    """A float that keeps how it was written: 1.10 is `1.10` where a text is wanted."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:  # noqa: D102 - the class's docstring covers it
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def meaning(text: str) -> Any:
+    """The value of a plain scalar.
+
+    Raises:
+        ValueError: a number that no double holds, or that is longer than anybody means.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in "-.0123456789":
+        return text
+    whole = _INT.fullmatch(text)
+    if whole is None and _FLOAT.fullmatch(text) is None:
+        return text
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text):,} characters: put a text in quotes")
+    number = int(text) if whole is not None else WrittenFloat(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {quoted(number)} is too large")
+    return number

@@ -1,0 +1,255 @@
+"""What earlier runs left in a manifest, small enough to hold for a million tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from batchgen.errors import ManifestError
+from batchgen.output.manifest import parse_line, parse_object, refuse_later_format
+from batchgen.record import Record, Status
+
+ZERO = Decimal(0)
+FINISHED = (0, 1)
+"""Exit codes of a run that had nothing left to start."""
+STATUSES = tuple(Status)
+SHORT = 6
+"""Letters that tell the statuses apart."""
+CODES = {status.value[:SHORT].encode(): code for code, status in enumerate(STATUSES)}
+STATUS_BITS = 2
+"""Bits of an entry that hold the index of its status; the rest is the offset of its line."""
+READ_SIZE = 8192
+# A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
+# matter if their run was killed, and records, of which only id and status matter. A quote inside a
+# JSON string is escaped, so none of these can be a part of a text. What does not begin like this
+# (another program wrote it) is parsed as JSON instead, which takes several times as long.
+ATTEMPT = b'{"kind": "attempt", '
+RECORD = b'{"kind": "record", '
+TASK_ID = b'"task_id": "'
+STATUS = b'}, "status": "'
+WHOLE = b"}\n"
+RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
+"""How a whole record ends; one that was torn behind an inner brace, and sealed, ends like WHOLE."""
+
+
+@dataclass(slots=True)
+class History:
+    """The latest record of each task, and what was spent since the last run that finished."""
+
+    path: Path
+    entries: dict[bytes, int] = field(default_factory=dict)
+    """Compact task id -> offset of its last record's line and, in the lowest bits, its status."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Task id -> where its file went after its last record."""
+    last_move: tuple[str, str] | None = None
+    """The two paths of the last move, which a kill may have cut short."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """Task id -> attempts without a record of a run that did not end: maybe paid."""
+    job_name: str | None = None
+    random_seed_key: str | None = None
+    spent: Decimal = ZERO
+    """USD billed or maybe billed since the last run that finished."""
+    unreadable: int = 0
+    """Lines that are no JSON object, a torn tail included."""
+
+    def __len__(self) -> int:
+        """How many tasks have a record."""
+        return len(self.entries)
+
+    def status(self, task_id: str) -> Status | None:
+        """The status of a task's last record; None without one."""
+        entry = self.entries.get(compact(task_id))
+        return None if entry is None else STATUSES[entry & ((1 << STATUS_BITS) - 1)]
+
+    def record(self, task_id: str) -> Record | None:
+        """The last record of a task as it was written; `moved` tells where its file is now."""
+        data = self.line(task_id)
+        line = None if data is None else parse_line(data)
+        return line if isinstance(line, Record) else None
+
+    def line(self, task_id: str) -> bytes | None:
+        """The bytes of a task's last record; None without one, or if the file went away."""
+        return next(self.lines((task_id,)), None)
+
+    def lines(self, task_ids: Iterable[str]) -> Iterator[bytes | None]:
+        """As `line` for one task after another, with the file opened once."""
+        try:
+            with self.path.open("rb", buffering=READ_SIZE) as file:
+                for task_id in task_ids:
+                    entry = self.entries.get(compact(task_id))
+                    if entry is None:
+                        yield None
+                        continue
+                    file.seek(entry >> STATUS_BITS)
+                    yield file.readline()
+        except OSError:
+            for _ in task_ids:
+                yield None
+
+
+def compact(task_id: str) -> bytes:
+    """A task id in fewer bytes: its 16 bytes for an id of the present version."""
+    version, _, digits = task_id.partition("-")
+    if version == "1" and len(digits) == 32:  # noqa: PLR2004  # digits of `task.task_id`
+        try:
+            return bytes.fromhex(digits)
+        except ValueError:
+            pass
+    return task_id.encode(errors="replace")
+
+
+def load(path: Path) -> History:
+    """Read a manifest once, from its start to its end; a missing one is an empty history.
+
+    The money of a run that was killed is in its lines only: those are read a second time.
+
+    Raises:
+        ManifestError: it cannot be read, or a later version of batchgen wrote it.
+    """
+    history = History(path=path)
+    reader = _Reader(history)
+    try:
+        with path.open("rb", buffering=1 << 20) as file:
+            reader.read(file)
+    except FileNotFoundError:
+        return history
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+    reader.finish()
+    return history
+
+
+class _Reader:
+    """Folds the lines of a manifest into a history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._offset = 0
+        self._killed = KilledRun(start=0)
+        """What the present run is if no `end` line follows."""
+        self._noted = False
+        """Whether anything is in `moved` or `unanswered`."""
+
+    def read(self, lines: Iterable[bytes]) -> None:
+        """Fold all lines in; a million of them pass here, so this is one loop and no calls."""
+        entries = self._history.entries
+        for data in lines:
+            if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
+                start = data.find(TASK_ID) + len(TASK_ID)
+                task_id = data[start : data.find(b'"', start)].decode(errors="replace")
+                status = data.find(STATUS, start) + len(STATUS)
+                code = CODES.get(data[status : status + SHORT])
+                if code is None:
+                    self._slow(data)
+                else:
+                    entries[compact(task_id)] = self._offset << STATUS_BITS | code
+                    if self._noted:
+                        self._forget(task_id)
+            elif not (data.startswith(ATTEMPT) and data.endswith(WHOLE)):
+                self._slow(data)
+            self._offset += len(data)
+
+    def finish(self) -> None:
+        """Close the last run, which may have been killed."""
+        self._close_run()
+
+    def _forget(self, task_id: str) -> None:
+        """A record came: what was noted of its task earlier no longer holds."""
+        self._history.moved.pop(task_id, None)
+        self._history.unanswered.pop(task_id, None)
+
+    def _slow(self, data: bytes) -> None:
+        fields = parse_object(data)
+        if fields is None:
+            self._history.unreadable += data.strip() != b""
+            return
+        history = self._history
+        match fields.get("kind"):
+            case "record":
+                code = CODES.get(str(fields.get("status"))[:SHORT].encode(errors="replace"))
+                history.unreadable += code is None
+                if code is not None:
+                    task_id = str(fields.get("task_id"))
+                    history.entries[compact(task_id)] = self._offset << STATUS_BITS | code
+                    self._forget(task_id)
+            case "run":
+                self._run(fields)
+            case "end":
+                self._end(fields)
+            case "moved":
+                path, new_path = str(fields.get("path")), str(fields.get("new_path"))
+                history.moved[str(fields.get("task_id"))] = new_path
+                history.last_move = (path, new_path)
+                self._noted = True
+
+    def _run(self, fields: dict[str, Any]) -> None:
+        history = self._history
+        refuse_later_format(fields, str(history.path))
+        self._close_run()
+        self._killed = KilledRun(start=self._offset, unanswered=dict(history.unanswered))
+        history.job_name = fields.get("job_name")
+        history.random_seed_key = fields.get("random_seed_key")
+
+    def _end(self, fields: dict[str, Any]) -> None:
+        """A run that ended knows better than its lines what it spent."""
+        history = self._history
+        summary = fields.get("summary")
+        summary = summary if isinstance(summary, dict) else {}
+        spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
+        history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
+        self._killed = KilledRun(start=self._offset + 1)
+
+    def _close_run(self) -> None:
+        """A run without an `end` line was killed: attempts without a record may be on the bill."""
+        history, killed = self._history, self._killed
+        if killed.start < self._offset:
+            with history.path.open("rb") as file:
+                file.seek(killed.start)
+                while file.tell() < self._offset:
+                    killed.take(parse_object(file.readline()) or {})
+        history.spent += killed.spent + sum((cost for _, _, cost in killed.open.values()), ZERO)
+        self._noted = self._noted or bool(killed.open)
+        history.unanswered |= {task_id: count for task_id, (count, _, _) in killed.open.items()}
+
+
+@dataclass(slots=True)
+class KilledRun:
+    """The money of a run that did not end: all that its lines tell."""
+
+    start: int
+    """Offset of its first line."""
+    unanswered: dict[str, int] = field(default_factory=dict)
+    """As in the history when it began: what it adopted is paid for already."""
+    open: dict[str, tuple[int, Decimal, Decimal]] = field(default_factory=dict)
+    """Task id -> its attempts that no record has answered: count, price, and what may be billed."""
+    spent: Decimal = ZERO
+
+    def take(self, fields: dict[str, Any]) -> None:
+        """Count one line."""
+        task_id = str(fields.get("task_id"))
+        if fields.get("kind") == "attempt":
+            count = self.open[task_id][0] if task_id in self.open else 0
+            price = money(fields.get("cost_usd"))
+            self.open[task_id] = (count + 1, price, price + _maybe(fields, price))
+        elif fields.get("kind") == "record":
+            _, price, _ = self.open.pop(task_id, (0, ZERO, ZERO))
+            adopted = fields.get("status") == "succeeded" and fields.get("latency_ms") is None
+            if adopted and task_id in self.unanswered:
+                return  # its attempt counts since the run that was killed
+            self.spent += money(fields.get("cost_usd"))
+            self.spent += _maybe(fields, price)
+
+
+def _maybe(fields: dict[str, Any], price: Decimal) -> Decimal:
+    """USD that a line says may have been billed besides, at this price unless it tells."""
+    told = fields.get("maybe_billed_usd")
+    return price * money(fields.get("maybe_billed")) if told is None else money(told)
+
+
+def money(value: object) -> Decimal:
+    """USD from a JSON number; what is none counts as nothing."""
+    amount = Decimal(str(value)) if type(value) in (int, float) else ZERO
+    return amount if amount.is_finite() else ZERO

@@ -1,0 +1,7 @@
+"""When a call may start; knows no job and no AWS."""
+
+from __future__ import annotations
+
+from batchgen.pacing.pacer import Pace, Pacer, PaceState, paced
+
+__all__ = ["Pace", "PaceState", "Pacer", "paced"]

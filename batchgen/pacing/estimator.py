@@ -1,0 +1,128 @@
+"""When the next call may start, and what its outcome says of the quota and of the places; pure.
+
+No clock, no waiting: the instants, in seconds of any clock that never goes back, are given.
+"""
+
+from __future__ import annotations
+
+import math
+
+from batchgen.pacing.in_flight import Places
+from batchgen.pacing.rate import Phase, Rate, Refusal
+from batchgen.pacing.window import MINUTE_S, WINDOW_S, Call, StartLog
+
+_MEASURED_S = 20.0
+_MEASURED_CALLS = 5
+
+
+class Estimator:
+    """One quota as its calls show it; asked before each call and told each outcome."""
+
+    def __init__(self, requests_per_minute: float | None, concurrency: int) -> None:
+        """`requests_per_minute` is the quota, None if unknown; `concurrency` the most in flight."""
+        self._known = requests_per_minute
+        self._rate = Rate(requests_per_minute)
+        self._places = Places(concurrency)
+        self._log = StartLog()
+        self._newest = 0
+        self._corrected_at = 0
+        self._series_at = -math.inf
+        self._refused_at = -math.inf
+        self._refused_at_count = 0
+
+    def next_start(self, now: float) -> float:
+        """The earliest instant for the next call; infinite until a call in flight ends."""
+        self._rate.advance(now)
+        if self._places.in_flight >= self._places.cap:
+            self._places.widen(now, self._rate.tries)
+        if self._places.in_flight >= self._places.cap:
+            return math.inf
+        return self._due()
+
+    def start(self, now: float) -> Call:
+        """A call starts now."""
+        call = self._places.start(now)
+        self._newest = call.number
+        self._log.add(call, self._rate.allowed)
+        self._rate.started(now)
+        return call
+
+    def admitted(self, call: Call, now: float) -> None:
+        """The quota admitted `call`, whatever became of it then."""
+        self._places.admitted(call, now)
+
+    def unavailable(self, call: Call, now: float) -> None:
+        """The service had no capacity for `call` (503, not ready)."""
+        self._places.unavailable(call, now)
+
+    def unsent(self, call: Call) -> None:
+        """`call` never reached the service."""
+        self._places.leave(call)
+        self._log.drop(call)
+
+    def throttled(self, call: Call, now: float) -> None:
+        """The quota refused `call` (429)."""
+        self._places.leave(call)
+        self._log.drop(call)
+        if call.number <= self._corrected_at:
+            self._rate.throttled_again(now)
+            return
+        self._corrected_at = self._newest
+        refusal = self._refusal(call)
+        # No meter of calls a minute refuses at a count and then admits more.
+        not_rate = refusal.passed > 0 and refusal.in_window > self._refused_at_count + 1
+        if self._places.explains(call, now, not_rate=not_rate):
+            self._rate.tries.spend()
+            self._rate.search_again(now)
+        else:
+            self._rate.throttled(refusal, now)
+        self._refused_at = call.started_at
+        self._refused_at_count = refusal.in_window
+
+    def allowed_per_minute(self) -> float | None:
+        """The rate that calls may start at; None while the quota is being searched for."""
+        return None if self._rate.searching else self._rate.allowed
+
+    def quota_per_minute(self) -> float | None:
+        """The quota that was given, else the rate allowed; None while it is searched for."""
+        return self._known if self._known is not None else self.allowed_per_minute()
+
+    def reached_per_minute(self, now: float) -> int:
+        """Calls that started in the last 60 s and were not throttled."""
+        return self._log.reached(now)
+
+    def phase(self, now: float) -> Phase:
+        """What the estimator is at."""
+        return self._rate.phase(now)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls in flight."""
+        return self._places.in_flight
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that may be in flight now."""
+        return self._places.cap
+
+    def _due(self) -> float:
+        return max(
+            self._log.next_start(self._rate.allowed), self._rate.not_before, self._places.not_before
+        )
+
+    def _refusal(self, call: Call) -> Refusal:
+        at = call.started_at
+        passed = self._log.between(self._refused_at, at)
+        in_window = max(1, self._log.between(at - WINDOW_S, at))
+        measured = self._measured(at)
+        # A bucket is empty at each 429: what it admits between two is what it is filled with.
+        if not passed or at - self._refused_at > MINUTE_S or at - self._series_at > MINUTE_S:
+            self._series_at = at
+        return Refusal(started_at=at, passed=passed, in_window=in_window, measured=measured)
+
+    def _measured(self, until: float) -> float | None:
+        begin = self._log.first_after(self._series_at)
+        if begin is None or until - begin < _MEASURED_S:
+            return None
+        calls = self._log.between(self._series_at, until)
+        return calls * WINDOW_S / (until - begin) if calls >= _MEASURED_CALLS else None

@@ -1,0 +1,227 @@
+"""When an attempt may start: the quota's rate and the places in flight, first come first served.
+
+Invariant: an attempt holds a place from the moment it may start until its outcome is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from batchgen import errors
+from batchgen.pacing.estimator import Estimator
+from batchgen.pacing.window import Call
+
+Attempt = TypeVar("Attempt")
+Outcome = TypeVar("Outcome")
+
+_DUE_S = 1e-6
+"""A turn that is due within this time is due: below what clocks and floats tell apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What the user knows and wants of one quota: one model in one Region of one account."""
+
+    requests_per_minute: float | None = None
+    """The quota, more than 0; None where nobody knows it and the pacer is to find it."""
+    concurrency: int = 8
+    """Calls in flight at most, whatever the quota allows; at least 1."""
+
+    def __post_init__(self) -> None:
+        if self.requests_per_minute is not None and not self.requests_per_minute > 0:
+            raise ValueError(f"requests_per_minute is {self.requests_per_minute}: give more than 0")
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency is {self.concurrency}: give at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """The right to make one attempt now."""
+
+    number: int
+    """1, 2, 3 in the order of starting."""
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceState:
+    """What a pacer does at one instant, for people and for the manifest."""
+
+    phase: str
+    """What the pacer is at, in a few words."""
+    allowed_per_minute: float | None
+    """The rate that calls may start at; None while the quota is unknown and none was refused."""
+    reached_per_minute: int
+    """Calls that started in the last 60 s and were not refused."""
+    quota_per_minute: float | None
+    """The quota that was given, else the rate allowed; None while unknown."""
+    in_flight: int
+    waiting: int
+    """Attempts that wait for their turn."""
+    concurrency: int
+    """Calls that may be in flight now."""
+    started: int
+    throttled: int
+    """Attempts that the quota refused (429)."""
+    unavailable: int
+    """Attempts that the service had no capacity for (503, not ready)."""
+
+    @property
+    def quota_share(self) -> float | None:
+        """Rate reached of the quota; None while that is unknown."""
+        quota = self.quota_per_minute
+        return None if quota is None else self.reached_per_minute / quota
+
+
+class Pacer:
+    """Hands out turns to make one attempt; one pacer for each quota, in one event loop."""
+
+    def __init__(self, pace: Pace, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._estimator = Estimator(pace.requests_per_minute, pace.concurrency)
+        self._waiters: deque[asyncio.Future[Call]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self._started = 0
+        self._throttled = 0
+        self._unavailable = 0
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[Slot]:
+        """Wait for a turn and hold a place until the body ends; its error is the outcome.
+
+        `Throttled` tells of the quota, `Unavailable` of capacity; `NeverSent` and `NotStarted` say
+        that the quota was not touched. Everything else counts as a call that the quota admitted, a
+        cancelled one too: the service goes on with it.
+
+        Raises:
+            NotStarted: the pacer was stopped.
+        """
+        asked_at = self._clock()
+        call = await self._turn()
+        outcome: BaseException | None = None
+        try:
+            yield Slot(number=call.number, waited_s=call.started_at - asked_at)
+        except BaseException as error:
+            outcome = error
+            raise
+        finally:
+            self._end(call, outcome)
+
+    def stop(self) -> None:
+        """Give no more turns: all who wait and all who come get `NotStarted`. Calls go on."""
+        self._stopped = True
+        self._cancel_timer()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(_not_started())
+
+    def state(self) -> PaceState:
+        """How things stand now."""
+        now = self._clock()
+        return PaceState(
+            phase="stopped" if self._stopped else self._estimator.phase(now),
+            allowed_per_minute=self._estimator.allowed_per_minute(),
+            reached_per_minute=self._estimator.reached_per_minute(now),
+            quota_per_minute=self._estimator.quota_per_minute(),
+            in_flight=self._estimator.in_flight,
+            waiting=len(self._waiters),
+            concurrency=self._estimator.concurrency,
+            started=self._started,
+            throttled=self._throttled,
+            unavailable=self._unavailable,
+        )
+
+    def ready_in(self) -> float:
+        """Seconds until an attempt that came now could start.
+
+        Infinite once stopped, where others wait already, and while no place in flight is free: then
+        an attempt that ends tells.
+        """
+        if self._stopped or self._waiters:
+            return math.inf
+        now = self._clock()
+        return max(0.0, self._estimator.next_start(now) - now)
+
+    async def _turn(self) -> Call:
+        if self._stopped:
+            raise _not_started()
+        waiter: asyncio.Future[Call] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        if len(self._waiters) == 1:
+            self._hand_out()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
+
+    def _withdraw(self, waiter: asyncio.Future[Call]) -> None:
+        """A waiter was cancelled: its turn, had or to come, goes to the next."""
+        if waiter.cancelled():
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            self._hand_out()
+        elif waiter.exception() is None:
+            self._started -= 1
+            self._end(waiter.result(), _not_started())
+
+    def _hand_out(self) -> None:
+        """Give every turn that is due; wake up when the next one will be."""
+        self._cancel_timer()
+        while self._waiters:
+            now = self._clock()
+            wait = self._estimator.next_start(now) - now
+            if wait > _DUE_S:
+                if wait < math.inf:
+                    self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
+                return
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._started += 1
+                waiter.set_result(self._estimator.start(now))
+
+    def _end(self, call: Call, outcome: BaseException | None) -> None:
+        now = self._clock()
+        match outcome:
+            case errors.Throttled():
+                self._throttled += 1
+                self._estimator.throttled(call, now)
+            case errors.NeverSent() | errors.NotStarted():
+                self._estimator.unsent(call)
+            case errors.Unavailable():
+                self._unavailable += 1
+                self._estimator.unavailable(call, now)
+            case _:
+                self._estimator.admitted(call, now)
+        if not self._stopped:
+            self._hand_out()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def paced(
+    generate: Callable[[Attempt], Awaitable[Outcome]], pacer: Pacer
+) -> Callable[[Attempt], Awaitable[Outcome]]:
+    """`generate`, each attempt of which waits for its turn and tells the pacer of its outcome."""
+
+    async def generate_when_due(attempt: Attempt) -> Outcome:
+        async with pacer.slot():
+            return await generate(attempt)
+
+    return generate_when_due
+
+
+def _not_started() -> errors.NotStarted:
+    return errors.NotStarted("The run is stopping: this call was not started.")

@@ -1,0 +1,19 @@
+"""A job's tasks: prepared, checked and expanded; pure."""
+
+from __future__ import annotations
+
+from batchgen.plan.check import ModelSummary, PlanSummary, check, error
+from batchgen.plan.expand import count, expand, fits, ids
+from batchgen.plan.substitutes import Substitutes
+
+__all__ = [
+    "ModelSummary",
+    "PlanSummary",
+    "Substitutes",
+    "check",
+    "count",
+    "error",
+    "expand",
+    "fits",
+    "ids",
+]

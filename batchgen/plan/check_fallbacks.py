@@ -1,0 +1,146 @@
+"""Whether every item can be made by its fallback models, and with the fallback prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from batchgen.job import Complaints, Job, Path
+from batchgen.models import translate
+from batchgen.models.base import LifeCycle, Model, Problem, UnknownModel
+from batchgen.models.translate import Untranslatable
+from batchgen.plan.item import Blueprint, Still
+from batchgen.plan.model_lookup import JobModels
+from batchgen.plan.prepare import WIDEST_SEED
+
+_PROMPT: Path = ("on_filtered", "fallback_prompt")
+_Refuses = Callable[[dict[str, object], Model], Sequence[Problem]]
+"""What a model would refuse of a body of the item's own model."""
+
+
+class Fallbacks:
+    """The fallback models of one job; what is wrong with them goes to `found`."""
+
+    def __init__(self, job: Job, found: Complaints) -> None:
+        self._job = job
+        self._found = found
+        self._models = JobModels(job)
+        self.places: dict[str, Path] = {}
+        """Every model that stands in a list of fallbacks -> where it stands first."""
+        self.known: dict[str, Model] = {}
+        """Those of them that we have facts of."""
+        self.used: dict[str, Model] = {}
+        """Those of them that an item may fall back on, in the order of the items."""
+        self._learn(("fallback",), job.fallback)
+        for index, item in enumerate(job.items):
+            if item.fallback:
+                self._learn(("items", index, "fallback"), item.fallback)
+
+    def _learn(self, path: Path, names: Sequence[str]) -> None:
+        for number, name in enumerate(names):
+            self.places.setdefault(name, (*path, number))
+            try:
+                self.known[name] = self._models.of(name)
+            except UnknownModel as error:
+                self._found.add((*path, number), str(error))
+
+    def living(self, blueprint: Blueprint) -> str | None:
+        """The first model that can stand in for the item's own; None if none can."""
+        for name in blueprint.fallback:
+            if name in self.known and self.known[name].life_cycle is not LifeCycle.RETIRED:
+                return name
+        return None
+
+    def check(self, blueprint: Blueprint) -> None:
+        """Complain of whatever of an item a fallback would not take."""
+        prompted = blueprint.fallback_prompt is not None and self._can_take_prompt(blueprint)
+        if prompted:
+            self._check_prompt(blueprint, blueprint.model, translate.problems)
+        for path, name in self._fallbacks(blueprint):
+            model = self.known.get(name)
+            if model is None:
+                continue
+            self.used.setdefault(name, model)
+            refuses = _refusals(blueprint.model)
+            for problem in _first_wrong(blueprint, model, refuses, when_refused=False):
+                where = self._where(blueprint.index, problem) if path[0] != "items" else ""
+                text = f"{name} cannot stand in for {blueprint.model_id}: {problem.text}{where}"
+                self._found.add(path, text)
+            if prompted:
+                self._check_prompt(blueprint, model, refuses)
+
+    def _fallbacks(self, blueprint: Blueprint) -> Iterator[tuple[Path, str]]:
+        """The item's fallback models, and where they stand."""
+        if not blueprint.fallback:
+            return
+        own = self._job.items[blueprint.index].fallback
+        path: Path = ("fallback",) if own is None else ("items", blueprint.index, "fallback")
+        for number, name in enumerate(self._job.fallback if own is None else own):
+            if name != blueprint.model_id:
+                yield (*path, number), name
+
+    def _where(self, index: int, problem: Problem) -> str:
+        """The item, unless what is wrong is the same for all items."""
+        item, name = self._job.items[index], problem.key[0] if problem.key else ""
+        texts = {"prompt": item.prompt, "negative_prompt": item.negative_prompt}
+        own = texts.get(str(name)) is not None or name in item.parameters
+        shared = self._job.prompt if name == "prompt" else self._job.parameters.get(str(name))
+        is_same = not own and shared is not None and "{" not in str(shared)
+        return "" if is_same else f" (in items[{index}])"
+
+    def _can_take_prompt(self, blueprint: Blueprint) -> bool:
+        """Whether a prompt of the item can be replaced at all."""
+        own = self._job.items[blueprint.index].parameters
+        for name in sorted(blueprint.family.PROMPT_PARAMETERS):
+            if name in own or name in self._job.parameters:
+                where = f" (in items[{blueprint.index}])" if name in own else ""
+                text = f'cannot stand beside "{name}": use prompts, or leave it out{where}'
+                self._found.add(_PROMPT, text)
+                return False
+        return True
+
+    def _check_prompt(self, blueprint: Blueprint, model: Model, refuses: _Refuses) -> None:
+        is_template = "{" in (self._job.on_filtered.fallback_prompt or "")
+        where = f" (in items[{blueprint.index}])" if is_template else ""
+        for problem in _first_wrong(blueprint, model, refuses, when_refused=True):
+            if problem.key == ("prompt",):  # the rest is of the item, and was said
+                text = problem.text.replace('"prompt"', '"fallback_prompt"', 1)
+                self._found.add(_PROMPT, f"{model.id} cannot take it: {text}{where}")
+
+
+def _refusals(source: Model) -> _Refuses:
+    def refused(request: dict[str, object], target: Model) -> Sequence[Problem]:
+        try:
+            translate.translated(request, source, target)
+        except Untranslatable as error:
+            return error.problems
+        return ()
+
+    return refused
+
+
+def _first_wrong(
+    blueprint: Blueprint, model: Model, refuses: _Refuses, *, when_refused: bool
+) -> Sequence[Problem]:
+    """What the model would refuse of the first variant of which it would refuse anything.
+
+    Prompts that are longest tell for the others.
+    """
+
+    def of(seed: int, variant: int) -> Sequence[Problem]:
+        request = blueprint.requests.of(seed, variant)
+        prompt = blueprint.prompt_when_refused(seed, variant) if when_refused else None
+        if prompt is not None:
+            request = translate.with_prompt(request, blueprint.family.NAME, prompt)
+        return refuses(request, model)
+
+    requests, template = blueprint.requests, blueprint.fallback_prompt
+    if isinstance(requests, Still) or not requests.texts.live_parameters:
+        found = of(int(WIDEST_SEED), blueprint.variants)
+        is_live = when_refused and template is not None and bool(template.names)
+        if not found or (isinstance(requests, Still) and not is_live):
+            return found
+    for variant in range(1, blueprint.variants + 1):
+        found = of(blueprint.seeds.of(variant), variant)
+        if found:
+            return found
+    return ()

@@ -1,0 +1,92 @@
+"""Which tasks a job makes: a pure and lazy function of the job, and filters on its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import chain, islice
+
+from batchgen.job import Complaints, Job, conflicts
+from batchgen.plan.check import error
+from batchgen.plan.item import Blueprint
+from batchgen.plan.prepare import Blueprints
+from batchgen.task import Task
+
+
+def count(job: Job) -> int:
+    """How many tasks the job makes."""
+    return sum(item.variants or job.variants for item in job.items)
+
+
+def expand(
+    job: Job,
+    *,
+    random_seed_key: str | None = None,
+    wanted: Callable[[int], bool] | None = None,
+) -> Iterator[Task]:
+    """The tasks of a job in the order of its items, made as they are asked for.
+
+    Args:
+        job: best one that `check` found nothing wrong with.
+        random_seed_key: what random seeds are derived from; a run keeps it in its manifest, so that
+            going on finds the same tasks. Needed for `seed: random` alone.
+        wanted: whether to make the task with this running index, from 0. A task that is not wanted
+            costs next to nothing, and its index counts all the same.
+
+    Raises:
+        JobError: at the first item that no task can be made of.
+        ValueError: random seeds without a key.
+    """
+    blueprints = _Sure(job, random_seed_key)
+    start = 0
+    for index in range(len(job.items)):
+        end = start + blueprints.variants(index)
+        numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
+        for first in islice(numbers, 1):
+            variants = (number - start + 1 for number in chain((first,), numbers))
+            yield from blueprints.of(index).tasks(variants)
+        start = end
+
+
+def ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
+    """The `Task.id` of every task in the order of `expand`, at a fraction of its cost.
+
+    Raises:
+        JobError, ValueError: as `expand`.
+    """
+    blueprints = _Sure(job, random_seed_key)
+    for index in range(len(job.items)):
+        blueprint = blueprints.of(index)
+        yield from map(blueprint.id, range(1, blueprint.variants + 1))
+
+
+def fits(task: Task, patterns: Sequence[str]) -> bool:
+    """Whether the item id or the label fits one of the patterns (`mug-*`); any task if none is."""
+    return not patterns or any(
+        fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
+        for pattern in patterns
+    )
+
+
+class _Sure:
+    """The blueprints of a job that must be right: what is wrong is raised."""
+
+    def __init__(self, job: Job, random_seed_key: str | None) -> None:
+        if random_seed_key is None and job.seed == "random":
+            raise ValueError("a job with random seeds needs a random_seed_key")
+        self._job = job
+        self._found = Complaints(() if job.source is None else job.source.complaints)
+        self._blueprints = Blueprints(job, random_seed_key or "", self._found)
+        if self._found:
+            raise error(job, self._found)
+
+    def variants(self, index: int) -> int:
+        return self._blueprints.variants(index)
+
+    def of(self, index: int) -> Blueprint:
+        blueprint = self._blueprints.of(index)
+        if blueprint is None:
+            for conflict in conflicts(self._job):
+                self._found.add(conflict.path, conflict.text)
+            raise error(self._job, self._found)
+        return blueprint

@@ -1,0 +1,169 @@
+"""What all variants of one item share, worked out once, and the tasks that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from batchgen.models.base import Family, Model, Prompts
+from batchgen.plan.seeds import Seeds
+from batchgen.plan.templates import Nested, Template
+from batchgen.task import SeededId, Task, task_id
+
+LIVE = frozenset(("seed", "variant"))
+"""Placeholders whose value is another one in every variant."""
+FOLDER = "images/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """What an item asks for, before the seed and the number of the variant are put in."""
+
+    prompt: Template | None
+    negative_prompt: Template | None
+    parameters: Nested
+    """A mapping."""
+    values: Mapping[str, str]
+    """Of every placeholder but `LIVE`."""
+    live_prompts: bool
+    """The prompts of one variant differ from those of another."""
+    live_parameters: bool
+    fallback_prompt: Template | None = None
+
+    def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
+        """The texts and the parameters of one variant."""
+        values = self.values
+        if self.live_prompts or self.live_parameters:
+            values = {**values, "seed": str(seed), "variant": str(variant)}
+        prompt, negative = self.prompt, self.negative_prompt
+        prompts = Prompts(
+            prompt=None if prompt is None else prompt.render(values),
+            negative_prompt=None if negative is None else negative.render(values),
+        )
+        return prompts, self.parameters.render(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Still:
+    """The requests of an item whose variants differ in the seed alone."""
+
+    request: dict[str, Any]
+    ids: SeededId
+
+    def of(self, seed: int, variant: int) -> dict[str, Any]:  # noqa: ARG002 - as in `Live`
+        """The request with this seed."""
+        return {**self.request, "seed": seed}
+
+    def id_of(self, request: Mapping[str, Any]) -> str:
+        """The `task_id` of a request that `of` made."""
+        return self.ids.of(request["seed"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """The requests of an item in whose texts stands the seed or the number of the variant."""
+
+    texts: Texts
+    family: Family
+    model_id: str
+
+    def of(self, seed: int, variant: int) -> dict[str, Any]:
+        """The request of this variant."""
+        prompts, parameters = self.texts.rendered(seed, variant)
+        return self.family.build(prompts, parameters, seed)
+
+    def id_of(self, request: Mapping[str, Any]) -> str:
+        """The `task_id` of a request that `of` made."""
+        return task_id(self.model_id, request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """One item, ready to make tasks of. Variants count from 1."""
+
+    index: int
+    """Of the item in the job."""
+    item_id: str
+    variants: int
+    model_id: str
+    """As the job names it."""
+    model: Model
+    family: Family
+    vars: Mapping[str, str]
+    """Those that a placeholder took."""
+    seeds: Seeds
+    name: Template
+    """Of the file below `FOLDER`; only `LIVE` names are left."""
+    head_tells: bool
+    """The name is a text, a live name and a text that all items share: the first one tells apart
+    the names of items, for nothing in it can be taken for a part of the number after it."""
+    requests: Still | Live
+    fallback: tuple[str, ...] = ()
+    """Models that may make it in place of its own."""
+    fallback_prompt: Template | None = None
+    """What to ask for after a refusal; only `LIVE` names are left."""
+
+    def request(self, variant: int) -> dict[str, Any]:
+        """The exact body to send."""
+        return self.requests.of(self.seeds.of(variant), variant)
+
+    def id(self, variant: int) -> str:
+        """The id of a task without the task."""
+        return self.requests.id_of(self.request(variant))
+
+    def file_name(self, variant: int) -> str:
+        """The name below `FOLDER`, without an extension."""
+        return self.name.render({"variant": str(variant), "seed": str(self.seeds.of(variant))})
+
+    def prompt_when_refused(self, seed: int, variant: int) -> str | None:
+        """The prompt to fall back on."""
+        template = self.fallback_prompt
+        if template is None or not template.names:
+            return None if template is None else template.literals[0]
+        return template.render({"seed": str(seed), "variant": str(variant)})
+
+    def price(self, request: Mapping[str, Any]) -> Decimal | None:
+        """US dollars of one call; None where nobody knows."""
+        return self.family.price(self.model, request)
+
+    def tasks(self, variants: Iterable[int]) -> Iterator[Task]:
+        """The tasks of these variants."""
+        first = self.request(1)
+        image_format, price = self.family.image_format(first), self.price(first)
+        is_live, family = isinstance(self.requests, Live), self.family.NAME
+        name_of = _naming(self)
+        fallback, template = self.fallback, self.fallback_prompt
+        again = None if template is None else self.prompt_when_refused(1, 1)
+        is_same = template is None or not template.names
+        for variant in variants:
+            seed = self.seeds.of(variant)
+            request = self.requests.of(seed, variant)
+            if is_live:
+                image_format, price = self.family.image_format(request), self.price(request)
+            yield Task(
+                id=self.requests.id_of(request),
+                label=f"{self.item_id}/{variant}",
+                item_id=self.item_id,
+                variant=variant,
+                vars=self.vars,
+                model_id=self.model_id,
+                family=family,
+                request=request,
+                seed=seed,
+                file_stem=name_of(variant),
+                image_format=image_format,
+                price_usd=price,
+                fallback=fallback,
+                fallback_prompt=again if is_same else self.prompt_when_refused(seed, variant),
+            )
+
+
+def _naming(blueprint: Blueprint) -> Callable[[int], str]:
+    """From a variant to its file stem; quick for names that hold the variant's number once."""
+    name = blueprint.name
+    if name.names != ("variant",):
+        return lambda variant: FOLDER + blueprint.file_name(variant)
+    before, after = FOLDER + name.literals[0], name.literals[1]
+    return lambda variant: f"{before}{variant}{after}"

@@ -1,0 +1,234 @@
+"""From the items of a job to blueprints, one at a time, or to all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchgen import models
+from batchgen.job import Complaints, Item, Job, Path
+from batchgen.models.base import Family, Model, Problem, Prompts, UnknownModel
+from batchgen.plan import file_names, seeds
+from batchgen.plan.item import LIVE, Blueprint, Live, Still, Texts
+from batchgen.plan.prompts import ItemTexts
+from batchgen.plan.seeds import Seeds
+from batchgen.plan.templates import Template
+from batchgen.task import SeededId
+
+WIDEST_SEED = "9" * 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    model_id: str
+    model: Model
+    family: Family
+
+
+def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
+    """The models that may make an item's images in place of this one, its own."""
+    named = job.fallback if item.fallback is None else item.fallback
+    return tuple(name for name in named if name != model_id) if model_id in named else named
+
+
+class Blueprints:
+    """The items of one job; what is wrong with them goes to `found`.
+
+    The same job and key give the same blueprints every time.
+    """
+
+    def __init__(self, job: Job, random_seed_key: str, found: Complaints) -> None:
+        self._job = job
+        self._key = random_seed_key
+        self._found = found
+        self._texts = ItemTexts(job, found)
+        self._known: dict[tuple[str, str | None], _Facts | UnknownModel] = {}
+        self._file_name = self._checked_file_name()
+        self._head_tells = self._file_name is not None and _head_tells(self._file_name)
+
+    def __iter__(self) -> Iterator[Blueprint]:
+        """Those that nothing is wrong with."""
+        for index in range(len(self._job.items)):
+            blueprint = self.of(index)
+            if blueprint is not None:
+                yield blueprint
+
+    def variants(self, index: int) -> int:
+        """How many tasks an item makes."""
+        return self._job.items[index].variants or self._job.variants
+
+    def of(self, index: int) -> Blueprint | None:
+        """The blueprint of an item; None if it cannot be made, which is then complained of."""
+        item = self._job.items[index]
+        facts = self._facts_of(index, item)
+        if facts is None:
+            return None
+        texts = self._texts.of(index, item, facts.model_id, facts.family)
+        chosen = self._seeds(index, item, facts)
+        if texts is None or chosen is None:
+            return None
+        name = self._name(index, texts)
+        requests = self._requests(index, facts, texts, chosen)
+        again = texts.fallback_prompt
+        if name is None or requests is None:
+            return None
+        return Blueprint(
+            index=index,
+            item_id=item.id,
+            variants=self.variants(index),
+            model_id=facts.model_id,
+            model=facts.model,
+            family=facts.family,
+            vars=self._texts.used(item, texts),
+            seeds=chosen,
+            name=name,
+            head_tells=self._head_tells,
+            requests=requests,
+            fallback=fallback_of(self._job, item, facts.model_id),
+            fallback_prompt=None if again is None else again.bind(texts.values),
+        )
+
+    def _facts_of(self, index: int, item: Item) -> _Facts | None:
+        named, family = item.model or self._job.model, item.family
+        if named is None:
+            return None
+        if item.model is None and family is None:
+            family = self._job.family
+        facts = self._known.get((named, family))
+        if facts is None:
+            facts = self._known[named, family] = self._find(named, family)
+        if isinstance(facts, _Facts):
+            return facts
+        path: Path = ("model",) if item.model is None else ("items", index, "model")
+        self._found.add(path, str(facts))
+        return None
+
+    def _find(self, named: str, family: str | None) -> _Facts | UnknownModel:
+        try:
+            model = models.find(named, family)
+        except UnknownModel as error:
+            return error
+        if named in self._job.prices:
+            model = replace(model, price_usd=self._job.prices[named])
+        return _Facts(named, model, models.FAMILIES[model.family])
+
+    def _seeds(self, index: int, item: Item, facts: _Facts) -> Seeds | None:
+        job, seed_max = self._job, facts.model.seed_max
+        seed = job.seed if item.seed is None else item.seed
+        if seed == "derived":
+            return seeds.derived(job.name, item.id, seed_max=seed_max)
+        if seed == "random":
+            return seeds.derived("random", self._key, job.name, item.id, seed_max=seed_max)
+        last = int(seed) + self.variants(index) - 1
+        if last <= seed_max:
+            return seeds.fixed(int(seed), seed_max=seed_max)
+        path: Path = ("seed",) if item.seed is None else ("items", index, "seed")
+        what = f"variant {self.variants(index):,} would have the seed {last:,}"
+        self._found.add(path, f"{what}; {facts.model.title} takes 1 to {seed_max:,}")
+        return None
+
+    def _checked_file_name(self) -> Template | None:
+        """The job's template, if a name can come of it at all."""
+        template = self._texts.file_name
+        if template is None:
+            return None
+        reason = file_names.problem(template.render(dict.fromkeys(template.names, "zz")))
+        if reason:
+            self._found.add(("file_name",), reason)
+        return None if reason else template
+
+    def _name(self, index: int, texts: Texts) -> Template | None:
+        if self._file_name is None:
+            return None
+        names = self._file_name.names
+        values = {
+            name: file_names.portable(texts.values[name]) for name in names if name not in LIVE
+        }
+        bound = self._file_name.bind(values)
+        bound = Template(tuple(map(file_names.normalised, bound.literals)), bound.names)
+        count = self.variants(index)
+        if count > 1 and not bound.names:
+            text = "gives all variants of an item one name: put {variant} into it"
+            self._found.add(("file_name",), text)
+            return None
+        for numbers in _extremes(bound, count):
+            reason = file_names.problem(bound.render(numbers))
+            if reason:
+                self._found.add(("items", index, "id"), reason)
+                return None
+        return bound
+
+    def _requests(
+        self, index: int, facts: _Facts, texts: Texts, chosen: Seeds
+    ) -> Still | Live | None:
+        live = Live(texts=texts, family=facts.family, model_id=facts.model_id)
+        if texts.live_prompts or texts.live_parameters:
+            return live if self._takes_all(index, facts, texts, chosen) else None
+        prompts, parameters = texts.rendered(1, 1)
+        if not self._takes(index, facts, texts, (prompts, parameters)):
+            return None
+        request = facts.family.build(prompts, parameters, 1)
+        if request.get("seed") != 1:  # a family that has its seed deeper down
+            return live
+        return Still(request=request, ids=SeededId(facts.model_id, request))
+
+    def _takes_all(self, index: int, facts: _Facts, texts: Texts, chosen: Seeds) -> bool:
+        """Whether the model takes every variant. Prompts that are longest tell for the others."""
+        count = self.variants(index)
+        if not texts.live_parameters:
+            longest = texts.rendered(int(WIDEST_SEED), count)
+            if not any(facts.family.problems(facts.model, *longest)):
+                return True
+        return all(
+            self._takes(index, facts, texts, texts.rendered(chosen.of(variant), variant))
+            for variant in range(1, count + 1)
+        )
+
+    def _takes(
+        self, index: int, facts: _Facts, texts: Texts, made: tuple[Prompts, dict[str, Any]]
+    ) -> bool:
+        right = True
+        for problem in facts.family.problems(facts.model, *made):
+            right = False
+            path, is_template = self._place(index, problem, texts)
+            where = f" (in items[{index}])" if is_template and path[0] != "items" else ""
+            self._found.add(path, f"{problem.text}{where}")
+        return right
+
+    def _place(self, index: int, problem: Problem, texts: Texts) -> tuple[Path, bool]:
+        """Where the text or parameter stands in the file, and whether it has placeholders."""
+        item, key = self._job.items[index], problem.key
+        at: Path = ("items", index)
+        if problem.of_prompts:
+            is_own = key[0] != "prompt" or item.prompt is not None or self._job.prompt is None
+            is_template = texts.prompt is not None and bool(texts.prompt.names)
+            return ((*at, *key) if is_own else key), is_template
+        if key[:1] and key[0] in item.parameters:
+            return (*at, "parameters", *key), False
+        if key[:1] and key[0] in self._job.parameters:
+            return ("parameters", *key), bool(texts.parameters.leaves)
+        return at, False
+
+
+def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:
+    """Values for the live names that tell for all others whether the name is safe."""
+    longest = {"variant": str(variants), "seed": WIDEST_SEED}
+    yield longest
+    if name.names and file_names.may_be_reserved(name.render(longest)):
+        yield from ({"variant": digit, "seed": digit} for digit in "123456789")
+
+
+def _head_tells(file_name: Template) -> bool:
+    """See `Blueprint.head_tells`."""
+    live = [name for name in file_name.names if name in LIVE]
+    if not live or live != list(file_name.names[-1:]):
+        return False
+    before, after = file_name.literals[-2][-1:], file_name.literals[-1][:1]
+    # With nothing before the number, the end of a value stands there, which may be a digit.
+    return bool(before) and _parts(before) and (not after or _parts(after))
+
+
+def _parts(character: str) -> bool:
+    """Whether no form of Unicode makes this character one with a digit beside it, or a digit."""
+    return character.isascii() and character.isprintable() and not character.isdigit()

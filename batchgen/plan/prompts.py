@@ -1,0 +1,161 @@
+"""The texts of an item with what their placeholders stand for, or complaints about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from batchgen.job import Complaints, Item, Job, Path
+from batchgen.models.base import Family
+from batchgen.plan.item import LIVE, Texts
+from batchgen.plan.templates import (
+    Nested,
+    PlaceholderError,
+    Template,
+    compiled,
+    compiled_nested,
+    unknown,
+)
+from batchgen.text import dotted
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text of the job file, and where it stands."""
+
+    path: Path
+    template: Template | None
+    """None: it is no template, and a complaint says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """The parameters of an item."""
+
+    own: Collection[str]
+    """Keys that the item brings itself."""
+    nested: Nested
+    names: frozenset[str]
+
+
+class ItemTexts:
+    """What the job gives to its items, compiled once; what an item brings, as it comes."""
+
+    def __init__(self, job: Job, found: Complaints) -> None:
+        self._job = job
+        self._found = found
+        self._file_name = self._text(job.file_name, ("file_name",))
+        self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
+        refused = job.on_filtered.fallback_prompt
+        self._when_refused = (
+            None if refused is None else self._text(refused, ("on_filtered", "fallback_prompt"))
+        )
+        self._parameters = _compiled_parameters(job, None)
+        self._somewhere: frozenset[str] = frozenset()
+
+    @property
+    def file_name(self) -> Template | None:
+        """None if it is no template."""
+        return self._file_name.template
+
+    def of(self, index: int, item: Item, model_id: str, family: Family) -> Texts | None:
+        """The texts of this item; None if something is wrong with them, which is complained of."""
+        at: Path = ("items", index)
+        # An item that brings its prompt in parameters of its own brings a prompt.
+        brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
+        prompt, negative = None if brings_prompt else self._prompt, None
+        if item.prompt is not None:
+            prompt = self._text(item.prompt, (*at, "prompt"))
+        if item.negative_prompt is not None:
+            negative = self._text(item.negative_prompt, (*at, "negative_prompt"))
+        parameters = self._parameters
+        if item.parameters:
+            parameters = _compiled_parameters(self._job, item)
+        values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
+        again = self._when_refused
+        texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
+        right = self._right_parameters(at, parameters, values)
+        for text in texts:
+            right = self._right(at, text, values) and right
+        if not right:
+            return None
+        return Texts(
+            prompt=None if prompt is None else prompt.template,
+            negative_prompt=None if negative is None else negative.template,
+            parameters=parameters.nested,
+            values=values,
+            live_prompts=_is_live(prompt) or _is_live(negative),
+            live_parameters=not LIVE.isdisjoint(parameters.names),
+            fallback_prompt=None if again is None else again.template,
+        )
+
+    def used(self, item: Item, texts: Texts) -> dict[str, str]:
+        """The variables of this item that a placeholder takes."""
+        if not self._job.vars and not item.vars:
+            return {}
+        names = {name for leaf in texts.parameters.leaves for name in leaf.template.names}
+        own = (texts.prompt, texts.negative_prompt, texts.fallback_prompt, self.file_name)
+        for template in own:
+            names.update(() if template is None else template.names)
+        merged = {**self._job.vars, **item.vars}
+        return {name: value for name, value in merged.items() if name in names}
+
+    def _text(self, text: str, path: Path) -> _Text:
+        try:
+            return _Text(path, compiled(text))
+        except PlaceholderError as error:
+            self._found.add(path, str(error))
+            return _Text(path, None)
+
+    def _right(self, at: Path, text: _Text, values: Collection[str]) -> bool:
+        template = text.template
+        if template is None:
+            return False
+        for name in template.names:
+            if name not in values and name not in LIVE:
+                self._complain(at, text.path, template, values)
+                return False
+        return True
+
+    def _right_parameters(self, at: Path, parameters: _Parameters, values: Collection[str]) -> bool:
+        nested, right = parameters.nested, not parameters.nested.errors
+        for error in nested.errors:
+            self._found.add(_place(at, parameters, error.path), str(error))
+        for leaf in nested.leaves:
+            text = _Text(_place(at, parameters, leaf.path), leaf.template)
+            right = self._right(at, text, values) and right
+        return right
+
+    def _complain(self, at: Path, path: Path, template: Template, values: Collection[str]) -> None:
+        """Once, where no item has the variable; at each item that has not, where others do."""
+        allowed = {*values, *LIVE}
+        if path[0] == "items":
+            for sentence in unknown(template, allowed).values():
+                self._found.add(path, sentence)
+            return
+        if not self._somewhere:
+            self._somewhere = frozenset(allowed.union(*(item.vars for item in self._job.items)))
+        for sentence in unknown(template, self._somewhere).values():
+            self._found.add(path, sentence)
+        for name, sentence in unknown(template, allowed).items():
+            if name in self._somewhere:
+                self._found.add((*at, "vars"), f"{sentence}; the job's {dotted(path)} needs it")
+
+
+def _compiled_parameters(job: Job, item: Item | None) -> _Parameters:
+    own = {} if item is None else item.parameters
+    nested = compiled_nested({**job.parameters, **own})
+    names = frozenset(name for leaf in nested.leaves for name in leaf.template.names)
+    return _Parameters(own.keys(), nested, names)
+
+
+def _place(at: Path, parameters: _Parameters, path: Path) -> Path:
+    """Where a parameter stands in the file: with the item that brings it, or with the job."""
+    is_own = path[0] in parameters.own
+    return (*at, "parameters", *path) if is_own else ("parameters", *path)
+
+
+def _is_live(text: _Text | None) -> bool:
+    return (
+        text is not None and text.template is not None and not LIVE.isdisjoint(text.template.names)
+    )

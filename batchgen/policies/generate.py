@@ -1,0 +1,101 @@
+"""One attempt of one task: build the body, call, read the reply, store the image."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+
+from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.bedrock import Answer, Service
+from batchgen.errors import Filtered, ServiceFault, UnusableReply
+from batchgen.models import FAMILIES
+from batchgen.models.base import Artifact, Reply, ReplyError
+from batchgen.models.replies import speaks_of_output
+from batchgen.output import BrokenImage, Inspected, Store, inspect
+from batchgen.record import utc_now
+from batchgen.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The images of a reply that are worth storing, each with what its bytes are."""
+
+    reply: Reply
+    images: tuple[tuple[Artifact, Inspected], ...]
+
+
+def generating(service: Service, store: Store) -> Generate:
+    """The innermost `Generate`: against this service, into this store."""
+
+    async def generate(attempt: Attempt) -> Generation:
+        task, call = attempt.task, attempt.call
+        started_at = utc_now()
+        name = f"{task.id}-{attempt.number}"
+        try:
+            answer = await service.invoke(call.model_id, json.dumps(call.request).encode())
+        except UnusableReply as error:  # larger than a reply can be
+            await store.keep_unusable(name, error.body)
+            raise
+        try:
+            kept = await asyncio.to_thread(_examine, call.family, answer)
+        except (Filtered, ServiceFault):
+            raise
+        except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
+            await store.keep_unusable(name, answer.body)
+            raise
+        images = [
+            await store.save(_stem(task, index), task.id, artifact, inspected)
+            for index, (artifact, inspected) in enumerate(kept.images)
+        ]
+        return Generation(
+            images=tuple(images),
+            finish_reasons=kept.reply.finish_reasons,
+            request_id=answer.request_id,
+            started_at=started_at,
+            latency_ms=answer.latency_ms,
+        )
+
+    return generate
+
+
+def _stem(task: Task, index: int) -> str:
+    """The first image takes the task's name; one that nobody asked for gets a number."""
+    return task.file_stem if index == 0 else f"{task.file_stem}~{index + 1}"
+
+
+def _examine(family: str, answer: Answer) -> _Kept:
+    """Parse and check a reply; runs in a thread, for it takes milliseconds.
+
+    Raises:
+        Filtered: moderation refused it.
+        ServiceFault: the service says that generation failed.
+        UnusableReply: nothing in it can be kept.
+    """
+    try:
+        reply = FAMILIES[family].parse(answer.body)
+    except ReplyError as error:
+        raise _unusable(str(error), answer) from error
+    if reply.filtered:
+        raise Filtered(
+            _said(reply),
+            code="Filtered",
+            finish_reasons=reply.finish_reasons,
+            image_came=reply.withheld > 0 or any(map(speaks_of_output, reply.finish_reasons)),
+            request_id=answer.request_id,
+        )
+    if reply.inference_error:
+        raise ServiceFault(_said(reply), code="InferenceError", request_id=answer.request_id)
+    try:
+        images = tuple((image, inspect(image.data)) for image in reply.images)
+    except BrokenImage as error:
+        raise _unusable(str(error), answer) from error
+    return _Kept(reply, images)
+
+
+def _said(reply: Reply) -> str:
+    return "; ".join(reason for reason in reply.finish_reasons if reason) or "no reason given"
+
+
+def _unusable(text: str, answer: Answer) -> UnusableReply:
+    return UnusableReply(text, body=answer.body, request_id=answer.request_id)

@@ -1,0 +1,186 @@
+"""Which models of a job can be had: equal denials, or a long time of refusals, lose one."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
+from batchgen.policies.stop import Cause, Stop
+from batchgen.task import Task
+
+TRY_AGAIN = 600.0
+"""Seconds after which one task asks again for a model that was refused for too long."""
+
+
+class Availability:
+    """What refusals and successes say of each model; a denied one is not called again."""
+
+    def __init__(
+        self,
+        models: Collection[str],
+        stop: Stop,
+        tell: Callable[[str], None],
+        *,
+        patience: float = 1_800.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Watch models, of which all can be had at first.
+
+        Args:
+            models: ids of all models of the job, those that only stand in included.
+            stop: asked to end the run when every model is denied.
+            tell: told when a model is lost, and when it is back.
+            patience: seconds of nothing but refusals after which a model is lost to tasks that may
+                take another one.
+            clock: seconds.
+        """
+        self._models = frozenset(models)
+        self._stop = stop
+        self._tell = tell
+        self._patience = patience
+        self._clock = clock
+        self._denials = Denials()
+        self._refused_since: dict[str, float] = {}
+        self._lost: dict[str, tuple[str, float]] = {}
+        """Model id -> why it was lost, and when to ask for it again."""
+        self._reasons: dict[str, str] = {}
+        """Model id -> why it was lost last."""
+        self._waiting: dict[str, dict[Callable[[], None], None]] = defaultdict(dict)
+
+    @contextmanager
+    def watched(self, model_id: str, on_lost: Callable[[], None]) -> Iterator[None]:
+        """Call back as soon as the model is lost or denied while the body runs."""
+        waiting = self._waiting[model_id]
+        waiting[on_lost] = None
+        try:
+            yield
+        finally:
+            del waiting[on_lost]
+
+    def _call_back(self, model_id: str) -> None:
+        for on_lost in list(self._waiting[model_id]):
+            on_lost()
+
+    def refuses(self, task: Task) -> bool:
+        """Whether no model that may make this task is called any more: it stays open."""
+        denied = self._denials.denied
+        return task.model_id in denied and all(model_id in denied for model_id in task.fallback)
+
+    def is_denied(self, model_id: str) -> bool:
+        """Whether the model is not called again in this run."""
+        return model_id in self._denials.denied
+
+    def reason(self, model_id: str) -> str:
+        """Why a model was lost or denied, as in `record.Served`; it may be back by now."""
+        return "denied" if self.is_denied(model_id) else self._reasons[model_id]
+
+    def lost(self, model_id: str) -> str | None:
+        """Why a model is not to be asked for now, as in `record.Served`; None if it is."""
+        if model_id in self._denials.denied:
+            return "denied"
+        reason, again_at = self._lost.get(model_id, ("", 0.0))
+        if not reason:
+            return None
+        if self._clock() >= again_at:
+            self._lost[model_id] = (reason, self._clock() + TRY_AGAIN)
+            return None
+        return reason
+
+    def served(self, model_id: str) -> None:
+        """A call of the model was not refused, whatever came of it: the patience begins anew."""
+        self._refused_since.pop(model_id, None)
+
+    def worked(self, model_id: str) -> None:
+        """The model answered with an image or a filter."""
+        self._denials.worked(model_id)
+        self._refused_since.pop(model_id, None)
+        if self._lost.pop(model_id, None) is not None:
+            self._tell(f"{model_id} is back: its tasks go to it again.")
+
+    def refused(self, model_id: str, error: AttemptError) -> bool:
+        """Take note of a refusal that was not billed; True if the model is lost for now."""
+        if model_id in self._lost:
+            return True
+        now = self._clock()
+        since = self._refused_since.setdefault(model_id, now)
+        if now - since < self._patience:
+            return False
+        self._reasons[model_id] = why(error)
+        self._lost[model_id] = (why(error), now + TRY_AGAIN)
+        self._tell(
+            f"{model_id} has refused every call for {(now - since) / 60:.0f} minutes "
+            f"({error.code}): its tasks go to their fallback models; it is asked again every "
+            f"{TRY_AGAIN / 60:.0f} minutes."
+        )
+        self._call_back(model_id)
+        return True
+
+    def denied(self, model_id: str, error: ModelDenied) -> None:
+        """Take note of a denial; enough of them end the model's calls, and the last one's the run.
+
+        A model that no route is left for is denied at once.
+        """
+        if isinstance(error, NoRoute):
+            ends = model_id not in self._denials.denied
+            self._denials.denied.setdefault(model_id, error)
+        else:
+            ends = self._denials.note(model_id, error)
+        if not ends:
+            return
+        text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
+        if self._models <= self._denials.denied.keys():
+            self._stop.request(Cause.DENIED, text)
+        else:
+            rest = "Its other tasks stay open, or go to their fallback models."
+            self._tell(f"{text} {rest}")
+        self._call_back(model_id)
+
+
+def why(error: AttemptError) -> str:
+    """Why a model is left for another one, as in `record.Served`."""
+    if isinstance(error, ModelDenied):
+        return "denied"
+    return "throttled" if isinstance(error, Throttled) else "unavailable"
+
+
+DENIALS = 3
+"""Equal denials of a model that never worked after which it is not called again.
+
+A wrong model id must not fail 10,000 tasks one by one.
+"""
+
+
+DENIALS_IN_A_ROW = 20
+"""The same of a model that worked: a rule that somebody is changing may deny a few calls."""
+
+
+class Denials:
+    """Counts denials by model."""
+
+    def __init__(self) -> None:
+        self._worked: set[str] = set()
+        self._seen: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+        self.denied: dict[str, ModelDenied] = {}
+        """Model id -> its last denial, for models that are not called again."""
+
+    def worked(self, model_id: str) -> None:
+        """The model answered with an image or a filter: it can be used."""
+        self._worked.add(model_id)
+        self._seen.pop(model_id, None)
+
+    def seen(self, model_id: str) -> int:
+        """Denials of the model since it worked."""
+        return sum(self._seen[model_id].values()) if model_id in self._seen else 0
+
+    def note(self, model_id: str, error: ModelDenied) -> bool:
+        """Count a denial; True when it ends the model's calls."""
+        seen, key = self._seen[model_id], (error.code, error.message)
+        seen[key] += 1
+        most = DENIALS_IN_A_ROW if model_id in self._worked else DENIALS
+        if seen[key] < most or model_id in self.denied:
+            return False
+        self.denied[model_id] = error
+        return True

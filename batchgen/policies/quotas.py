@@ -1,0 +1,126 @@
+"""The pacers of each route: a quota belongs to one model in one Region of one account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.bedrock import Endpoint, Opened
+from batchgen.errors import NoRoute, ServiceUnusable
+from batchgen.job import Job
+from batchgen.pacing import Pace, Pacer, PaceState, paced
+from batchgen.plan import PlanSummary
+
+
+class Quotas:
+    """The pacers of one route."""
+
+    def __init__(
+        self,
+        pacers: Mapping[str, Pacer],
+        closed: Sequence[str] = (),
+        *,
+        route: str | None = None,
+    ) -> None:
+        self._pacers = pacers
+        self.route = route
+        """Name of the route; None for a job without routes."""
+        self.closed = closed
+        """Models that the account may not call: their quota is 0."""
+
+    def stop(self) -> None:
+        """Send home everybody who waits for a turn; calls in flight go on."""
+        for pacer in self._pacers.values():
+            pacer.stop()
+
+    def state(self) -> dict[str, PaceState]:
+        """How each model's pacer stands."""
+        return {model: pacer.state() for model, pacer in self._pacers.items()}
+
+    def __contains__(self, model_id: str) -> bool:
+        """Whether calls of this model have a quota here."""
+        return model_id in self._pacers
+
+    def ready_in(self, model_id: str) -> float:
+        """Seconds until an attempt that came now could start; infinite if nobody knows when."""
+        return self._pacers[model_id].ready_in()
+
+    def wrap(self, generate: Generate) -> Generate:
+        """Attempts that wait for a turn of their model's quota."""
+        by_model = {model: paced(generate, pacer) for model, pacer in self._pacers.items()}
+
+        async def attempt_when_due(attempt: Attempt) -> Generation:
+            model_id = attempt.call.model_id
+            if model_id not in by_model:
+                raise NoRoute(f"No route is left that serves {model_id}.", code="NoRoute")
+            return await by_model[model_id](attempt)
+
+        return attempt_when_due
+
+
+def documented(outline: PlanSummary) -> dict[str, float | None]:
+    """Every model that a run may call -> its usual calls a minute; None where nobody knows."""
+    models = (*outline.models, *outline.fallbacks)
+    return {each.model_id: each.model.requests_per_minute for each in models}
+
+
+async def quotas_of(
+    job: Job, opened: Opened, outline: PlanSummary, clock: Callable[[], float]
+) -> Quotas:
+    """A pacer for each model that a route serves, at its quota there.
+
+    That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
+    once; else the model's documented default; and where nobody knows, the pacer finds it. A model
+    that the account may not call at all gets none. A number of the job means the models that it
+    asks for: one that only stands in is called at its documented rate if that is less.
+    """
+    rates = documented(outline)
+    stand_ins = {each.model_id for each in outline.fallbacks}
+    route = opened.route
+    given = route.rate(job.limits)
+    called = {name: there for name in rates if (there := route.called(name)) is not None}
+    found = await opened.quotas(called.values()) if given == "auto" else {}
+    pacers: dict[str, Pacer] = {}
+    closed: list[str] = []
+    for model_id, there in called.items():
+        usual = rates[model_id]
+        quota = given if isinstance(given, int | float) else found.get(there)
+        if model_id in stand_ins and isinstance(given, int | float) and usual is not None:
+            quota = min(given, usual)
+        if quota == 0:
+            closed.append(model_id)
+            continue
+        pace = Pace(
+            requests_per_minute=usual if quota is None else quota,
+            concurrency=route.places(job.limits),
+        )
+        pacers[model_id] = Pacer(pace, clock=clock)
+    return Quotas(pacers, closed, route=route.name)
+
+
+def require_quotas(
+    job: Job,
+    outline: PlanSummary,
+    endpoint: Endpoint,
+    quotas: Sequence[Quotas],
+    tell: Callable[[str], None],
+) -> None:
+    """Tell of models that an account may not call.
+
+    Raises:
+        ServiceUnusable: no route may call a model that has to be called.
+    """
+    for opened, its in zip(endpoint.routes, quotas, strict=True):
+        region = opened.route.region or job.region
+        for model_id in its.closed:
+            on = "" if opened.route.name is None else f" on the route {opened.route.name}"
+            text = f"The quota of {model_id} in {region}{on} is 0 calls a minute"
+            served = any(model_id in each for each in quotas)
+            if not served and not outline.fallbacks:
+                raise ServiceUnusable(
+                    f"{text}: this account may not call it. Ask AWS Support, or choose another "
+                    "model or Region."
+                )
+            tell(f"{text}: it is not called there.")
+    if not any(model_id in each for model_id in documented(outline) for each in quotas):
+        raise ServiceUnusable("No model of the job may be called by any route.")

@@ -1,0 +1,308 @@
+"""All attempts of one task: made again when the retry policy says so, after a wait with jitter.
+
+The only importer of tenacity.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+import tenacity
+
+from batchgen.attempt import Attempt, Course, Generate, Generation, Made, Make, Substitute
+from batchgen.errors import (
+    Ambiguous,
+    AnswerLost,
+    AttemptError,
+    CredentialsRefused,
+    NeverSent,
+    RouteDenied,
+    ServiceFault,
+    Throttled,
+    Unavailable,
+    UnusableReply,
+)
+from batchgen.task import Task
+
+NOT_BILLED = (Throttled, Unavailable, NeverSent, CredentialsRefused, RouteDenied)
+"""Attempts that surely cost nothing and say nothing about the task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long one task is tried."""
+
+    attempts: int = 6
+    """Most attempts that count; throttled and unsent ones do not."""
+    max_elapsed: float = 1800.0
+    """Seconds from the start of the first attempt after which a failed one is the last."""
+    ambiguous: bool = True
+    """Whether a call that may have been billed is made again at all."""
+    lost_again: int = 1
+    """How often a call whose answer was lost or unusable is made again."""
+    fault_again: int = 2
+    """How often a call that the service says it failed is made again."""
+    wait_first: float = 1.0
+    """Upper bound in seconds of the first wait; each further one doubles it."""
+    wait_most: float = 60.0
+
+
+class RetryBudget:
+    """How many repeats of calls that may have been billed a whole run bears, as AWS SDKs have it.
+
+    A service that fails most calls would otherwise be paid several times for nothing: each repeat
+    takes tokens, each success gives one back, and without tokens a failed call is not repeated.
+    """
+
+    CAPACITY = 500
+    COST = 5
+    """Tokens of one repeat."""
+
+    def __init__(self) -> None:
+        self._tokens = self.CAPACITY
+
+    def allow(self, error: BaseException) -> bool:
+        """Take the tokens of one repeat; False if they are used up. What is not billed is free."""
+        if isinstance(error, NOT_BILLED):
+            return True
+        if self._tokens < self.COST:
+            return False
+        self._tokens -= self.COST
+        return True
+
+    def succeed(self) -> None:
+        """A call brought an image."""
+        self._tokens = min(self.CAPACITY, self._tokens + 1)
+
+
+@dataclass(slots=True)
+class Tries:
+    """What the attempts at one task came to so far, whatever was sent for it."""
+
+    attempts: int = 0
+    counted: int = 0
+    lost: int = 0
+    faults: int = 0
+    refused: int = 0
+    """Refusals by moderation that may have been billed and were followed by another try."""
+    maybe_usd: Decimal = Decimal(0)
+    """What all that may have cost, where the price is known."""
+    course: Course = field(default_factory=Course)
+    """Of the present attempt."""
+
+    @property
+    def maybe_billed(self) -> int:
+        """Attempts that may have been billed without bringing an image."""
+        return self.lost + self.faults + self.refused
+
+    def note(self, error: AttemptError, price: Decimal | None) -> None:
+        """Count one failed attempt at a call of this price."""
+        if not isinstance(error, NOT_BILLED):
+            self.counted += 1
+        if isinstance(error, AnswerLost | UnusableReply):
+            self.lost += 1
+        elif isinstance(error, ServiceFault):
+            self.faults += 1
+        if isinstance(error, Ambiguous):
+            self.maybe_usd += price or 0
+
+    def set_aside(self, price: Decimal | None) -> None:
+        """Count a refusal by moderation that may have been billed, for another try follows."""
+        self.refused += 1
+        self.maybe_usd += price or 0
+
+
+def again(policy: RetryPolicy, tries: Tries, error: BaseException) -> bool:
+    """Whether a task whose last attempt failed like this is tried again; `tries` has counted it."""
+    if isinstance(error, NOT_BILLED):
+        return True
+    if not isinstance(error, Ambiguous) or not policy.ambiguous:
+        return False
+    if tries.counted >= policy.attempts:
+        return False
+    if isinstance(error, ServiceFault):
+        return tries.faults <= policy.fault_again
+    return tries.lost <= policy.lost_again
+
+
+def retryable(error: AttemptError) -> bool:
+    """Whether a later run of the same job may succeed where this one gave up."""
+    return isinstance(error, (*NOT_BILLED, Ambiguous))
+
+
+__all__ = [
+    "NOT_BILLED",
+    "Made",
+    "Make",
+    "MakeCall",
+    "Retry",
+    "RetryBudget",
+    "RetryPolicy",
+    "Tries",
+    "again",
+    "never",
+    "retryable",
+    "retrying",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """One retry that is about to wait, for the log and the progress line."""
+
+    task: Task
+    attempt: int
+    wait: float
+    error: AttemptError
+
+
+def never(error: AttemptError) -> bool:  # noqa: ARG001 - the shape of `leave`
+    """Go on, whatever the refusal."""
+    return False
+
+
+class MakeCall(Protocol):
+    """A `Make` that may send something else than the task asks for."""
+
+    async def __call__(
+        self,
+        task: Task,
+        substitute: Substitute | None = None,
+        tries: Tries | None = None,
+        leave: Callable[[AttemptError], bool] = never,
+    ) -> Made:
+        """Make one call with all its attempts.
+
+        Args:
+            task: what is asked for.
+            substitute: what is sent in its place.
+            tries: what earlier calls for the task came to; counted on.
+            leave: whether to give up after this refusal that was not billed.
+        """
+
+
+def retrying(
+    generate: Generate,
+    policy: RetryPolicy,
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    on_retry: Callable[[Retry], None],
+    draw: Callable[[float, float], float] = random.uniform,
+    clock: Callable[[], float] = time.monotonic,
+) -> MakeCall:
+    """Make a task with as many attempts as the policy allows.
+
+    Args:
+        generate: one attempt; whatever limits the attempts is inside it, so that a wait here holds
+            no slot, no money and no place in a queue.
+        policy: what is tried again.
+        sleep: waits; may raise `NotStarted` to end the task's attempts.
+        on_retry: told of every retry before its wait.
+        draw: draws the wait between two bounds in seconds (full jitter).
+        clock: seconds, for `max_elapsed`.
+    """
+    return _Retrying(generate, policy, sleep, on_retry, draw, clock).make
+
+
+@dataclass(frozen=True, slots=True)
+class _Retrying:
+    """The parts of `retrying`, and the budget that all tasks of its run share."""
+
+    generate: Generate
+    policy: RetryPolicy
+    sleep: Callable[[float], Awaitable[None]]
+    on_retry: Callable[[Retry], None]
+    draw: Callable[[float, float], float]
+    clock: Callable[[], float]
+    repeats: RetryBudget = field(default_factory=RetryBudget)
+
+    async def make(
+        self,
+        task: Task,
+        substitute: Substitute | None = None,
+        tries: Tries | None = None,
+        leave: Callable[[AttemptError], bool] = never,
+    ) -> Made:
+        tries = Tries() if tries is None else tries
+        last_start = self.clock() + self.policy.max_elapsed
+        retryer = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(lambda error: self._again(tries, error, leave)),
+            stop=lambda _: self.clock() >= last_start,
+            wait=lambda state: self.draw(0.0, _bound(self.policy, state.attempt_number)),
+            sleep=self.sleep,
+            before_sleep=lambda state: self._tell(task, tries, state),
+            reraise=True,
+        )
+        try:
+            generation: Generation = await retryer(self._attempt, task, substitute, tries)
+        except AttemptError as error:
+            return _made(task, substitute, tries, error)
+        self.repeats.succeed()
+        return _made(task, substitute, tries, generation)
+
+    async def _attempt(self, task: Task, substitute: Substitute | None, tries: Tries) -> Generation:
+        number = tries.attempts + 1
+        attempt = Attempt(
+            task=task,
+            number=number,
+            maybe_billed=tries.maybe_billed,
+            maybe_billed_usd=_maybe_usd(task, substitute, tries),
+            substitute=substitute,
+            course=tries.course,
+        )
+        try:
+            generation = await self.generate(attempt)
+        except AttemptError as error:
+            tries.attempts = number
+            tries.note(error, attempt.call.price_usd)
+            raise
+        finally:
+            tries.course.sent = False
+        tries.attempts = number
+        return generation
+
+    def _again(
+        self, tries: Tries, error: BaseException, leave: Callable[[AttemptError], bool]
+    ) -> bool:
+        if isinstance(error, NOT_BILLED) and leave(error):
+            return False
+        return again(self.policy, tries, error) and self.repeats.allow(error)
+
+    def _tell(self, task: Task, tries: Tries, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, AttemptError):
+            wait = state.upcoming_sleep
+            self.on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
+
+
+def _bound(policy: RetryPolicy, attempt: int) -> float:
+    """Most seconds to wait after this attempt (1-based): exponential, capped."""
+    return min(policy.wait_most, policy.wait_first * 2.0 ** min(attempt - 1, 30))
+
+
+def _made(
+    task: Task,
+    substitute: Substitute | None,
+    tries: Tries,
+    outcome: Generation | AttemptError,
+) -> Made:
+    return Made(
+        task=task,
+        attempts=tries.attempts,
+        maybe_billed=tries.maybe_billed,
+        maybe_billed_usd=_maybe_usd(task, substitute, tries),
+        substitute=substitute,
+        generation=outcome if isinstance(outcome, Generation) else None,
+        error=outcome if isinstance(outcome, AttemptError) else None,
+    )
+
+
+def _maybe_usd(task: Task, substitute: Substitute | None, tries: Tries) -> Decimal | None:
+    """What may have been billed; None where each try may have cost what the task does."""
+    alike = tries.maybe_usd == tries.maybe_billed * (task.price_usd or 0)
+    return None if substitute is None and alike else tries.maybe_usd

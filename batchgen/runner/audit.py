@@ -1,0 +1,169 @@
+"""Are the images of earlier runs still there, complete and under the names that the job gives them?
+
+Runs beside the calls of a run, for a million files take a while and the first call should not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice, tee
+from typing import Any
+
+from batchgen.output import EXTENSIONS, Output, parse_object
+from batchgen.policies import Stop
+from batchgen.runner.recorder import Origin
+from batchgen.runner.recovery import adopt_named
+from batchgen.runner.selection import Chosen
+from batchgen.task import Task
+
+COARSE = 0.02
+"""Seconds in which the time of a file and that of its record do not tell which was first."""
+AT_ONCE = 500
+"""Files looked at in one go, in a thread."""
+
+
+class Finding(StrEnum):
+    """What is wrong with an image of an earlier run."""
+
+    MISSING = "missing"
+    """It is gone, or has another size: to be made again."""
+    RENAMED = "renamed"
+    """The job gives it another name now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One image that is not as the job and the manifest want it."""
+
+    finding: Finding
+    index: int
+    """Running index of the task in the plan."""
+    task: Task
+    path: str = ""
+    """Where its record says it is."""
+    new_path: str = ""
+    """Where a renamed one belongs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a record says of its images."""
+
+    images: list[dict[str, Any]]
+    finished: float
+    """When it was written, in seconds since the epoch."""
+
+
+async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, origin: Origin) -> int:
+    """Look at every chosen task's image, and give renamed ones their names.
+
+    Args:
+        chosen: tasks that earlier runs made.
+        damaged: takes those whose image is missing or altered.
+        stop: ends the walk; what was not looked at counts as there.
+        origin: for the records of images whose own record cannot be read any more.
+
+    Returns:
+        How many are missing or altered.
+
+    Raises:
+        StorageError: a file could not be moved.
+    """
+    taken = {path: task_id for task_id, path in output.history.moved.items()}
+    findings = _findings(output, chosen, taken)
+    missing = 0
+    while stop.stopping is None:
+        found = await asyncio.to_thread(lambda: list(islice(findings, AT_ONCE)))
+        if not found:
+            break
+        for each in filter(None, found):
+            if each.finding is Finding.RENAMED:
+                await output.rename(each.task.id, each.path, each.new_path)
+                taken[each.new_path] = each.task.id
+            elif not await _saved(output, each.task, origin, taken):
+                damaged.add(each.task.model_id, each.index)
+                missing += 1
+    return missing
+
+
+async def _saved(output: Output, task: Task, origin: Origin, taken: Mapping[str, str]) -> bool:
+    """Whether nothing has to be made again after all.
+
+    The file may have moved since it was looked at; and where the record cannot be read any more,
+    a whole image under the task's name gets a new record.
+    """
+    made = _made(output.history.line(task.id))
+    if await asyncio.to_thread(_is_intact, output, task, made, taken):
+        return True
+    return False if made.images else await adopt_named(output, task, origin)
+
+
+def _findings(output: Output, chosen: Chosen, taken: Mapping[str, str]) -> Iterator[Found | None]:
+    """One for each task, None for one that is as it should be."""
+    tasks, again = tee(chosen.indexed())
+    lines = output.history.lines(task.id for _, task in again)
+    for (index, task), line in zip(tasks, lines, strict=True):
+        made = _made(line)
+        if not _is_intact(output, task, made, taken):
+            yield Found(finding=Finding.MISSING, index=index, task=task)
+            continue
+        path, wanted = str(made.images[0]["path"]), _wanted(task, made.images[0])
+        if output.history.moved.get(task.id, path) == wanted:
+            yield None
+        else:
+            yield Found(finding=Finding.RENAMED, index=index, task=task, path=path, new_path=wanted)
+
+
+def _wanted(task: Task, image: dict[str, Any]) -> str:
+    return f"{task.file_stem}.{EXTENSIONS[str(image['format'])]}"
+
+
+def _is_intact(output: Output, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
+    """Whether the files of a task's record are there, as far as that shows without reading them.
+
+    A file that was written to after its record is read, and one whose name another task's image
+    took. One that was altered within its size and given its old time back is for `verify` to find.
+
+    Args:
+        taken: path -> id of the task whose image was moved there: where an image went away, the
+            name may be another one's, or was and is this one's again.
+    """
+    if not made.images:
+        return False
+    moved = output.history.moved.get(task.id)
+    for number, image in enumerate(made.images):
+        path = moved if moved is not None and number == 0 else image.get("path")
+        file = f"{output.folder}/{path}"
+        is_contested = taken.get(str(path), task.id) != task.id
+        try:
+            found = os.stat(file)  # noqa: PTH116  # five times as fast
+            if found.st_size != image.get("bytes"):
+                return False
+            is_newer = found.st_mtime > made.finished + COARSE
+            if (is_newer or is_contested) and _sha256(file) != image.get("sha256"):
+                return False
+        except OSError:
+            return False
+    return True
+
+
+def _sha256(file: str) -> str:
+    with open(file, "rb") as opened:  # noqa: PTH123  # as above, a path is text here
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _made(line: bytes | None) -> _Made:
+    """The images of a record; none if its line cannot be read any more."""
+    fields = (None if line is None else parse_object(line)) or {}
+    images = fields.get("images")
+    try:
+        finished = datetime.fromisoformat(str(fields.get("finished_at"))).timestamp()
+    except ValueError:
+        finished = 0.0
+    return _Made(images if isinstance(images, list) else [], finished)

@@ -1,0 +1,44 @@
+"""What a caller orders: a job, a part of it, until when, and who listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from batchgen.bedrock import Open, opened
+from batchgen.job import Job
+from batchgen.policies import Retry
+from batchgen.record import Record
+from batchgen.runner.deadline import Deadline
+from batchgen.runner.selection import Selection
+
+
+class Observer:
+    """Hears what happens in a run; the default hears nothing. Nothing here may wait or raise."""
+
+    def record(self, record: Record) -> None:
+        """A task was finished, and its record is durable."""
+
+    def retry(self, retry: Retry) -> None:
+        """An attempt failed and is about to be made again."""
+
+    def notice(self, text: str) -> None:
+        """Something that a person should know, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to run and how."""
+
+    job: Job
+    selection: Selection = field(default_factory=Selection)
+    deadline: Deadline | None = None
+    observer: Observer = field(default_factory=Observer)
+    wait_lock: float = 0.0
+    """Seconds to wait for another run that holds the output."""
+    open_service: Open = opened
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only grow; where a test makes time virtual, the loop's."""
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch, for the deadline."""

@@ -1,0 +1,251 @@
+"""Images that a killed run left without a record: complete ones were paid for and are adopted.
+
+Can itself be killed at any point and run again: a file keeps its temporary name until its record is
+durable, and nothing is removed but a file that holds no whole image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from batchgen import plan
+from batchgen.errors import StorageError
+from batchgen.job import Job
+from batchgen.models.base import Artifact
+from batchgen.output import (
+    ATTEMPT,
+    EXTENSIONS,
+    MANIFEST_NAME,
+    TASK_ID,
+    BrokenImage,
+    Inspected,
+    Leftover,
+    Output,
+    inspect,
+    parse_line,
+)
+from batchgen.record import AttemptLine, Record, Status
+from batchgen.runner.recorder import Origin, adopted_record
+from batchgen.task import Task
+from batchgen.text import system_reason
+
+COARSE = timedelta(seconds=2)
+"""What the time of a file may lag behind the clock: file systems keep it in steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What recovery found."""
+
+    records: tuple[Record, ...]
+    strangers: tuple[str, ...]
+    """Paths of complete images of tasks that the job no longer has; they stay where they are."""
+    uncounted_usd: Decimal = Decimal(0)
+    """Price of images whose attempt line is gone, as a loss of power may take it."""
+
+    def notices(self, folder: Path) -> Iterator[str]:
+        """What a person should know of the strangers."""
+        for path in self.strangers:
+            yield (
+                f"{folder / path} is a complete image of a task that the job no longer has; "
+                "it stays there."
+            )
+
+
+async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) -> Adopted:
+    """Give every complete image of a killed run its name and its record, and drop broken files.
+
+    Raises:
+        StorageError: the disk did not take a name or a line.
+    """
+    leftovers = await asyncio.to_thread(lambda: list(output.leftovers()))
+    ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
+    if not ids:
+        return Adopted(records=(), strangers=())
+    tasks = await asyncio.to_thread(_tasks, job, random_seed_key, ids)
+    announced = await asyncio.to_thread(_announced, output.folder / MANIFEST_NAME, ids)
+    leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers, announced)
+    records: list[Record] = []
+    strangers: list[str] = []
+    for leftover in leftovers:
+        found = await asyncio.to_thread(_read, output.folder / leftover.part)
+        if found is None or _is_recorded(output, leftover):
+            await asyncio.to_thread(_drop, output.folder / leftover.part)
+        elif leftover.task_id not in tasks:
+            strangers.append(leftover.part)
+        else:
+            task = tasks[leftover.task_id]
+            line = announced.get(task.id)
+            records.append(await _adopt(output, leftover, task, found, origin, line))
+    uncounted = (
+        tasks[record.task_id].price_usd or Decimal(0)
+        for record in records
+        if record.task_id not in announced
+    )
+    return Adopted(
+        records=tuple(records),
+        strangers=tuple(strangers),
+        uncounted_usd=sum(uncounted, Decimal(0)),
+    )
+
+
+async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
+    """Record the whole image that lies under a task's name; False if there is none.
+
+    Raises:
+        StorageError: the disk did not take the line.
+    """
+    for extension in EXTENSIONS.values():
+        path = f"{task.file_stem}.{extension}"
+        found = await asyncio.to_thread(_read, output.folder / path)
+        if found is not None:
+            leftover = Leftover(part=path, path=path, task_id=task.id)
+            await _adopt(output, leftover, task, found, origin, None)
+            return True
+    return False
+
+
+async def _adopt(
+    output: Output,
+    leftover: Leftover,
+    task: Task,
+    found: tuple[bytes, Inspected],
+    origin: Origin,
+    announced: AttemptLine | None,
+) -> Record:
+    data, inspected = found
+    try:
+        if await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
+            await output.store.sync_folder(Path(leftover.path).parent)
+        else:
+            await output.store.place(leftover.part, leftover.path)
+    except OSError as error:
+        text = (
+            f"{output.folder / leftover.path} could not be given its name: {system_reason(error)}"
+        )
+        raise StorageError(text) from error
+    artifact = Artifact(data=data, seed=None, finish_reason=None)
+    image = output.store.describe(leftover.path, artifact, inspected)
+    attempts = output.history.unanswered.get(task.id, 1)
+    record = adopted_record(task, image, attempts, origin, announced)
+    await output.manifest.append(record)
+    if leftover.part != leftover.path:
+        await output.store.settle(leftover.path, task.id)
+    return record
+
+
+def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Task]:
+    """The tasks of the plan that have these ids; stops when all are found."""
+    found: dict[str, Task] = {}
+    for task in plan.expand(job, random_seed_key=random_seed_key):
+        if task.id in ids:
+            found[task.id] = task
+            if len(found) == len(ids):
+                break
+    return found
+
+
+def _announced(manifest: Path, ids: Collection[str]) -> dict[str, AttemptLine]:
+    """Task id -> what announced its last attempt, for these tasks."""
+    announced: dict[str, AttemptLine] = {}
+    with manifest.open("rb") as file:
+        for data in file:
+            if data.startswith(ATTEMPT) and _task_id(data) in ids:
+                line = parse_line(data)  # few of a million: the others are not worth it
+                if isinstance(line, AttemptLine):
+                    announced[line.task_id] = line
+    return announced
+
+
+def _task_id(data: bytes) -> str:
+    return data.partition(TASK_ID)[2].partition(b'"')[0].decode(errors="replace")
+
+
+def _named_only(
+    output: Output,
+    tasks: dict[str, Task],
+    leftovers: Collection[Leftover],
+    announced: dict[str, AttemptLine],
+) -> list[Leftover]:
+    """Images that have their name but no record: a file system without hard links leaves those.
+
+    A file that was there before the attempt is somebody else's, and so is one that a temporary
+    name says to be another task's: names may have changed since the run was killed.
+    """
+    by_part = {leftover.task_id for leftover in leftovers}
+    theirs = {leftover.path for leftover in leftovers}
+    named = [
+        Leftover(part=path, path=path, task_id=task_id)
+        for task_id in output.history.unanswered
+        if task_id in tasks and task_id not in by_part
+        for extension in EXTENSIONS.values()
+        if (path := f"{tasks[task_id].file_stem}.{extension}") not in theirs
+        and _is_made_since(output.folder / path, announced[task_id].started_at)
+    ]
+    owned = output.owners() if named else {}
+    return [each for each in named if each.path not in owned]
+
+
+def _is_made_since(path: Path, start: datetime) -> bool:
+    """Whether a whole image was written here after an attempt began."""
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return False
+    return written + COARSE >= start and _read(path) is not None
+
+
+def _is_recorded(output: Output, leftover: Leftover) -> bool:
+    """Whether the record came through and only the temporary name was left to remove."""
+    record = output.history.record(leftover.task_id)
+    return (
+        record is not None
+        and record.status is Status.SUCCEEDED
+        and any(image.path == leftover.path for image in record.images)
+        and _same_file(output.folder, leftover.part, leftover.path)
+        and leftover.part != leftover.path
+    )
+
+
+def _same_file(folder: Path, first: str, second: str) -> bool:
+    try:
+        return (folder / first).samefile(folder / second)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> tuple[bytes, Inspected] | None:
+    """The bytes of a whole image, synced; None for anything else, a link too.
+
+    Whoever wrote it may have been killed before the sync, and a record must not come first.
+
+    Raises:
+        StorageError: the disk did not give them, which does not say that they are broken.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read()
+            inspected = inspect(data)
+            os.fsync(descriptor)
+            return data, inspected
+    except BrokenImage:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise StorageError(f"{path} could not be read: {system_reason(error)}") from error
+
+
+def _drop(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path} could not be removed: {system_reason(error)}") from error

@@ -1,0 +1,72 @@
+"""N coroutines sharing one iterator; knows no other noun of batchgen."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from batchgen.attempt import Made, Make
+from batchgen.errors import BatchgenFault, NotStarted, StorageError
+from batchgen.policies import Cause, Stop
+from batchgen.runner.recorder import Concluding
+from batchgen.task import Task
+
+T = TypeVar("T")
+
+
+async def drain(items: Iterator[T], work: Callable[[T], Awaitable[None]], workers: int) -> None:
+    """Do the work for every item, `workers` at a time, each worker taking the next when it is free.
+
+    The iterator is advanced only when a worker is free, so an endless one costs no memory. `work`
+    must not raise: one failure would cancel what the others have in flight.
+    """
+
+    async def worker() -> None:
+        for item in items:
+            await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(worker())
+
+
+Work = Callable[[Task], Awaitable[None]]
+
+
+log = logging.getLogger(__name__)
+
+
+def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
+    """What the pool does with each task.
+
+    It never raises: an exception that left it would cancel the paid calls of all the others.
+    """
+
+    async def work(task: Task) -> None:
+        if concluding.refuses(task):
+            return
+        try:
+            await concluding.conclude(await _made(make, task))
+        except NotStarted:
+            return
+        except StorageError as error:
+            stop.request(Cause.DISK, f"{error}. When it is mended, run the same command again.")
+        except Exception:
+            # The image is there and its task open: the next run adopts it.
+            log.exception("a fault in batchgen itself, in recording task %s", task.label)
+
+    return work
+
+
+async def _made(make: Make, task: Task) -> Made:
+    try:
+        return await make(task)
+    except (NotStarted, StorageError):
+        raise
+    except Exception as error:
+        # A fault of ours is this task's alone: recorded, and the batch goes on.
+        log.exception("a fault in batchgen itself, at task %s", task.label)
+        fault = BatchgenFault(f"{type(error).__name__}: {error}", code="Internal")
+        return Made(task=task, attempts=1, maybe_billed=1, error=fault)

@@ -1,0 +1,210 @@
+from decimal import Decimal
+
+import pytest
+from fakes import ULTRA, make_job, make_record, make_task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen import plan
+from batchgen.job import Item
+from batchgen.output.history import load
+from batchgen.output.manifest import MANIFEST_NAME
+from batchgen.record import Status
+from batchgen.runner.progress import Earlier
+from batchgen.runner.selection import Bits, Chosen, Selection, select
+
+
+@pytest.fixture
+def job(tmp_path):
+    return make_job(tmp_path, a="one", b="two", c="three", d="four")
+
+
+def tasks_of(job):
+    """Label -> task."""
+    return {task.item_id: task for task in plan.expand(job, random_seed_key="k")}
+
+
+def past(job, folder, **statuses):
+    """The history of an output where these items have these statuses."""
+    tasks = tasks_of(job)
+    lines = [
+        make_record(tasks.get(name) or make_task(), status=Status(status)).to_json()
+        for name, status in statuses.items()
+    ]
+    (folder / MANIFEST_NAME).write_bytes(b"".join(lines))
+    return load(folder / MANIFEST_NAME)
+
+
+def labels(chosen):
+    """Item ids of what was chosen, in the order of the plan."""
+    return [task.item_id for _, task in sorted(chosen.indexed(), key=lambda each: each[0])]
+
+
+class TestSelect:
+    def test_without_a_history_everything_is_made(self, job, tmp_path):
+        """The first run of an output makes the whole plan."""
+        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        assert labels(pending.wanted) == ["a", "b", "c", "d"]
+        assert len(pending.succeeded) == 0
+        assert (pending.earlier, pending.again, pending.unknown) == (Earlier(), 0, 0)
+
+    def test_what_is_done_is_not_made_again(self, job, tmp_path):
+        """Succeeded and filtered tasks are done; failed ones are tried again."""
+        history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
+        pending = select(job, history, Selection(), "k")
+        assert labels(pending.wanted) == ["c", "d"]
+        assert labels(pending.succeeded) == ["a"]
+        assert pending.earlier == Earlier(succeeded=1, filtered=1)
+        assert (pending.again, pending.unknown) == (1, 0)
+
+    def test_filtered_ones_are_made_again_when_asked_for(self, job, tmp_path):
+        """`--retry-filtered` is for whoever thinks the service changed its mind."""
+        history = past(job, tmp_path, a="succeeded", b="filtered")
+        pending = select(job, history, Selection(retry_filtered=True), "k")
+        assert labels(pending.wanted) == ["b", "c", "d"]
+        assert pending.earlier == Earlier(succeeded=1)
+        assert pending.again == 1
+
+    def test_fresh_makes_everything_again(self, job, tmp_path):
+        """`--fresh` asks the manifest for nothing."""
+        history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
+        pending = select(job, history, Selection(fresh=True), "k")
+        assert labels(pending.wanted) == ["a", "b", "c", "d"]
+        assert (pending.earlier, pending.again) == (Earlier(), 3)
+
+    @pytest.mark.parametrize(("limit", "made"), [(0, ""), (1, "b"), (2, "bc"), (9, "bcd")])
+    def test_a_limit_counts_what_is_made(self, job, tmp_path, limit, made):
+        """`--limit 2` makes two, whatever is done already."""
+        history = past(job, tmp_path, a="succeeded")
+        pending = select(job, history, Selection(limit=limit), "k")
+        assert labels(pending.wanted) == list(made)
+        assert pending.earlier == Earlier(succeeded=1)
+
+    def test_a_task_beyond_the_limit_is_not_made_again_either(self, job, tmp_path):
+        """What is counted as made again is what will be."""
+        history = past(job, tmp_path, a="failed", b="failed", c="failed")
+        assert select(job, history, Selection(limit=2), "k").again == 2
+
+    @pytest.mark.parametrize(
+        ("only", "made"),
+        [
+            (("a",), "a"),
+            (("a", "d"), "ad"),
+            (("[bc]",), "bc"),
+            (("*",), "abcd"),
+            (("b/*",), "b"),
+            (("A",), ""),
+            (("x", "y"), ""),
+        ],
+    )
+    def test_only_names_items_or_labels(self, job, tmp_path, only, made):
+        """Patterns as a shell has them, of item ids or labels; each may fit."""
+        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(only=only), "k")
+        assert labels(pending.wanted) == list(made)
+
+    def test_only_leaves_the_others_out_of_the_count(self, job, tmp_path):
+        """What was not asked for is neither made nor done; it is known all the same."""
+        history = past(job, tmp_path, a="succeeded", b="succeeded", c="filtered")
+        pending = select(job, history, Selection(only=("a", "d")), "k")
+        assert labels(pending.wanted) == ["d"]
+        assert pending.earlier == Earlier(succeeded=1)
+        assert pending.unknown == 0
+
+    @pytest.mark.parametrize("only", [(), ("*",)])
+    def test_tasks_that_the_job_no_longer_has_are_counted(self, job, tmp_path, only):
+        """The manifest may know more than the plan."""
+        history = past(job, tmp_path, a="succeeded", gone="succeeded", too="failed")
+        assert select(job, history, Selection(only=only), "k").unknown == 2
+
+    def test_an_edit_makes_a_new_task(self, job, tmp_path):
+        """Another prompt is another picture; the older one is unknown from then on."""
+        history = past(job, tmp_path, a="succeeded", b="succeeded")
+        edited = make_job(tmp_path, a="one", b="changed", c="three", d="four")
+        pending = select(edited, history, Selection(), "k")
+        assert labels(pending.wanted) == ["b", "c", "d"]
+        assert pending.unknown == 1
+
+    def test_with_and_without_patterns_the_walk_is_the_same(self, job, tmp_path):
+        """Ids alone give what whole tasks give, variants and models of items included."""
+        items = (
+            Item(id="x", prompt="p", variants=3),
+            Item(id="y", prompt="q", model=ULTRA),
+            Item(id="z", prompt="r"),
+        )
+        job = job.model_copy(update={"items": items, "variants": 2, "seed": "random"})
+        history = load(tmp_path / MANIFEST_NAME)
+        by_id = select(job, history, Selection(), "k")
+        by_task = select(job, history, Selection(only=("*",)), "k")
+        assert list(by_id.wanted.indexed()) == list(by_task.wanted.indexed())
+        assert by_id.wanted.models() == {job.model: 5, ULTRA: 2}
+
+    def test_random_seeds_hang_on_the_key(self, job, tmp_path):
+        """A resumed run with the key of the first finds its tasks done; with another, none."""
+        job = job.model_copy(update={"seed": "random"})
+        history = past(job, tmp_path, a="succeeded", b="succeeded")
+        assert labels(select(job, history, Selection(), "k").wanted) == ["c", "d"]
+        assert len(select(job, history, Selection(), "other").wanted) == 4
+
+
+class TestMoney:
+    def test_what_is_wanted_has_a_cost_and_what_is_done_a_saving(self, job, tmp_path):
+        """Each at the prices of the plan."""
+        history = past(job, tmp_path, a="succeeded")
+        pending = select(job, history, Selection(), "k")
+        outline = plan.check(job)
+        assert pending.cost(outline) == Decimal("0.12")
+        assert pending.saved(outline) == Decimal("0.04")
+
+    def test_each_model_has_its_price(self, job, tmp_path):
+        """Tasks of two models cost what each costs."""
+        items = (*job.items, Item(id="u", prompt="p", model=ULTRA))
+        job = job.model_copy(update={"items": items})
+        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        assert pending.cost(plan.check(job)) == 4 * Decimal("0.04") + Decimal("0.14")
+
+    def test_an_unknown_price_counts_as_nothing(self, job, tmp_path):
+        """Nobody knows what a custom model costs."""
+        arn = "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/x"
+        items = (Item(id="u", prompt="p", model=arn, family="stable-image"),)
+        job = job.model_copy(update={"items": items})
+        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        assert pending.cost(plan.check(job)) == 0
+
+
+class TestChosen:
+    def test_tasks_are_made_when_they_are_asked_for(self, job):
+        """Only bits are held; each pool gets the tasks of its own model."""
+        chosen = Chosen(job, "k")
+        for index in (3, 1):
+            chosen.add(job.model, index)
+        assert [task.item_id for task in chosen.tasks(job.model)] == ["b", "d"]
+        assert [index for index, _ in chosen.indexed()] == [1, 3]
+        assert (len(chosen), chosen.models()) == (2, {job.model: 2})
+
+    def test_an_empty_one_of_the_same_plan(self, job):
+        """For what turns out to be missing later."""
+        chosen = Chosen(job, "k")
+        chosen.add(job.model, 0)
+        empty = chosen.emptied()
+        assert (len(empty), empty.models()) == (0, {})
+        empty.add(job.model, 2)
+        assert [task.item_id for task in empty.tasks(job.model)] == ["c"]
+        assert len(chosen) == 1
+
+
+class TestBits:
+    @given(st.lists(st.integers(0, 3_000)))
+    def test_they_are_a_set_of_numbers(self, numbers):
+        """What was put in is in, once, in ascending order; nothing else is."""
+        bits = Bits()
+        for number in numbers:
+            bits.add(number)
+        assert list(bits) == sorted(set(numbers))
+        assert len(bits) == len(set(numbers))
+        assert [number for number in range(3_100) if number in bits] == list(bits)
+
+    def test_a_million_of_them_are_small(self):
+        """One bit each."""
+        bits = Bits()
+        bits.add(999_999)
+        assert len(bits._bytes) == 125_000
