@@ -16,7 +16,7 @@ from batchgen import plan
 from batchgen.job import Job, load
 from batchgen.output import manifest as manifests
 from batchgen.record import Record
-from batchgen.runner import Batch, Observer, Order, Selection, Summary, deadline_of
+from batchgen.runner import Batch, Observer, RunOptions, Selection, Summary, deadline_of
 from batchgen.task import Task
 
 
@@ -96,7 +96,7 @@ def read_manifest(path: str | Path) -> Iterator[Record]:
     Raises:
         ManifestError: it cannot be read, or a later version wrote it.
     """
-    for line in manifests.read(Path(path)):
+    for line in manifests.read_manifest(Path(path)):
         if isinstance(line, Record):
             yield line
 
@@ -111,8 +111,8 @@ class _Callback(Observer):
 
 def _order(
     job: Job, selection: Selection | None, on_record: Callable[[Record], None] | None
-) -> Order:
-    order = Order(
+) -> RunOptions:
+    order = RunOptions(
         job=job,
         selection=selection or Selection(),
         deadline=deadline_of(job.limits.until, None, datetime.now(UTC)),

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from batchgen.errors import AttemptError, Place
+from batchgen.errors import AttemptError, Target
 from batchgen.record import Served, StoredImage
 from batchgen.task import Task
-
-__all__ = ["Attempt", "Course", "Generate", "Generation", "Place", "Substitute", "served_by"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,7 @@ def served_by(substitute: Substitute | None) -> Served | None:
 
 
 @dataclass(slots=True)
-class Course:
+class AttemptState:
     """How far an attempt is: one that was not sent can still be called back, at no cost."""
 
     sent: bool = False
@@ -59,7 +57,7 @@ class Attempt:
     maybe_billed_usd: Decimal | None = None
     """What these may have cost; None where each may have cost what this call does."""
     substitute: Substitute | None = None
-    course: Course = field(default_factory=Course, compare=False)
+    course: AttemptState = field(default_factory=AttemptState, compare=False)
 
     @property
     def call(self) -> Task:
@@ -76,7 +74,7 @@ class Generation:
     request_id: str | None
     started_at: datetime
     latency_ms: int
-    place: Place | None = None
+    place: Target | None = None
     """Set by whoever announced the attempt."""
 
 
@@ -89,7 +87,7 @@ came and could not be stored, `errors.NotStarted` if the run stops before the ca
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Outcome:
     """What became of one task after all its attempts: a generation or the last error."""
 
     task: Task
@@ -108,5 +106,5 @@ class Made:
         return self.task if self.substitute is None else self.substitute.call
 
 
-Make = Callable[[Task], Awaitable[Made]]
+RunTask = Callable[[Task], Awaitable[Outcome]]
 """All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""

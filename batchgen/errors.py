@@ -114,7 +114,7 @@ class NotStarted(BatchgenError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Target:
     """Where an attempt went."""
 
     region: str
@@ -143,7 +143,7 @@ class AttemptError(BatchgenError):
         self.request_id = request_id
         self.started_at: datetime | None = None
         """When the attempt was sent, UTC; set by whoever announced it."""
-        self.place: Place | None = None
+        self.place: Target | None = None
         """Where it was sent; set by whoever announced it."""
 
 

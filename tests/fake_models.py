@@ -13,12 +13,12 @@ from typing import Any
 
 from fakes import CORE, FakeAnswer, Listener, good, picture, reply
 
-from batchgen.bedrock.routes import Endpoint, Opened
+from batchgen.bedrock.routes import Endpoint, OpenRoute
 from batchgen.errors import Ambiguous, AttemptError, ModelDenied, Throttled
 from batchgen.job import Job
 from batchgen.models import MODELS
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Order
+from batchgen.runner.options import RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.runner.selection import Selection
 
@@ -125,11 +125,13 @@ async def run_of(job: Job, models: Models, **selection: Any) -> Ran:
 
     @asynccontextmanager
     async def opened(*_: Any) -> AsyncIterator[Endpoint]:
-        yield Endpoint(routes=(Opened(service=models, renew=_no_renewal),))
+        yield Endpoint(routes=(OpenRoute(service=models, renew=_no_renewal),))
 
     listener, clock = Listener(), asyncio.get_running_loop().time
     selected = Selection(**selection)
-    order = Order(job=job, open_service=opened, observer=listener, clock=clock, selection=selected)
+    order = RunOptions(
+        job=job, open_service=opened, observer=listener, clock=clock, selection=selected
+    )
     summary = await Batch(order).run()
     return Ran(summary=summary, notices=listener.notices, folder=Path(job.output))
 

@@ -28,20 +28,20 @@ from fakes import (
 )
 
 from batchgen.attempt import Generation
-from batchgen.bedrock.routes import Endpoint, Opened
+from batchgen.bedrock.routes import Endpoint, OpenRoute
 from batchgen.errors import AttemptError, CredentialsRefused, ModelDenied, Unavailable
 from batchgen.job import Job, Route
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
 from batchgen.pacing import Pace, Pacer
-from batchgen.policies.attempt_log import Room
+from batchgen.policies.attempt_log import DiskReserve
 from batchgen.policies.balancer import routed
 from batchgen.policies.budget import Budget
-from batchgen.policies.quotas import Quotas
-from batchgen.policies.route import Means
+from batchgen.policies.quotas import RouteQuotas
+from batchgen.policies.route import RunContext
 from batchgen.policies.stop import Stop
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Order
+from batchgen.runner.options import RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.task import Task
 
@@ -219,16 +219,18 @@ def job_of(folder: Path, routes: Sequence[FakeRoute], tasks: int, **changes: Any
     )
 
 
-def order_of(job: Job, routes: Sequence[FakeRoute], listener: Listener) -> Order:
+def order_of(job: Job, routes: Sequence[FakeRoute], listener: Listener) -> RunOptions:
     @asynccontextmanager
     async def opened(*_: Any) -> AsyncIterator[Endpoint]:
         pairs = zip(job.ways, routes, strict=True)
         yield Endpoint(
-            routes=tuple(Opened(service=each, renew=each.renew, route=way) for way, each in pairs)
+            routes=tuple(
+                OpenRoute(service=each, renew=each.renew, route=way) for way, each in pairs
+            )
         )
 
     clock = asyncio.get_running_loop().time
-    return Order(job=job, open_service=opened, observer=listener, clock=clock)
+    return RunOptions(job=job, open_service=opened, observer=listener, clock=clock)
 
 
 async def run(
@@ -281,7 +283,7 @@ class Routed:
         self.budget = Budget(budget)
         clock = asyncio.get_running_loop().time
         self.quotas = [
-            Quotas(
+            RouteQuotas(
                 {
                     model: Pacer(
                         Pace(requests_per_minute=each.rate, concurrency=each.concurrency),
@@ -293,12 +295,12 @@ class Routed:
             )
             for each in routes
         ]
-        means = Means(
+        means = RunContext(
             run_id="run-1",
             region="us-west-2",
             manifest=cast("Manifest", self.manifest),
             store=cast("Store", MemoryStore()),
-            room=Room(folder),
+            room=DiskReserve(folder),
             budget=self.budget,
             stop=self.stop,
             tell=self.told.append,
@@ -306,7 +308,7 @@ class Routed:
         )
         endpoint = Endpoint(
             routes=tuple(
-                Opened(
+                OpenRoute(
                     service=each,
                     renew=each.renew,
                     route=Route(name=each.name, region=each.region, models=each.models),

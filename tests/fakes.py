@@ -41,13 +41,13 @@ from batchgen.models import FAMILIES, MODELS
 from batchgen.models.base import Prompts
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
-from batchgen.policies.model_health import Availability
+from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.retry import Retry
 from batchgen.policies.stop import Stop
 from batchgen.record import Record, Status, StoredImage
 from batchgen.runner.options import Observer
-from batchgen.runner.progress import Tally
-from batchgen.runner.recorder import Concluding, Ledger, Origin
+from batchgen.runner.progress import RunStats
+from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.task import Task, task_id
 
 CORE = "stability.stable-image-core-v1:1"
@@ -310,15 +310,15 @@ class Books:
         self.clock = FakeClock()
         self.stop = Stop()
         self.listener = Listener()
-        self.tally = Tally("run-1", str(folder), clock=self.clock)
+        self.tally = RunStats("run-1", str(folder), clock=self.clock)
         self.manifest = Manifest.open(folder)
         self.store = Store(folder, self._make_room)
         ledger = Ledger(
             manifest=self.manifest, store=self.store, tally=self.tally, observer=self.listener
         )
-        origin = Origin(run_id="run-1", region="us-west-2", endpoint="simulator")
-        self.availability = Availability((CORE,), self.stop, self.listener.notice, clock=self.clock)
-        self.concluding = Concluding(origin, ledger, self.stop, self.availability, limit)
+        origin = RunIdentity(run_id="run-1", region="us-west-2", endpoint="simulator")
+        self.availability = ModelHealth((CORE,), self.stop, self.listener.notice, clock=self.clock)
+        self.concluding = Recorder(origin, ledger, self.stop, self.availability, limit)
 
     def lines(self) -> list[dict[str, Any]]:
         """What stands in the manifest."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from batchgen.bedrock.account_errors import Reason, Unanswered
-from batchgen.bedrock.endpoint import opened, url_of
+from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
+from batchgen.bedrock.endpoint import open_endpoint, url_of
 from batchgen.bedrock.error_table import CLOCK_ADVICE, LIFE_CYCLE_ADVICE, REGION_ADVICE, advice
-from batchgen.bedrock.routes import Answer, Endpoint, Open, Opened, Service
+from batchgen.bedrock.routes import Answer, Endpoint, Open, OpenRoute, Service
 
 if TYPE_CHECKING:
-    from batchgen.bedrock.account import Access, Account, Credentials, Identity, asking
+    from batchgen.bedrock.account import Access, Account, Credentials, Identity, open_account
     from batchgen.bedrock.connect import connection_of
     from batchgen.bedrock.routes import Answer
 
@@ -21,19 +21,19 @@ __all__ = [
     "REGION_ADVICE",
     "Access",
     "Account",
+    "AccountError",
+    "AccountErrorReason",
     "Answer",
     "Credentials",
     "Endpoint",
     "Identity",
     "Open",
-    "Opened",
-    "Reason",
+    "OpenRoute",
     "Service",
-    "Unanswered",
     "advice",
-    "asking",
     "connection_of",
-    "opened",
+    "open_account",
+    "open_endpoint",
     "url_of",
 ]
 
@@ -42,7 +42,7 @@ _NEED_SDK = {
     "Account": "batchgen.bedrock.account",
     "Credentials": "batchgen.bedrock.account",
     "Identity": "batchgen.bedrock.account",
-    "asking": "batchgen.bedrock.account",
+    "open_account": "batchgen.bedrock.account",
     "connection_of": "batchgen.bedrock.connect",
 }
 """Name -> module that imports the AWS SDK, which takes a third of a second: only users pay."""

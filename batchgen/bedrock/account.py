@@ -19,7 +19,13 @@ import botocore.credentials
 import botocore.exceptions
 import botocore.utils
 
-from batchgen.bedrock.account_errors import Reason, Unanswered, failed, lacking, refused
+from batchgen.bedrock.account_errors import (
+    AccountError,
+    AccountErrorReason,
+    failed,
+    lacking,
+    refused,
+)
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE
 from batchgen.bedrock.session import (
     FIXED_SOURCES,
@@ -51,7 +57,7 @@ LOCAL_FAILURES = (
 
 
 class Account:
-    """Answers questions about an account; each raises `Unanswered` if it has no answer."""
+    """Answers questions about an account; each raises `AccountError` if it has no answer."""
 
     def __init__(self, connection: Connection, stack: AsyncExitStack) -> None:
         self._connection = connection
@@ -76,7 +82,7 @@ class Account:
             raise lacking(error) from error
         if found is None or keys is None:
             text = "No AWS credentials were found."
-            raise Unanswered(Reason.NO_CREDENTIALS, text, CREDENTIAL_ADVICE)
+            raise AccountError(AccountErrorReason.NO_CREDENTIALS, text, CREDENTIAL_ADVICE)
         renewable = isinstance(found, botocore.credentials.RefreshableCredentials)
         return Credentials(
             source=str(found.method),
@@ -97,8 +103,8 @@ class Account:
         """
         try:
             await self._ask("bedrock-runtime", "list_async_invokes", maxResults=1)
-        except Unanswered as error:
-            if error.reason not in (Reason.DENIED, Reason.UNKNOWN):
+        except AccountError as error:
+            if error.reason not in (AccountErrorReason.DENIED, AccountErrorReason.UNKNOWN):
                 raise
 
     async def life_cycle(self, model_id: str) -> str:
@@ -129,8 +135,8 @@ class Account:
         asked = {"inferenceProfileIdentifier": model_id}
         try:
             told = await self._ask("bedrock", "get_inference_profile", **asked)
-        except Unanswered as error:
-            if error.reason is Reason.UNKNOWN or spelled.model_id is None:
+        except AccountError as error:
+            if error.reason is AccountErrorReason.UNKNOWN or spelled.model_id is None:
                 raise
             return spelled
         return spelled.routed_to(str(each.get("modelArn")) for each in told.get("models", ()))
@@ -139,7 +145,9 @@ class Account:
         """Name of a quota of Bedrock in this Region -> what the account has (ListServiceQuotas)."""
         if self._has_api_key():
             # Other keys that there may be besides can belong to another account.
-            raise Unanswered(Reason.DENIED, "a Bedrock API key cannot ask Service Quotas")
+            raise AccountError(
+                AccountErrorReason.DENIED, "a Bedrock API key cannot ask Service Quotas"
+            )
         found: dict[str, float] = {}
         asked: dict[str, Any] = {"ServiceCode": "bedrock", "MaxResults": 100}
         for _ in range(PAGES):
@@ -159,7 +167,7 @@ class Account:
         for model_id in model_ids:
             try:
                 name = (await self.behind(model_id)).quota_name
-            except Unanswered:
+            except AccountError:
                 name = None
             found[model_id] = listed.get(name or "")
         return found
@@ -167,7 +175,9 @@ class Account:
     async def _foundation(self, model_id: str) -> str:
         name = (await self.behind(model_id)).model_id
         if name is None:
-            raise Unanswered(Reason.DENIED, "what is behind this ARN cannot be looked up")
+            raise AccountError(
+                AccountErrorReason.DENIED, "what is behind this ARN cannot be looked up"
+            )
         return name
 
     def _has_api_key(self) -> bool:
@@ -214,7 +224,7 @@ class Account:
 
 
 @asynccontextmanager
-async def asking(connection: Connection) -> AsyncIterator[Account]:
+async def open_account(connection: Connection) -> AsyncIterator[Account]:
     """An account to ask; its connections end with the block."""
     quiet_sdk()
     async with AsyncExitStack() as stack:
@@ -229,10 +239,10 @@ async def quotas_of(connection: Connection, model_ids: Iterable[str]) -> dict[st
         answer, or no quota has the model's name. 0 where the account may not call it at all.
     """
     asked = tuple(model_ids)
-    async with asking(connection) as account:
+    async with open_account(connection) as account:
         try:
             return await account.quotas_of(asked)
-        except Unanswered:
+        except AccountError:
             return dict.fromkeys(asked)
 
 
@@ -244,7 +254,7 @@ async def quota_of(connection: Connection, model_id: str) -> float | None:
 def _part(told: Mapping[str, Any], name: str) -> Any:
     """What every answer of the service has, and one of somebody else perhaps not."""
     if name not in told:
-        raise Unanswered(Reason.UNREACHABLE, f"an answer came that has no {name}")
+        raise AccountError(AccountErrorReason.UNREACHABLE, f"an answer came that has no {name}")
     return told[name]
 
 

@@ -15,7 +15,7 @@ ROLE_ADVICE = "Allow sts:AssumeRole on the role in IAM, and name who asks in its
 CONFIG_ADVICE = "Check AWS_PROFILE and the files of `aws configure` in ~/.aws"
 
 
-class Reason(StrEnum):
+class AccountErrorReason(StrEnum):
     """Why a question has no answer."""
 
     DENIED = "denied"
@@ -30,17 +30,17 @@ class Reason(StrEnum):
     """No answer came, or one that says nothing."""
 
 
-class Unanswered(BatchgenError):
+class AccountError(BatchgenError):
     """A question that brought no answer."""
 
-    def __init__(self, reason: Reason, text: str, advice: str = "") -> None:
+    def __init__(self, reason: AccountErrorReason, text: str, advice: str = "") -> None:
         super().__init__(text)
         self.reason = reason
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""
 
 
-def refused(error: Any, operation: str) -> Unanswered:
+def refused(error: Any, operation: str) -> AccountError:
     """What an error reply says.
 
     Args:
@@ -54,35 +54,43 @@ def refused(error: Any, operation: str) -> Unanswered:
     if error.operation_name.lower() != operation.replace("_", ""):
         # The SDK was still at its credentials: a role that cannot be assumed, say.
         advice = ROLE_ADVICE if code in DENIED else REFRESH_ADVICE
-        return Unanswered(Reason.NO_CREDENTIALS, f"{error.operation_name}: {text}", advice)
+        return AccountError(
+            AccountErrorReason.NO_CREDENTIALS, f"{error.operation_name}: {text}", advice
+        )
     ours = reply_error(status, code, message, None)
     if isinstance(ours, CredentialsRefused):
-        return Unanswered(Reason.REFUSED, text, ours.advice)
+        return AccountError(AccountErrorReason.REFUSED, text, ours.advice)
     if code in DENIED:
-        return Unanswered(Reason.DENIED, text)
+        return AccountError(AccountErrorReason.DENIED, text)
     known_errors = 400 <= status < 500 and status != 429  # noqa: PLR2004  # client errors of HTTP
-    return Unanswered(Reason.UNKNOWN if known_errors else Reason.UNREACHABLE, text, ours.advice)
+    return AccountError(
+        AccountErrorReason.UNKNOWN if known_errors else AccountErrorReason.UNREACHABLE,
+        text,
+        ours.advice,
+    )
 
 
-def failed(error: Exception) -> Unanswered:
+def failed(error: Exception) -> AccountError:
     """What an error of the SDK or the network says."""
     if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
         return lacking(error)
     ours = local_error(error, sent=False)  # asking again costs nothing
     text = str(error) or type(error).__name__
     if ours is None:
-        return Unanswered(Reason.UNREACHABLE, text)
+        return AccountError(AccountErrorReason.UNREACHABLE, text)
     if isinstance(ours, CredentialsRefused):
         return lacking(error)
-    return Unanswered(Reason.UNREACHABLE, text, ours.advice)
+    return AccountError(AccountErrorReason.UNREACHABLE, text, ours.advice)
 
 
-def lacking(error: Exception) -> Unanswered:
+def lacking(error: Exception) -> AccountError:
     """What an error says that the SDK met on its way to credentials."""
     if isinstance(error, AttemptError):  # a role's credentials, when the SDK came for them
-        return Unanswered(Reason.NO_CREDENTIALS, str(error), error.advice)
+        return AccountError(AccountErrorReason.NO_CREDENTIALS, str(error), error.advice)
     ours = local_error(error)
     advice = ours.advice if isinstance(ours, CredentialsRefused) else REFRESH_ADVICE
     if type(error).__name__ in CONFIG_ERRORS:
         advice = CONFIG_ADVICE
-    return Unanswered(Reason.NO_CREDENTIALS, str(error) or type(error).__name__, advice)
+    return AccountError(
+        AccountErrorReason.NO_CREDENTIALS, str(error) or type(error).__name__, advice
+    )

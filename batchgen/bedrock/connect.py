@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from batchgen.bedrock.account import Account, asking, quotas_of
-from batchgen.bedrock.account_errors import Reason, Unanswered
+from batchgen.bedrock.account import Account, open_account, quotas_of
+from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import Bedrock, connect
-from batchgen.bedrock.routes import Answer, Opened, Service
+from batchgen.bedrock.routes import Answer, OpenRoute, Service
 from batchgen.bedrock.session import Connection
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Complaints, Job, Route, overlap, same_quota
@@ -21,11 +21,11 @@ SPARE_CONNECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class RouteAttempt:
     """What became of connecting to one route."""
 
     route: Route
-    opened: Opened | None = None
+    opened: OpenRoute | None = None
     why: str = ""
     """Why it cannot be used."""
     account: str | None = None
@@ -43,7 +43,7 @@ def connection_of(route: Route, url: str | None, calls_in_flight: int) -> Connec
     )
 
 
-async def opened_route(route: Route, connection: Connection, stack: AsyncExitStack) -> Opened:
+async def open_route(route: Route, connection: Connection, stack: AsyncExitStack) -> OpenRoute:
     """A route that is ready for calls.
 
     Raises:
@@ -53,20 +53,20 @@ async def opened_route(route: Route, connection: Connection, stack: AsyncExitSta
     bedrock = await stack.enter_async_context(connect(connection))
     service: Service = _Renaming(bedrock, route) if route.models else bedrock
     asked = partial(quotas_of, connection)
-    return Opened(service=service, renew=bedrock.renew, quotas=asked, route=route)
+    return OpenRoute(service=service, renew=bedrock.renew, quotas=asked, route=route)
 
 
-async def tried(route: Route, connection: Connection, stack: AsyncExitStack) -> Tried:
-    """As `opened_route`, for one route of several: the others go on without it."""
+async def try_route(route: Route, connection: Connection, stack: AsyncExitStack) -> RouteAttempt:
+    """As `open_route`, for one route of several: the others go on without it."""
     try:
-        opened = await opened_route(route, connection, stack)
-        async with asking(connection) as account:
+        opened = await open_route(route, connection, stack)
+        async with open_account(connection) as account:
             owner = await _account(account)
-    except (ServiceUnusable, Unanswered) as failure:
-        advice = failure.advice if isinstance(failure, Unanswered) else ""
+    except (ServiceUnusable, AccountError) as failure:
+        advice = failure.advice if isinstance(failure, AccountError) else ""
         why = f"Route {route.name} cannot be used: {failure} {advice}".strip()
-        return Tried(route=route, why=why)
-    return Tried(route=route, opened=opened, account=owner)
+        return RouteAttempt(route=route, why=why)
+    return RouteAttempt(route=route, opened=opened, account=owner)
 
 
 async def _account(account: Account) -> str | None:
@@ -79,20 +79,20 @@ async def _account(account: Account) -> str | None:
         if (await account.credentials()).api_key:
             return None
         return (await account.identity()).account
-    except Unanswered as failure:
-        if failure.reason in (Reason.NO_CREDENTIALS, Reason.REFUSED):
+    except AccountError as failure:
+        if failure.reason in (AccountErrorReason.NO_CREDENTIALS, AccountErrorReason.REFUSED):
             raise
         return None
 
 
-def refuse_twins(job: Job, routes: Iterable[Tried]) -> None:
+def refuse_twins(job: Job, routes: Iterable[RouteAttempt]) -> None:
     """Two routes that share one quota would take it from each other.
 
     Raises:
         JobError: two routes are the same account and Region, with a model in common.
     """
     found = Complaints()
-    seen: list[Tried] = []
+    seen: list[RouteAttempt] = []
     for each in routes:
         for other in seen:
             known = each.account is not None and each.account == other.account

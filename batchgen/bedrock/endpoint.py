@@ -11,7 +11,7 @@ from batchgen.job import Job
 
 
 @asynccontextmanager
-async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoint]:
+async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoint]:
     """The service of this job's endpoint, by each of its routes.
 
     Raises:
@@ -20,15 +20,15 @@ async def opened(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoint]:
             Region, a role that cannot be assumed.
     """
     # The SDK takes a third of a second to import; only a run that makes calls pays for it.
-    from batchgen.bedrock.connect import connection_of, opened_route, refuse_twins, tried  # noqa: PLC0415
+    from batchgen.bedrock.connect import connection_of, open_route, refuse_twins, try_route  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         url = await url_of(job, stack)
         ways = [(route, connection_of(route, url, calls_in_flight)) for route in job.ways]
         if not job.routes:
-            yield Endpoint(routes=(await opened_route(*ways[0], stack),))
+            yield Endpoint(routes=(await open_route(*ways[0], stack),))
             return
-        found = [await tried(route, connection, stack) for route, connection in ways]
+        found = [await try_route(route, connection, stack) for route, connection in ways]
         refuse_twins(job, found)
         usable = tuple(each.opened for each in found if each.opened is not None)
         notices = tuple(each.why for each in found if each.why)

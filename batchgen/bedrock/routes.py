@@ -36,7 +36,7 @@ async def nobody_can_tell(model_ids: Iterable[str]) -> Mapping[str, float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenRoute:
     """A route whose service is ready for calls."""
 
     service: Service
@@ -51,7 +51,7 @@ class Opened:
 class Endpoint:
     """What a job calls, with every route that can be used."""
 
-    routes: tuple[Opened, ...]
+    routes: tuple[OpenRoute, ...]
     """At least one."""
     notices: tuple[str, ...] = ()
     """About routes that cannot be used."""

@@ -12,7 +12,7 @@ from batchgen.job import Job
 from batchgen.output import MANIFEST_NAME
 from batchgen.output import history as histories
 from batchgen.plan import PlanSummary
-from batchgen.runner import Chosen, Selection, require_same_job, select
+from batchgen.runner import Selection, TaskSet, require_same_job, select
 from batchgen.text import escaped
 
 
@@ -24,7 +24,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         ManifestError: the output's manifest cannot be used.
     """
     outline = plan.check(job)
-    history = histories.load(Path(job.output) / MANIFEST_NAME)
+    history = histories.load_history(Path(job.output) / MANIFEST_NAME)
     require_same_job(job, history)
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
@@ -48,7 +48,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     return 0
 
 
-def _minutes(job: Job, outline: PlanSummary, wanted: Chosen) -> float:
+def _minutes(job: Job, outline: PlanSummary, wanted: TaskSet) -> float:
     """How long the calls take at their quotas; each model has a quota of its own on each route."""
     counts = wanted.models()
     return max(

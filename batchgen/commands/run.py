@@ -125,10 +125,10 @@ class _Runner:
     async def _run(self, terminal: Screen, deadline: Deadline | None) -> Summary:
         # Half a second of imports that `--help` and `validate` must not pay.
         from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
-        from batchgen.runner import Batch, Order  # noqa: PLC0415
+        from batchgen.runner import Batch, RunOptions  # noqa: PLC0415
 
         display = Display(terminal, self._failures)
-        order = Order(
+        order = RunOptions(
             job=self._job,
             selection=self._selection,
             deadline=deadline,

@@ -7,15 +7,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from batchgen.policies import Cause, Stop
+from batchgen.policies import Stop, StopCause
 
 DRAIN_TIMEOUT = 120.0
 """Seconds that calls in flight get to end after the first signal."""
 ENDING = "Ending now; what was in flight may have been billed and is on record."
 CAUSES = {
-    signal.SIGINT: Cause.INTERRUPTED,
-    signal.SIGTERM: Cause.TERMINATED,
-    signal.SIGHUP: Cause.INTERRUPTED,
+    signal.SIGINT: StopCause.INTERRUPTED,
+    signal.SIGTERM: StopCause.TERMINATED,
+    signal.SIGHUP: StopCause.INTERRUPTED,
 }
 
 

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from batchgen.bedrock import CLOCK_ADVICE, Account, Credentials, Identity, Reason, Unanswered
+from batchgen.bedrock import (
+    CLOCK_ADVICE,
+    Account,
+    AccountError,
+    AccountErrorReason,
+    Credentials,
+    Identity,
+)
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode
 from batchgen.text import sentences
@@ -27,7 +34,7 @@ async def look_at_credentials(account: Account, now: datetime) -> Finding:
     try:
         found = await account.credentials()
         identity = None if found.api_key else await account.identity()
-    except Unanswered as error:
+    except AccountError as error:
         return _refused(error, account.clock_skew)
     if identity is None:
         text = f"A Bedrock API key of {found.source}: it does not tell whose it is, or how long"
@@ -60,14 +67,14 @@ def _lasting(found: Credentials, text: str, values: Mapping[str, object], now: d
 _KEEP = "For a long run use a profile or a role, which the SDK renews by itself"
 
 
-def _refused(error: Unanswered, skew: float | None) -> Finding:
-    if error.reason in (Reason.UNREACHABLE, Reason.DENIED):
+def _refused(error: AccountError, skew: float | None) -> Finding:
+    if error.reason in (AccountErrorReason.UNREACHABLE, AccountErrorReason.DENIED):
         text = f"STS could not be asked whose the credentials are: {error}"
         return CREDENTIALS.warning(sentences(text, error.advice))
     return CREDENTIALS.failed(ExitCode.SERVICE, sentences(str(error), _advice(error, skew)))
 
 
-def _advice(error: Unanswered, skew: float | None) -> str:
+def _advice(error: AccountError, skew: float | None) -> str:
     """A wrong clock makes every signature wrong, and then nothing else need be looked for."""
     wrong_clock = skew is not None and abs(skew) > SKEW_FAILED
     return CLOCK_ADVICE if wrong_clock else error.advice
@@ -83,10 +90,14 @@ async def look_at_service(account: Account, endpoint: str, region: str) -> Findi
     where = f"in {region}" if named else f"at {urlsplit(endpoint).netloc}"
     try:
         await account.reach()
-    except Unanswered as error:
-        if error.reason is Reason.NO_CREDENTIALS:
+    except AccountError as error:
+        if error.reason is AccountErrorReason.NO_CREDENTIALS:
             return SERVICE.warning(sentences("Not asked, for there are no credentials"))
-        what = "refuses the credentials" if error.reason is Reason.REFUSED else "does not answer"
+        what = (
+            "refuses the credentials"
+            if error.reason is AccountErrorReason.REFUSED
+            else "does not answer"
+        )
         text = f"Bedrock Runtime {where} {what}: {error}"
         advice = _advice(error, account.clock_skew)
         return SERVICE.failed(ExitCode.SERVICE, sentences(text, advice))

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
-from batchgen.bedrock import Account, asking, connection_of, url_of
+from batchgen.bedrock import Account, connection_of, open_account, url_of
 from batchgen.doctor.credentials import SERVICE, look_at_clock
 from batchgen.doctor.findings import Finding
 from batchgen.doctor.job import Workload, survey
@@ -42,7 +42,10 @@ async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:
             text = sentences(str(error))
             return [SERVICE.failed(ExitCode.SERVICE, text)]
         asked = [
-            (route, await stack.enter_async_context(asking(connection_of(route, url, QUESTIONS))))
+            (
+                route,
+                await stack.enter_async_context(open_account(connection_of(route, url, QUESTIONS))),
+            )
             for route in job.ways
         ]
         async with asyncio.TaskGroup() as group:

@@ -111,7 +111,7 @@ def _history(job: Job) -> History:
     folder = Path(job.output)
     # What is no folder has no manifest; that it is none is another check's to say.
     history = (
-        histories.load(folder / MANIFEST_NAME)
+        histories.load_history(folder / MANIFEST_NAME)
         if folder.is_dir()
         else History(path=folder / MANIFEST_NAME)
     )

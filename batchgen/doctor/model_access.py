@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batchgen.bedrock import LIFE_CYCLE_ADVICE, REGION_ADVICE, Access, Account, Reason, Unanswered
+from batchgen.bedrock import (
+    LIFE_CYCLE_ADVICE,
+    REGION_ADVICE,
+    Access,
+    Account,
+    AccountError,
+    AccountErrorReason,
+)
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode
 from batchgen.models.base import LifeCycle, Model
@@ -53,8 +60,8 @@ async def look_at_model(
 async def _life_cycle(account: Account, model_id: str, known: Model | None, region: str) -> Part:
     try:
         status = await account.life_cycle(model_id)
-    except Unanswered as error:
-        if error.reason is not Reason.UNKNOWN:
+    except AccountError as error:
+        if error.reason is not AccountErrorReason.UNKNOWN:
             return _not_known(error, "Its state")
         retired = known is not None and known.life_cycle is LifeCycle.RETIRED
         advice = LIFE_CYCLE_ADVICE if retired else error.advice or REGION_ADVICE
@@ -69,7 +76,7 @@ async def _life_cycle(account: Account, model_id: str, known: Model | None, regi
 async def _access(account: Account, model_id: str, region: str) -> Part:
     try:
         access = await account.access(model_id)
-    except Unanswered as error:
+    except AccountError as error:
         return _not_known(error, "Whether the account may call it")
     return _granted(access, region)
 
@@ -97,12 +104,12 @@ def _agreed(access: Access) -> Part:
     return Part("The account has access")
 
 
-def _not_known(error: Unanswered, what: str) -> Part:
+def _not_known(error: AccountError, what: str) -> Part:
     """An answer that is missing is no failure: the calls themselves need other permissions."""
     match error.reason:
-        case Reason.DENIED:
+        case AccountErrorReason.DENIED:
             return Part(f"{what} may not be asked", ASK_ADVICE, doubtful=True)
-        case Reason.NO_CREDENTIALS | Reason.REFUSED:
+        case AccountErrorReason.NO_CREDENTIALS | AccountErrorReason.REFUSED:
             return Part("Not known, for no credentials are good", doubtful=True)
         case _:
             return Part(f"{what} is not known: {error}", error.advice, doubtful=True)

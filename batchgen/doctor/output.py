@@ -77,7 +77,7 @@ def _closed(folder: Path) -> Iterator[Path]:
 
 def _holder(folder: Path) -> Finding:
     try:
-        holder = lock.holder(folder)
+        holder = lock.lock_holder(folder)
     except StorageError as error:
         return LOCK.failed(ExitCode.RESUMABLE, sentences(str(error)))
     if holder is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from batchgen.bedrock import Account, Reason, Unanswered
+from batchgen.bedrock import Account, AccountError, AccountErrorReason
 from batchgen.doctor.findings import Check, Finding
 from batchgen.doctor.job import Workload
 from batchgen.errors import ExitCode
@@ -68,7 +68,7 @@ async def ask_allowances(
     found: Mapping[str, float | None] = {}
     try:
         found = await account.quotas_of(models)
-    except Unanswered as error:
+    except AccountError as error:
         why, advice = _silence(error)
     own = route.requests_per_minute
     return [
@@ -85,12 +85,12 @@ async def ask_allowances(
     ]
 
 
-def _silence(error: Unanswered) -> tuple[str, str]:
+def _silence(error: AccountError) -> tuple[str, str]:
     """Why Service Quotas has no answer, and what to do."""
     match error.reason:
-        case Reason.DENIED:
+        case AccountErrorReason.DENIED:
             return f"Service Quotas may not be asked ({error})", ASK_ADVICE
-        case Reason.NO_CREDENTIALS | Reason.REFUSED:
+        case AccountErrorReason.NO_CREDENTIALS | AccountErrorReason.REFUSED:
             return "Service Quotas was not asked, for no credentials are good", ""
         case _:
             return f"Service Quotas could not be asked: {error}", error.advice

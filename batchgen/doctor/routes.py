@@ -30,7 +30,7 @@ STANDS_IN = "It only stands in for other models"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ModelReport:
     """One model of the job, as one route has it."""
 
     access: Finding
@@ -44,13 +44,13 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class RouteReport:
     """What was found of one route."""
 
     route: Route
     credentials: Finding
     service: Finding
-    models: Mapping[str, Served]
+    models: Mapping[str, ModelReport]
     """By the names that the job gives them; only those that the route serves."""
 
     @property
@@ -66,7 +66,7 @@ class Looked:
 
 async def look_at_route(
     account: Account, job: Job, route: Route, work: Workload, now: datetime
-) -> Looked:
+) -> RouteReport:
     """Whose it is, whether its service answers, and each model that it serves."""
     region = route.region or job.region
     called = {name: there for name in work.named if (there := route.called(name)) is not None}
@@ -83,12 +83,12 @@ async def look_at_route(
     allowances = {
         it.model: it.standing_in() if it.model in stand_ins else it for it in quotas.result()
     }
-    return Looked(
+    return RouteReport(
         route=route,
         credentials=replace(who.result(), route=route.name),
         service=replace(service.result(), route=route.name),
         models={
-            name: Served(
+            name: ModelReport(
                 access=_named(access[there].result(), name, route),
                 quota=_named(look_at_allowance(allowances[there]), name, route),
                 allowance=allowances[there],
@@ -111,7 +111,7 @@ def _named(finding: Finding, name: str, route: Route) -> Finding:
 class Routes:
     """All routes of a job; a job without routes has one without a name."""
 
-    looked: Sequence[Looked]
+    looked: Sequence[RouteReport]
     work: Workload
 
     def owners(self) -> Iterator[Finding]:
@@ -139,21 +139,21 @@ class Routes:
         """
         return {name: _sum(self._callable(name) or self._of(name)) for name in self.work.tasks}
 
-    def _usable(self) -> list[Looked]:
+    def _usable(self) -> list[RouteReport]:
         return [each for each in self.looked if each.usable]
 
-    def _asked(self) -> list[Looked]:
+    def _asked(self) -> list[RouteReport]:
         """Routes of which there is more to tell: if any can be used, those that can."""
         return self._usable() or list(self.looked)
 
-    def _served(self) -> Iterator[Served]:
+    def _served(self) -> Iterator[ModelReport]:
         for each in self._asked():
             yield from each.models.values()
 
-    def _of(self, name: str) -> list[Served]:
+    def _of(self, name: str) -> list[ModelReport]:
         return [each.models[name] for each in self._asked() if name in each.models]
 
-    def _callable(self, name: str) -> list[Served]:
+    def _callable(self, name: str) -> list[ModelReport]:
         return [served for served in self._of(name) if served.callable]
 
     def _judged(self, finding: Finding) -> Finding:
@@ -173,11 +173,11 @@ class Routes:
         return bool(others) and all(any(map(self._callable, models)) for models in others)
 
 
-def _sum(served: Iterable[Served]) -> float | None:
+def _sum(served: Iterable[ModelReport]) -> float | None:
     return sum(each.allowance.rate or 0.0 for each in served) or None
 
 
-def _look_at_quotas_in_common(usable: Sequence[Looked]) -> list[Finding]:
+def _look_at_quotas_in_common(usable: Sequence[RouteReport]) -> list[Finding]:
     """Two routes of one account and Region take each other's quota."""
     found = []
     for other, each in combinations(usable, 2):

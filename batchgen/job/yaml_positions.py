@@ -51,15 +51,15 @@ def _numbered(text: str, places: dict[Path, int]) -> dict[Path, int]:
     return found
 
 
-class _Place:
+class _Position:
     """A value of the document, where its key or its list entry begins."""
 
     __slots__ = ("begin", "below", "merged")
 
     def __init__(self, begin: int) -> None:
         self.begin = begin
-        self.below: dict[str | int, _Place] = {}
-        self.merged: list[_Place] = []
+        self.below: dict[str | int, _Position] = {}
+        self.merged: list[_Position] = []
 
     def nearest(self, path: Path) -> int:
         place = self
@@ -70,7 +70,7 @@ class _Place:
             place = below
         return place.begin
 
-    def _child(self, part: str | int) -> _Place | None:
+    def _child(self, part: str | int) -> _Position | None:
         places = [self]
         seen: set[int] = set()
         while places:
@@ -88,7 +88,7 @@ class _Open:
 
     __slots__ = ("begin", "count", "is_mapping", "key", "merging", "place", "wanted", "whole")
 
-    def __init__(self, place: _Place | None, wanted: _Wanted, *, whole: bool) -> None:
+    def __init__(self, place: _Position | None, wanted: _Wanted, *, whole: bool) -> None:
         self.place = place
         self.wanted = wanted
         self.whole = whole
@@ -108,7 +108,7 @@ class _Open:
     def part(self) -> str | int:
         return self.count if self.key is None else self.key
 
-    def keep(self, place: _Place) -> None:
+    def keep(self, place: _Position) -> None:
         if self.place is None:
             return
         if self.merging:
@@ -119,8 +119,8 @@ class _Open:
 
 class _Positions:
     def __init__(self, text: str, wanted: _Wanted) -> None:
-        file = _Place(0)
-        self._anchors: dict[str, _Place] = {}
+        file = _Position(0)
+        self._anchors: dict[str, _Position] = {}
         self._stack = [_Open(file, {0: wanted}, whole=False)]
         for event in events(text):
             if isinstance(event, CollectionEndEvent):
@@ -148,8 +148,8 @@ class _Positions:
         top.key = None
         top.count += 1
 
-    def _placed(self, event: NodeEvent, begin: int) -> _Place:
-        place = _Place(begin)
+    def _placed(self, event: NodeEvent, begin: int) -> _Position:
+        place = _Position(begin)
         if isinstance(event, AliasEvent):
             meant = self._anchors.get(event.anchor or "", place)
             place.below, place.merged = meant.below, meant.merged

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from batchgen.output.folder import (
     Leftover,
-    Output,
-    Turn,
+    LockWait,
+    OutputFolder,
     network_file_system,
-    opened_output,
+    open_output,
 )
 from batchgen.output.history import ATTEMPT, TASK_ID, History
-from batchgen.output.images import BrokenImage, Inspected, inspect
+from batchgen.output.images import BrokenImage, Inspected, inspect_image
 from batchgen.output.lock import LOCK_NAME
 from batchgen.output.manifest import MANIFEST_NAME, Manifest, parse_line, parse_object
 from batchgen.output.store import EXTENSIONS, SUPERSEDED, UNUSABLE, Store
@@ -27,13 +27,13 @@ __all__ = [
     "History",
     "Inspected",
     "Leftover",
+    "LockWait",
     "Manifest",
-    "Output",
+    "OutputFolder",
     "Store",
-    "Turn",
-    "inspect",
+    "inspect_image",
     "network_file_system",
-    "opened_output",
+    "open_output",
     "parse_line",
     "parse_object",
 ]

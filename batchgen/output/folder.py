@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from batchgen.errors import OutputBusy, StorageError
 from batchgen.output import history as histories
 from batchgen.output.history import History
-from batchgen.output.lock import locked
-from batchgen.output.manifest import MANIFEST_NAME, Manifest, read, sync_folder
+from batchgen.output.lock import hold_lock
+from batchgen.output.manifest import MANIFEST_NAME, Manifest, read_manifest, sync_folder
 from batchgen.output.store import PART, SUPERSEDED, Store
 from batchgen.record import MovedLine, Record
 from batchgen.text import system_reason
@@ -39,7 +39,7 @@ class Leftover:
     task_id: str
 
 
-class Output:
+class OutputFolder:
     """An output folder that is locked, read and open for writing."""
 
     def __init__(self, folder: Path, history: History, manifest: Manifest, run_id: str) -> None:
@@ -176,7 +176,7 @@ def _second_name(source: Path, target: Path) -> None:
 def _owners(manifest: Path) -> dict[str, str]:
     """Path -> task id of the record whose file it is now, for every file of a manifest."""
     paths: dict[str, str] = {}
-    for line in read(manifest):
+    for line in read_manifest(manifest):
         if isinstance(line, Record):
             paths.update((image.path, line.task_id) for image in line.images)
         elif isinstance(line, MovedLine):
@@ -187,7 +187,7 @@ def _owners(manifest: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class LockWait:
     """How long a run waits for another one that holds its output."""
 
     wait: float = 0.0
@@ -199,9 +199,9 @@ class Turn:
 
 
 @asynccontextmanager
-async def opened_output(
-    folder: Path, run_id: str, *, turn: Turn | None = None
-) -> AsyncIterator[Output]:
+async def open_output(
+    folder: Path, run_id: str, *, turn: LockWait | None = None
+) -> AsyncIterator[OutputFolder]:
     """Make, lock, seal and read an output folder.
 
     Raises:
@@ -215,11 +215,11 @@ async def opened_output(
         text = f"The output {folder} cannot be made: {error.strerror}."
         raise StorageError(f"{text} Name another one with `output` or --output.") from error
     with ExitStack() as stack:
-        await _lock(stack, folder, turn or Turn())
+        await _lock(stack, folder, turn or LockWait())
         manifest = Manifest.open(folder)
         try:
-            history = await asyncio.to_thread(histories.load, folder / MANIFEST_NAME)
-            output = Output(folder, history, manifest, run_id)
+            history = await asyncio.to_thread(histories.load_history, folder / MANIFEST_NAME)
+            output = OutputFolder(folder, history, manifest, run_id)
             yield output
         finally:
             manifest.close()
@@ -234,12 +234,12 @@ def _make(folder: Path) -> None:
             sync_folder(each.parent)
 
 
-async def _lock(stack: ExitStack, folder: Path, turn: Turn) -> None:
+async def _lock(stack: ExitStack, folder: Path, turn: LockWait) -> None:
     """Take the lock; the kernel tells nobody when it is free, so a waiter looks every second."""
     last = time.monotonic() + turn.wait
     for looks in count():
         try:
-            stack.enter_context(locked(folder))
+            stack.enter_context(hold_lock(folder))
         except OutputBusy as error:
             if time.monotonic() >= last:
                 raise

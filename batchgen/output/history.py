@@ -101,7 +101,7 @@ def compact(task_id: str) -> bytes:
     return task_id.encode(errors="replace")
 
 
-def load(path: Path) -> History:
+def load_history(path: Path) -> History:
     """Read a manifest once, from its start to its end; a missing one is an empty history.
 
     The money of a run that was killed is in its lines only: those are read a second time.
@@ -128,7 +128,7 @@ class _Reader:
     def __init__(self, history: History) -> None:
         self._history = history
         self._offset = 0
-        self._killed = KilledRun(start=0)
+        self._killed = UnfinishedRun(start=0)
         """What the present run is if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
@@ -189,7 +189,7 @@ class _Reader:
         history = self._history
         refuse_later_format(fields, str(history.path))
         self._close_run()
-        self._killed = KilledRun(start=self._offset, unanswered=dict(history.unanswered))
+        self._killed = UnfinishedRun(start=self._offset, unanswered=dict(history.unanswered))
         history.job_name = fields.get("job_name")
         history.random_seed_key = fields.get("random_seed_key")
 
@@ -200,7 +200,7 @@ class _Reader:
         summary = summary if isinstance(summary, dict) else {}
         spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
         history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
-        self._killed = KilledRun(start=self._offset + 1)
+        self._killed = UnfinishedRun(start=self._offset + 1)
 
     def _close_run(self) -> None:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""
@@ -216,7 +216,7 @@ class _Reader:
 
 
 @dataclass(slots=True)
-class KilledRun:
+class UnfinishedRun:
     """The money of a run that did not end: all that its lines tell."""
 
     start: int

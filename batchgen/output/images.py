@@ -24,7 +24,7 @@ class Inspected:
     height: int
 
 
-def inspect(data: bytes) -> Inspected:
+def inspect_image(data: bytes) -> Inspected:
     """Check that the bytes are one whole PNG, JPEG or WebP, without decoding its pixels.
 
     A full decode costs 60 ms for 1.5 MB and finds little more; the end marker is looked for because

@@ -17,7 +17,7 @@ LOCK_NAME = "manifest.lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[None]:
     """Hold the output folder for the length of the block.
 
     The file stays behind: removing it would let two runs hold two files of one name. What it says
@@ -36,7 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def holder(folder: Path) -> str | None:
+def lock_holder(folder: Path) -> str | None:
     """Who holds an output folder, in words; None if nobody does. Nothing is made or written.
 
     Raises:

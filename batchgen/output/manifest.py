@@ -220,7 +220,7 @@ def _parse_slowly(data: bytes) -> Any:
         return None
 
 
-def read(path: Path) -> Iterator[Line]:
+def read_manifest(path: Path) -> Iterator[Line]:
     """Every readable line of a manifest, in the order of writing.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchgen.plan.check import ModelSummary, PlanSummary, check, error
-from batchgen.plan.expand import count, expand, fits, ids
+from batchgen.plan.expand import count, expand, matches, task_ids
 from batchgen.plan.substitutes import Substitutes
 
 __all__ = [
@@ -14,6 +14,6 @@ __all__ = [
     "count",
     "error",
     "expand",
-    "fits",
-    "ids",
+    "matches",
+    "task_ids",
 ]

@@ -12,8 +12,8 @@ from batchgen.models import MODELS
 from batchgen.models.base import LifeCycle, Model
 from batchgen.plan.check_fallbacks import Fallbacks
 from batchgen.plan.duplicates import Unique
-from batchgen.plan.item import Blueprint, Still
-from batchgen.plan.prepare import Blueprints
+from batchgen.plan.item import FixedRequest, PlannedItem
+from batchgen.plan.prepare import ItemPlanner
 from batchgen.text import closest
 
 MAX_TASKS = 10_000_000
@@ -72,7 +72,7 @@ class _Checking:
         self._key = random_seed_key
         self._found = Complaints(() if job.source is None else job.source.complaints)
         self._fallbacks = Fallbacks(job, self._found)
-        self._tallies: dict[str, Tally] = {}
+        self._tallies: dict[str, ModelTotals] = {}
         self._warnings: list[str] = []
 
     def run(self, *, against_aws: bool) -> None:
@@ -121,15 +121,15 @@ class _Checking:
         for clash in unique.clashes(lambda: self._blueprints(Complaints())):
             self._found.add(("items", clash.index), clash.text)
 
-    def _blueprints(self, found: Complaints) -> Blueprints:
-        return Blueprints(self._job, self._key, found)
+    def _blueprints(self, found: Complaints) -> ItemPlanner:
+        return ItemPlanner(self._job, self._key, found)
 
-    def _tally(self, blueprint: Blueprint) -> None:
+    def _tally(self, blueprint: PlannedItem) -> None:
         tally = self._tallies.get(blueprint.model_id)
         if tally is None:
             own = self._job.items[blueprint.index].model is not None
             path: Path = ("items", blueprint.index, "model") if own else ("model",)
-            tally = self._tallies[blueprint.model_id] = Tally(blueprint.model, path)
+            tally = self._tallies[blueprint.model_id] = ModelTotals(blueprint.model, path)
         tally.add(blueprint)
         if tally.model.life_cycle is LifeCycle.RETIRED:
             tally.replaced_by(self._fallbacks.living(blueprint))
@@ -165,7 +165,7 @@ class _Checking:
                 hint = f'; did you mean "{near}"?' if near else ""
                 self._found.add(("prices", name), f"no model of this job has that name{hint}")
 
-    def _check_life_cycle(self, tally: Tally, *, against_aws: bool) -> None:
+    def _check_life_cycle(self, tally: ModelTotals, *, against_aws: bool) -> None:
         model, instead = tally.model, tally.instead
         if model.life_cycle is LifeCycle.RETIRED and against_aws and not self._job.allow_retired:
             if instead:
@@ -212,7 +212,7 @@ def error(job: Job, found: Complaints) -> JobError:
 
 
 @dataclass(slots=True)
-class Tally:
+class ModelTotals:
     """The tasks of one model, while they are counted."""
 
     model: Model
@@ -223,7 +223,7 @@ class Tally:
     instead: dict[str, None] | None = field(default_factory=dict)
     """Models that can stand in, of those items that have any; None once an item has none."""
 
-    def add(self, blueprint: Blueprint) -> None:
+    def add(self, blueprint: PlannedItem) -> None:
         """One more item."""
         self.tasks += blueprint.variants
         price = _price(blueprint)
@@ -237,10 +237,10 @@ class Tally:
             self.instead[name] = None
 
 
-def _price(blueprint: Blueprint) -> Decimal | None:
+def _price(blueprint: PlannedItem) -> Decimal | None:
     """US dollars of all variants; None where nobody knows."""
     requests, variants = blueprint.requests, blueprint.variants
-    if isinstance(requests, Still) or not requests.texts.live_parameters:
+    if isinstance(requests, FixedRequest) or not requests.texts.live_parameters:
         price = blueprint.price(blueprint.request(1))
         return None if price is None else price * variants
     total = Decimal(0)

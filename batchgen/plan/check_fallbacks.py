@@ -8,7 +8,7 @@ from batchgen.job import Complaints, Job, Path
 from batchgen.models import translate
 from batchgen.models.base import LifeCycle, Model, Problem, UnknownModel
 from batchgen.models.translate import Untranslatable
-from batchgen.plan.item import Blueprint, Still
+from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.prepare import WIDEST_SEED
 
@@ -43,14 +43,14 @@ class Fallbacks:
             except UnknownModel as error:
                 self._found.add((*path, number), str(error))
 
-    def living(self, blueprint: Blueprint) -> str | None:
+    def living(self, blueprint: PlannedItem) -> str | None:
         """The first model that can stand in for the item's own; None if none can."""
         for name in blueprint.fallback:
             if name in self.known and self.known[name].life_cycle is not LifeCycle.RETIRED:
                 return name
         return None
 
-    def check(self, blueprint: Blueprint) -> None:
+    def check(self, blueprint: PlannedItem) -> None:
         """Complain of whatever of an item a fallback would not take."""
         prompted = blueprint.fallback_prompt is not None and self._can_take_prompt(blueprint)
         if prompted:
@@ -68,7 +68,7 @@ class Fallbacks:
             if prompted:
                 self._check_prompt(blueprint, model, refuses)
 
-    def _fallbacks(self, blueprint: Blueprint) -> Iterator[tuple[Path, str]]:
+    def _fallbacks(self, blueprint: PlannedItem) -> Iterator[tuple[Path, str]]:
         """The item's fallback models, and where they stand."""
         if not blueprint.fallback:
             return
@@ -87,7 +87,7 @@ class Fallbacks:
         is_same = not own and shared is not None and "{" not in str(shared)
         return "" if is_same else f" (in items[{index}])"
 
-    def _can_take_prompt(self, blueprint: Blueprint) -> bool:
+    def _can_take_prompt(self, blueprint: PlannedItem) -> bool:
         """Whether a prompt of the item can be replaced at all."""
         own = self._job.items[blueprint.index].parameters
         for name in sorted(blueprint.family.PROMPT_PARAMETERS):
@@ -98,7 +98,7 @@ class Fallbacks:
                 return False
         return True
 
-    def _check_prompt(self, blueprint: Blueprint, model: Model, refuses: _Refuses) -> None:
+    def _check_prompt(self, blueprint: PlannedItem, model: Model, refuses: _Refuses) -> None:
         is_template = "{" in (self._job.on_filtered.fallback_prompt or "")
         where = f" (in items[{blueprint.index}])" if is_template else ""
         for problem in _first_wrong(blueprint, model, refuses, when_refused=True):
@@ -119,7 +119,7 @@ def _refusals(source: Model) -> _Refuses:
 
 
 def _first_wrong(
-    blueprint: Blueprint, model: Model, refuses: _Refuses, *, when_refused: bool
+    blueprint: PlannedItem, model: Model, refuses: _Refuses, *, when_refused: bool
 ) -> Sequence[Problem]:
     """What the model would refuse of the first variant of which it would refuse anything.
 
@@ -134,10 +134,10 @@ def _first_wrong(
         return refuses(request, model)
 
     requests, template = blueprint.requests, blueprint.fallback_prompt
-    if isinstance(requests, Still) or not requests.texts.live_parameters:
+    if isinstance(requests, FixedRequest) or not requests.texts.live_parameters:
         found = of(int(WIDEST_SEED), blueprint.variants)
         is_live = when_refused and template is not None and bool(template.names)
-        if not found or (isinstance(requests, Still) and not is_live):
+        if not found or (isinstance(requests, FixedRequest) and not is_live):
             return found
     for variant in range(1, blueprint.variants + 1):
         found = of(blueprint.seeds.of(variant), variant)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from batchgen.plan import file_names
-from batchgen.plan.item import FOLDER, Blueprint, Still
+from batchgen.plan.item import FOLDER, FixedRequest, PlannedItem
 from batchgen.task import SeededId
 from batchgen.text import quoted
 
@@ -80,7 +80,7 @@ def _has(table: bytearray, key: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TaskRef:
     """One task of the plan."""
 
     index: int
@@ -106,8 +106,8 @@ class Group:
 class Twice:
     """Two tasks with one text."""
 
-    first: Place
-    again: Place
+    first: TaskRef
+    again: TaskRef
     text: str
 
 
@@ -137,19 +137,19 @@ class Repeats:
 
 
 def _exactly(groups: Iterable[Group], suspects: set[int]) -> Iterator[Twice]:
-    first: dict[str, Place] = {}
+    first: dict[str, TaskRef] = {}
     for group in groups:
         for variant in group.variants:
             text = group.text(variant)
             if hash(text) in suspects:
-                place = Place(group.index, group.item_id, variant)
+                place = TaskRef(group.index, group.item_id, variant)
                 earlier = first.setdefault(text, place)
                 if earlier is not place:
                     yield Twice(first=earlier, again=place, text=text)
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class Duplicate:
     """A task that must change, for an earlier one does the same."""
 
     index: int
@@ -165,17 +165,17 @@ class Unique:
         self._names = Repeats()
         self._requests = Repeats()
 
-    def note(self, blueprint: Blueprint) -> None:
+    def note(self, blueprint: PlannedItem) -> None:
         """The first look."""
         for group in _name_groups(blueprint):
             self._names.note(group)
         for group in _request_groups(blueprint):
             self._requests.note(group)
 
-    def clashes(self, blueprints: Callable[[], Iterable[Blueprint]]) -> Iterator[Clash]:
+    def clashes(self, blueprints: Callable[[], Iterable[PlannedItem]]) -> Iterator[Duplicate]:
         """Every task that clashes with an earlier one; `blueprints` gives all of them again."""
 
-        def again(groups: Callable[[Blueprint], Iterator[Group]]) -> Iterator[Group]:
+        def again(groups: Callable[[PlannedItem], Iterator[Group]]) -> Iterator[Group]:
             for blueprint in blueprints():
                 yield from groups(blueprint)
 
@@ -187,17 +187,17 @@ class Unique:
             yield from _clash(twice, "make the same image as", advice)
 
 
-def _clash(twice: Twice, what: str, advice: str) -> Iterator[Clash]:
+def _clash(twice: Twice, what: str, advice: str) -> Iterator[Duplicate]:
     first, again = twice.first, twice.again
     if first.index == again.index or first.item_id != again.item_id:
-        yield Clash(again.index, f"{_label(again)} would {what} {_label(first)}{advice}")
+        yield Duplicate(again.index, f"{_label(again)} would {what} {_label(first)}{advice}")
 
 
-def _label(place: Place) -> str:
+def _label(place: TaskRef) -> str:
     return f"{quoted(place.item_id)} variant {place.variant}"
 
 
-def _name_groups(blueprint: Blueprint) -> Iterator[Group]:
+def _name_groups(blueprint: PlannedItem) -> Iterator[Group]:
     """The file names of an item, in the form in which file systems compare them.
 
     Where the name is a text, then the number of the variant or the seed, then a text that is the
@@ -217,10 +217,10 @@ def _name_groups(blueprint: Blueprint) -> Iterator[Group]:
         yield _group(blueprint, hash(text(variant)), (variant,), text)
 
 
-def _request_groups(blueprint: Blueprint) -> Iterator[Group]:
+def _request_groups(blueprint: PlannedItem) -> Iterator[Group]:
     """The requests of an item, by their ids; what stands around the seed tells items apart."""
     requests = blueprint.requests
-    if isinstance(requests, Still):
+    if isinstance(requests, FixedRequest):
         key = hash((requests.ids.before, requests.ids.after))
         yield _group(blueprint, key, range(1, blueprint.variants + 1), blueprint.id)
         return
@@ -229,12 +229,12 @@ def _request_groups(blueprint: Blueprint) -> Iterator[Group]:
 
 
 def _group(
-    blueprint: Blueprint, key: int, variants: Iterable[int], text: Callable[[int], str]
+    blueprint: PlannedItem, key: int, variants: Iterable[int], text: Callable[[int], str]
 ) -> Group:
     return Group(key, blueprint.index, blueprint.item_id, variants, text)
 
 
-def _live_key(blueprint: Blueprint, variant: int) -> int:
+def _live_key(blueprint: PlannedItem, variant: int) -> int:
     request = blueprint.request(variant)
     if request.get("seed") != blueprint.seeds.of(variant):
         return hash(blueprint.id(variant))

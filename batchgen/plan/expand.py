@@ -8,8 +8,8 @@ from itertools import chain, islice
 
 from batchgen.job import Complaints, Job, conflicts
 from batchgen.plan.check import error
-from batchgen.plan.item import Blueprint
-from batchgen.plan.prepare import Blueprints
+from batchgen.plan.item import PlannedItem
+from batchgen.plan.prepare import ItemPlanner
 from batchgen.task import Task
 
 
@@ -37,7 +37,7 @@ def expand(
         JobError: at the first item that no task can be made of.
         ValueError: random seeds without a key.
     """
-    blueprints = _Sure(job, random_seed_key)
+    blueprints = _PlannedItems(job, random_seed_key)
     start = 0
     for index in range(len(job.items)):
         end = start + blueprints.variants(index)
@@ -48,19 +48,19 @@ def expand(
         start = end
 
 
-def ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
+def task_ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
     """The `Task.id` of every task in the order of `expand`, at a fraction of its cost.
 
     Raises:
         JobError, ValueError: as `expand`.
     """
-    blueprints = _Sure(job, random_seed_key)
+    blueprints = _PlannedItems(job, random_seed_key)
     for index in range(len(job.items)):
         blueprint = blueprints.of(index)
         yield from map(blueprint.id, range(1, blueprint.variants + 1))
 
 
-def fits(task: Task, patterns: Sequence[str]) -> bool:
+def matches(task: Task, patterns: Sequence[str]) -> bool:
     """Whether the item id or the label fits one of the patterns (`mug-*`); any task if none is."""
     return not patterns or any(
         fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
@@ -68,7 +68,7 @@ def fits(task: Task, patterns: Sequence[str]) -> bool:
     )
 
 
-class _Sure:
+class _PlannedItems:
     """The blueprints of a job that must be right: what is wrong is raised."""
 
     def __init__(self, job: Job, random_seed_key: str | None) -> None:
@@ -76,14 +76,14 @@ class _Sure:
             raise ValueError("a job with random seeds needs a random_seed_key")
         self._job = job
         self._found = Complaints(() if job.source is None else job.source.complaints)
-        self._blueprints = Blueprints(job, random_seed_key or "", self._found)
+        self._blueprints = ItemPlanner(job, random_seed_key or "", self._found)
         if self._found:
             raise error(job, self._found)
 
     def variants(self, index: int) -> int:
         return self._blueprints.variants(index)
 
-    def of(self, index: int) -> Blueprint:
+    def of(self, index: int) -> PlannedItem:
         blueprint = self._blueprints.of(index)
         if blueprint is None:
             for conflict in conflicts(self._job):

@@ -12,7 +12,7 @@ from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
 from batchgen.task import SeededId, Task, task_id
 
-LIVE = frozenset(("seed", "variant"))
+VARIANT_NAMES = frozenset(("seed", "variant"))
 """Placeholders whose value is another one in every variant."""
 FOLDER = "images/"
 
@@ -26,7 +26,7 @@ class Texts:
     parameters: Nested
     """A mapping."""
     values: Mapping[str, str]
-    """Of every placeholder but `LIVE`."""
+    """Of every placeholder but `VARIANT_NAMES`."""
     live_prompts: bool
     """The prompts of one variant differ from those of another."""
     live_parameters: bool
@@ -46,13 +46,13 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Still:
+class FixedRequest:
     """The requests of an item whose variants differ in the seed alone."""
 
     request: dict[str, Any]
     ids: SeededId
 
-    def of(self, seed: int, variant: int) -> dict[str, Any]:  # noqa: ARG002 - as in `Live`
+    def of(self, seed: int, variant: int) -> dict[str, Any]:  # noqa: ARG002 - as in `PerVariantRequest`
         """The request with this seed."""
         return {**self.request, "seed": seed}
 
@@ -62,7 +62,7 @@ class Still:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class PerVariantRequest:
     """The requests of an item in whose texts stands the seed or the number of the variant."""
 
     texts: Texts
@@ -80,7 +80,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blueprint:
+class PlannedItem:
     """One item, ready to make tasks of. Variants count from 1."""
 
     index: int
@@ -95,15 +95,15 @@ class Blueprint:
     """Those that a placeholder took."""
     seeds: Seeds
     name: Template
-    """Of the file below `FOLDER`; only `LIVE` names are left."""
+    """Of the file below `FOLDER`; only `VARIANT_NAMES` names are left."""
     head_tells: bool
     """The name is a text, a live name and a text that all items share: the first one tells apart
     the names of items, for nothing in it can be taken for a part of the number after it."""
-    requests: Still | Live
+    requests: FixedRequest | PerVariantRequest
     fallback: tuple[str, ...] = ()
     """Models that may make it in place of its own."""
     fallback_prompt: Template | None = None
-    """What to ask for after a refusal; only `LIVE` names are left."""
+    """What to ask for after a refusal; only `VARIANT_NAMES` names are left."""
 
     def request(self, variant: int) -> dict[str, Any]:
         """The exact body to send."""
@@ -132,7 +132,7 @@ class Blueprint:
         """The tasks of these variants."""
         first = self.request(1)
         image_format, price = self.family.image_format(first), self.price(first)
-        is_live, family = isinstance(self.requests, Live), self.family.NAME
+        is_live, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
         name_of = _naming(self)
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
@@ -160,7 +160,7 @@ class Blueprint:
             )
 
 
-def _naming(blueprint: Blueprint) -> Callable[[int], str]:
+def _naming(blueprint: PlannedItem) -> Callable[[int], str]:
     """From a variant to its file stem; quick for names that hold the variant's number once."""
     name = blueprint.name
     if name.names != ("variant",):

@@ -10,7 +10,7 @@ from batchgen import models
 from batchgen.job import Complaints, Item, Job, Path
 from batchgen.models.base import Family, Model, Problem, Prompts, UnknownModel
 from batchgen.plan import file_names, seeds
-from batchgen.plan.item import LIVE, Blueprint, Live, Still, Texts
+from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
 from batchgen.plan.prompts import ItemTexts
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Template
@@ -32,7 +32,7 @@ def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
     return tuple(name for name in named if name != model_id) if model_id in named else named
 
 
-class Blueprints:
+class ItemPlanner:
     """The items of one job; what is wrong with them goes to `found`.
 
     The same job and key give the same blueprints every time.
@@ -47,7 +47,7 @@ class Blueprints:
         self._file_name = self._checked_file_name()
         self._head_tells = self._file_name is not None and _head_tells(self._file_name)
 
-    def __iter__(self) -> Iterator[Blueprint]:
+    def __iter__(self) -> Iterator[PlannedItem]:
         """Those that nothing is wrong with."""
         for index in range(len(self._job.items)):
             blueprint = self.of(index)
@@ -58,7 +58,7 @@ class Blueprints:
         """How many tasks an item makes."""
         return self._job.items[index].variants or self._job.variants
 
-    def of(self, index: int) -> Blueprint | None:
+    def of(self, index: int) -> PlannedItem | None:
         """The blueprint of an item; None if it cannot be made, which is then complained of."""
         item = self._job.items[index]
         facts = self._facts_of(index, item)
@@ -73,7 +73,7 @@ class Blueprints:
         again = texts.fallback_prompt
         if name is None or requests is None:
             return None
-        return Blueprint(
+        return PlannedItem(
             index=index,
             item_id=item.id,
             variants=self.variants(index),
@@ -143,7 +143,9 @@ class Blueprints:
             return None
         names = self._file_name.names
         values = {
-            name: file_names.portable(texts.values[name]) for name in names if name not in LIVE
+            name: file_names.portable(texts.values[name])
+            for name in names
+            if name not in VARIANT_NAMES
         }
         bound = self._file_name.bind(values)
         bound = Template(tuple(map(file_names.normalised, bound.literals)), bound.names)
@@ -161,8 +163,8 @@ class Blueprints:
 
     def _requests(
         self, index: int, facts: _Facts, texts: Texts, chosen: Seeds
-    ) -> Still | Live | None:
-        live = Live(texts=texts, family=facts.family, model_id=facts.model_id)
+    ) -> FixedRequest | PerVariantRequest | None:
+        live = PerVariantRequest(texts=texts, family=facts.family, model_id=facts.model_id)
         if texts.live_prompts or texts.live_parameters:
             return live if self._takes_all(index, facts, texts, chosen) else None
         prompts, parameters = texts.rendered(1, 1)
@@ -171,7 +173,7 @@ class Blueprints:
         request = facts.family.build(prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
             return live
-        return Still(request=request, ids=SeededId(facts.model_id, request))
+        return FixedRequest(request=request, ids=SeededId(facts.model_id, request))
 
     def _takes_all(self, index: int, facts: _Facts, texts: Texts, chosen: Seeds) -> bool:
         """Whether the model takes every variant. Prompts that are longest tell for the others."""
@@ -221,7 +223,7 @@ def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:
 
 def _head_tells(file_name: Template) -> bool:
     """See `Blueprint.head_tells`."""
-    live = [name for name in file_name.names if name in LIVE]
+    live = [name for name in file_name.names if name in VARIANT_NAMES]
     if not live or live != list(file_name.names[-1:]):
         return False
     before, after = file_name.literals[-2][-1:], file_name.literals[-1][:1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from batchgen.job import Complaints, Item, Job, Path
 from batchgen.models.base import Family
-from batchgen.plan.item import LIVE, Texts
+from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
     Nested,
     PlaceholderError,
@@ -85,7 +85,7 @@ class ItemTexts:
             parameters=parameters.nested,
             values=values,
             live_prompts=_is_live(prompt) or _is_live(negative),
-            live_parameters=not LIVE.isdisjoint(parameters.names),
+            live_parameters=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
         )
 
@@ -112,7 +112,7 @@ class ItemTexts:
         if template is None:
             return False
         for name in template.names:
-            if name not in values and name not in LIVE:
+            if name not in values and name not in VARIANT_NAMES:
                 self._complain(at, text.path, template, values)
                 return False
         return True
@@ -128,7 +128,7 @@ class ItemTexts:
 
     def _complain(self, at: Path, path: Path, template: Template, values: Collection[str]) -> None:
         """Once, where no item has the variable; at each item that has not, where others do."""
-        allowed = {*values, *LIVE}
+        allowed = {*values, *VARIANT_NAMES}
         if path[0] == "items":
             for sentence in unknown(template, allowed).values():
                 self._found.add(path, sentence)
@@ -157,5 +157,7 @@ def _place(at: Path, parameters: _Parameters, path: Path) -> Path:
 
 def _is_live(text: _Text | None) -> bool:
     return (
-        text is not None and text.template is not None and not LIVE.isdisjoint(text.template.names)
+        text is not None
+        and text.template is not None
+        and not VARIANT_NAMES.isdisjoint(text.template.names)
     )

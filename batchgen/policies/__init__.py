@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from batchgen.policies.attempt_log import ROOM_FOR_LINES, ROOM_FOR_ONE, Room
+from batchgen.policies.attempt_log import ROOM_FOR_LINES, ROOM_FOR_ONE, DiskReserve
 from batchgen.policies.budget import Budget, may_be_billed
 from batchgen.policies.chain import availability_of, policies
-from batchgen.policies.model_health import Availability
-from batchgen.policies.quotas import Quotas, documented, quotas_of, require_quotas
+from batchgen.policies.model_health import ModelHealth
+from batchgen.policies.quotas import RouteQuotas, documented, open_quotas, require_quotas
 from batchgen.policies.retry import NOT_BILLED, Retry, retryable
-from batchgen.policies.route import Means
-from batchgen.policies.stop import Cause, Stop, Stopping
+from batchgen.policies.route import RunContext
+from batchgen.policies.stop import Stop, StopCause, StopReason
 
 __all__ = [
     "NOT_BILLED",
     "ROOM_FOR_LINES",
     "ROOM_FOR_ONE",
-    "Availability",
     "Budget",
-    "Cause",
-    "Means",
-    "Quotas",
+    "DiskReserve",
+    "ModelHealth",
     "Retry",
-    "Room",
+    "RouteQuotas",
+    "RunContext",
     "Stop",
-    "Stopping",
+    "StopCause",
+    "StopReason",
     "availability_of",
     "documented",
     "may_be_billed",
+    "open_quotas",
     "policies",
-    "quotas_of",
     "require_quotas",
     "retryable",
 ]

@@ -7,10 +7,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from batchgen.attempt import Attempt, Generate, Generation, Place, served_by
-from batchgen.errors import AttemptError, NotStarted, StorageError
+from batchgen.attempt import Attempt, Generate, Generation, served_by
+from batchgen.errors import AttemptError, NotStarted, StorageError, Target
 from batchgen.output import Manifest
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, utc_now
 from batchgen.text import system_reason
 
@@ -24,7 +24,7 @@ FULL = (
 )
 
 
-class Room:
+class DiskReserve:
     """Whether the disk has room for what is in flight."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,8 +47,13 @@ class Room:
         return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
 
-def journaled(
-    generate: Generate, run_id: str, manifest: Manifest, room: Room, stop: Stop, place: Place
+def with_attempt_log(
+    generate: Generate,
+    run_id: str,
+    manifest: Manifest,
+    room: DiskReserve,
+    stop: Stop,
+    place: Target,
 ) -> Generate:
     """Attempts that are announced in the manifest before they are sent to `place`.
 
@@ -60,7 +65,7 @@ def journaled(
         room.in_flight += 1  # before it is asked for: many may ask at once
         try:
             if await room.free() < 0:
-                stop.request(Cause.DISK, FULL.format(folder=manifest.path.parent))
+                stop.request(StopCause.DISK, FULL.format(folder=manifest.path.parent))
             if stop.stopping is not None:
                 raise NotStarted("the run is stopping")
             return await send(attempt)
@@ -81,7 +86,7 @@ def journaled(
     return announce
 
 
-def _line(attempt: Attempt, run_id: str, place: Place) -> AttemptLine:
+def _line(attempt: Attempt, run_id: str, place: Target) -> AttemptLine:
     call, maybe_usd = attempt.call, attempt.maybe_billed_usd
     return AttemptLine(
         run_id=run_id,

@@ -15,20 +15,22 @@ from itertools import takewhile
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Endpoint
 from batchgen.errors import Filtered, ModelDenied, NoRoute, NotStarted, RouteDenied
-from batchgen.policies.quotas import Quotas
-from batchgen.policies.route import Means, Way
+from batchgen.policies.quotas import RouteQuotas
+from batchgen.policies.route import RoutePipeline, RunContext
 from batchgen.policies.stop import Stop
 
 _DUE_S = 1e-6
 """A way that is ready within this time is ready: below what clocks and floats tell apart."""
 
-_Waiter = tuple[Attempt, "asyncio.Future[Way]"]
+_Waiter = tuple[Attempt, "asyncio.Future[RoutePipeline]"]
 
 
-class Routing:
+class Balancer:
     """A `Generate` over several routes; each of them is a `Generate` of its own."""
 
-    def __init__(self, ways: Sequence[Way], stop: Stop, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, ways: Sequence[RoutePipeline], stop: Stop, tell: Callable[[str], None]
+    ) -> None:
         """Share attempts out among ways, each of which stops by itself and with the run.
 
         Args:
@@ -76,9 +78,9 @@ class Routing:
                 way.leave(attempt)
                 self._hand_out_all()
 
-    async def _turn(self, attempt: Attempt) -> Way:
+    async def _turn(self, attempt: Attempt) -> RoutePipeline:
         self._require(attempt.call.model_id)
-        future: asyncio.Future[Way] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RoutePipeline] = asyncio.get_running_loop().create_future()
         queue = self._queues[attempt.call.model_id]
         _line_up(queue, (attempt, future))
         if queue[0][1] is future:
@@ -139,7 +141,7 @@ class Routing:
                 way.expect(attempt)
                 future.set_result(way)
 
-    def _denied(self, way: Way, model_id: str, error: ModelDenied) -> Exception:
+    def _denied(self, way: RoutePipeline, model_id: str, error: ModelDenied) -> Exception:
         """What a denial by one way means: the next one may serve the model."""
         ended_before = model_id in way.denials.denied
         ended = way.denials.note(model_id, error)
@@ -157,7 +159,7 @@ class Routing:
         denied.started_at, denied.place = error.started_at, error.place
         return denied
 
-    def _taken_out(self, way: Way) -> None:
+    def _taken_out(self, way: RoutePipeline) -> None:
         if self._stop.stopping is not None or way.stop.stopping is None:
             return
         stopping = way.stop.stopping
@@ -176,7 +178,7 @@ class Routing:
         self._hand_out_all()
 
 
-def _preference(model_id: str, way: Way) -> tuple[float, int]:
+def _preference(model_id: str, way: RoutePipeline) -> tuple[float, int]:
     """The soonest first; of those that are ready now the one that has not refused lately.
 
     Otherwise the last task of a run would knock at a broken route while a sound one stands idle.
@@ -197,16 +199,18 @@ def _line_up(queue: deque[_Waiter], waiter: _Waiter) -> None:
     queue.insert(begun, waiter)
 
 
-def routed(endpoint: Endpoint, quotas: Sequence[Quotas], means: Means) -> Generate:
+def routed(endpoint: Endpoint, quotas: Sequence[RouteQuotas], means: RunContext) -> Generate:
     """The one route of a job, or all of its routes behind one `Generate`."""
     if len(quotas) == 1:
-        return Way(endpoint.routes[0], quotas[0], means, means.stop)
-    ways: list[Way] = []
+        return RoutePipeline(endpoint.routes[0], quotas[0], means, means.stop)
+    ways: list[RoutePipeline] = []
     for opened, its_quotas in zip(endpoint.routes, quotas, strict=True):
         stop = Stop()
-        ways.append(Way(opened, its_quotas, means, stop, partial(_others_left, ways, stop)))
-    return Routing(ways, means.stop, means.tell)
+        ways.append(
+            RoutePipeline(opened, its_quotas, means, stop, partial(_others_left, ways, stop))
+        )
+    return Balancer(ways, means.stop, means.tell)
 
 
-def _others_left(ways: Sequence[Way], stop: Stop) -> bool:
+def _others_left(ways: Sequence[RoutePipeline], stop: Stop) -> bool:
     return any(way.stop is not stop and way.stop.stopping is None for way in ways)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Ambiguous, AttemptError, Filtered, NotStarted
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 
 ZERO = Decimal(0)
 
@@ -67,13 +67,13 @@ class Budget:
         return self.left is None or price <= self.left
 
 
-def budgeted(generate: Generate, budget: Budget, stop: Stop) -> Generate:
+def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
     """Attempts that reserve their price first; the run stops when the budget is used up."""
 
     async def admit(attempt: Attempt) -> Generation:
         price = attempt.call.price_usd or ZERO
         if not await budget.reserve(price):
-            stop.request(Cause.BUDGET, f"The budget of {budget.limit} USD is used up.")
+            stop.request(StopCause.BUDGET, f"The budget of {budget.limit} USD is used up.")
             raise NotStarted("the budget is used up")
         billed = maybe = ZERO
         try:

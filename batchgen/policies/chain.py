@@ -1,6 +1,6 @@
 """The one call, wrapped in all that decides when, where and how often it is made.
 
-From the outside in: `FallingBack` chooses what is sent; `retrying` makes an attempt again, outside
+From the outside in: `Fallback` chooses what is sent; `retrying` makes an attempt again, outside
 of everything below, so that a wait before a retry holds nothing; `Routing` chooses the route; and
 each route is a `Way` with credentials, breaker, budget, quotas and journal in an order of its own.
 """
@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from batchgen.attempt import Make
+from batchgen.attempt import RunTask
 from batchgen.bedrock import Endpoint
 from batchgen.job import Job
 from batchgen.plan import Substitutes
 from batchgen.policies.balancer import routed
-from batchgen.policies.fallback import FallingBack
-from batchgen.policies.model_health import Availability
-from batchgen.policies.quotas import Quotas
+from batchgen.policies.fallback import Fallback
+from batchgen.policies.model_health import ModelHealth
+from batchgen.policies.quotas import RouteQuotas
 from batchgen.policies.retry import Retry, RetryPolicy, retrying
-from batchgen.policies.route import Means
+from batchgen.policies.route import RunContext
 
 
 def policies(
     job: Job,
     endpoint: Endpoint,
-    quotas: Sequence[Quotas],
-    means: Means,
+    quotas: Sequence[RouteQuotas],
+    means: RunContext,
     on_retry: Callable[[Retry], None],
-    availability: Availability,
-) -> Make:
+    availability: ModelHealth,
+) -> RunTask:
     """All attempts of a task as its job wants them.
 
     Args:
@@ -50,14 +50,14 @@ def policies(
         on_retry=on_retry,
         clock=means.clock,
     )
-    return FallingBack(make, Substitutes(job), availability, job.on_filtered)
+    return Fallback(make, Substitutes(job), availability, job.on_filtered)
 
 
-def availability_of(job: Job, models: Collection[str], means: Means) -> Availability:
+def availability_of(job: Job, models: Collection[str], means: RunContext) -> ModelHealth:
     """What is known of the models of a run.
 
     A model is lost to its fallbacks after half of the time that ends a run without any success:
     another one has the rest to show what it can.
     """
     patience = job.limits.give_up_after / 2
-    return Availability(models, means.stop, means.tell, patience=patience, clock=means.clock)
+    return ModelHealth(models, means.stop, means.tell, patience=patience, clock=means.clock)

@@ -20,7 +20,7 @@ PAUSES = (2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds between two probes; the last one repeats."""
 
 
-class Breaking:
+class CircuitBreaker:
     """A `Generate` that stops pushing where nothing gets through.
 
     A refusal is an attempt that surely was not billed: throttled, no capacity, not sent,

@@ -21,7 +21,7 @@ from batchgen.errors import (
     NotStarted,
     ServiceUnusable,
 )
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 
 PATIENCE = 600.0
 """Seconds that a run waits for credentials that work."""
@@ -42,7 +42,7 @@ class _Doubt:
     renewals: int = 0
 
 
-class Renewing:
+class CredentialRefresh:
     """A `Generate` whose attempts survive credentials that expire and are renewed."""
 
     def __init__(
@@ -143,7 +143,7 @@ class Renewing:
                 break
             if self._elsewhere():
                 raise doubt.refused
-        self._stop.request(Cause.CREDENTIALS, describe(doubt.refused))
+        self._stop.request(StopCause.CREDENTIALS, describe(doubt.refused))
         raise NotStarted("the credentials are refused") from doubt.refused
 
     def _postpone(self, doubt: _Doubt) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.attempt import Made, Substitute
+from batchgen.attempt import Outcome, Substitute
 from batchgen.errors import (
     AttemptError,
     Filtered,
@@ -25,8 +25,8 @@ from batchgen.errors import (
 from batchgen.job import OnFiltered
 from batchgen.plan import Substitutes
 from batchgen.policies.budget import may_be_billed
-from batchgen.policies.model_health import Availability, why
-from batchgen.policies.retry import NOT_BILLED, MakeCall, Tries, never
+from batchgen.policies.model_health import ModelHealth, why
+from batchgen.policies.retry import NOT_BILLED, AttemptCounts, RunCall, never
 from batchgen.task import Task
 
 OUT_OF_REACH = (ModelDenied, RouteDenied, Throttled, Unavailable)
@@ -38,22 +38,22 @@ class _Story:
     """How far one task has come."""
 
     task: Task
-    tries: Tries = field(default_factory=Tries)
+    tries: AttemptCounts = field(default_factory=AttemptCounts)
     refusals: int = 0
     """By moderation, whatever model it was: as many new seeds and prompts were used up."""
     left: dict[str, str] = field(default_factory=dict)
     """Model id -> why this task left it, as in `record.Served`."""
-    last: Made | None = None
+    last: Outcome | None = None
 
 
-class FallingBack:
+class Fallback:
     """A `Make` that goes on with a substitute where the job allows one."""
 
     def __init__(
         self,
-        make: MakeCall,
+        make: RunCall,
         substitutes: Substitutes,
-        availability: Availability,
+        availability: ModelHealth,
         on_filtered: OnFiltered,
     ) -> None:
         self._make = make
@@ -61,7 +61,7 @@ class FallingBack:
         self._availability = availability
         self._on_filtered = on_filtered
 
-    async def __call__(self, task: Task) -> Made:
+    async def __call__(self, task: Task) -> Outcome:
         """All attempts at one task, by the first of its models that can be had.
 
         A model that was left because it refused is gone back to where all others are denied.
@@ -105,7 +105,7 @@ class FallingBack:
             story.left[model_id] = lost
         return lost is None
 
-    async def _by_model(self, story: _Story, model_id: str, *, is_last: bool) -> Made | None:
+    async def _by_model(self, story: _Story, model_id: str, *, is_last: bool) -> Outcome | None:
         """All that the job allows with one model, new seeds and prompt while moderation refuses.
 
         None if the model was lost while the next call waited for its turn.
@@ -141,7 +141,7 @@ class FallingBack:
         model_id: str,
         substitute: Substitute | None,
         leave: Callable[[AttemptError], bool],
-    ) -> Made | None:
+    ) -> Outcome | None:
         """All attempts at one call; None if its model was lost while the next one waited.
 
         Who waits for a model that is lost would wait for long, and the next model's calls behind.

@@ -12,7 +12,7 @@ from batchgen.errors import Filtered, ServiceFault, UnusableReply
 from batchgen.models import FAMILIES
 from batchgen.models.base import Artifact, Reply, ReplyError
 from batchgen.models.replies import speaks_of_output
-from batchgen.output import BrokenImage, Inspected, Store, inspect
+from batchgen.output import BrokenImage, Inspected, Store, inspect_image
 from batchgen.record import utc_now
 from batchgen.task import Task
 
@@ -87,7 +87,7 @@ def _examine(family: str, answer: Answer) -> _Kept:
     if reply.inference_error:
         raise ServiceFault(_said(reply), code="InferenceError", request_id=answer.request_id)
     try:
-        images = tuple((image, inspect(image.data)) for image in reply.images)
+        images = tuple((image, inspect_image(image.data)) for image in reply.images)
     except BrokenImage as error:
         raise _unusable(str(error), answer) from error
     return _Kept(reply, images)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
 
 TRY_AGAIN = 600.0
 """Seconds after which one task asks again for a model that was refused for too long."""
 
 
-class Availability:
+class ModelHealth:
     """What refusals and successes say of each model; a denied one is not called again."""
 
     def __init__(
@@ -42,7 +42,7 @@ class Availability:
         self._tell = tell
         self._patience = patience
         self._clock = clock
-        self._denials = Denials()
+        self._denials = DenialCounter()
         self._refused_since: dict[str, float] = {}
         self._lost: dict[str, tuple[str, float]] = {}
         """Model id -> why it was lost, and when to ask for it again."""
@@ -132,7 +132,7 @@ class Availability:
             return
         text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
         if self._models <= self._denials.denied.keys():
-            self._stop.request(Cause.DENIED, text)
+            self._stop.request(StopCause.DENIED, text)
         else:
             rest = "Its other tasks stay open, or go to their fallback models."
             self._tell(f"{text} {rest}")
@@ -157,7 +157,7 @@ DENIALS_IN_A_ROW = 20
 """The same of a model that worked: a rule that somebody is changing may deny a few calls."""
 
 
-class Denials:
+class DenialCounter:
     """Counts denials by model."""
 
     def __init__(self) -> None:

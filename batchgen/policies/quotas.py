@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.bedrock import Endpoint, Opened
+from batchgen.bedrock import Endpoint, OpenRoute
 from batchgen.errors import NoRoute, ServiceUnusable
 from batchgen.job import Job
 from batchgen.pacing import Pace, Pacer, PaceState, paced
 from batchgen.plan import PlanSummary
 
 
-class Quotas:
+class RouteQuotas:
     """The pacers of one route."""
 
     def __init__(
@@ -64,9 +64,9 @@ def documented(outline: PlanSummary) -> dict[str, float | None]:
     return {each.model_id: each.model.requests_per_minute for each in models}
 
 
-async def quotas_of(
-    job: Job, opened: Opened, outline: PlanSummary, clock: Callable[[], float]
-) -> Quotas:
+async def open_quotas(
+    job: Job, opened: OpenRoute, outline: PlanSummary, clock: Callable[[], float]
+) -> RouteQuotas:
     """A pacer for each model that a route serves, at its quota there.
 
     That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
@@ -95,14 +95,14 @@ async def quotas_of(
             concurrency=route.places(job.limits),
         )
         pacers[model_id] = Pacer(pace, clock=clock)
-    return Quotas(pacers, closed, route=route.name)
+    return RouteQuotas(pacers, closed, route=route.name)
 
 
 def require_quotas(
     job: Job,
     outline: PlanSummary,
     endpoint: Endpoint,
-    quotas: Sequence[Quotas],
+    quotas: Sequence[RouteQuotas],
     tell: Callable[[str], None],
 ) -> None:
     """Tell of models that an account may not call.

@@ -14,7 +14,14 @@ from typing import Protocol
 
 import tenacity
 
-from batchgen.attempt import Attempt, Course, Generate, Generation, Made, Make, Substitute
+from batchgen.attempt import (
+    Attempt,
+    AttemptState,
+    Generate,
+    Generation,
+    Outcome,
+    Substitute,
+)
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -81,7 +88,7 @@ class RetryBudget:
 
 
 @dataclass(slots=True)
-class Tries:
+class AttemptCounts:
     """What the attempts at one task came to so far, whatever was sent for it."""
 
     attempts: int = 0
@@ -92,7 +99,7 @@ class Tries:
     """Refusals by moderation that may have been billed and were followed by another try."""
     maybe_usd: Decimal = Decimal(0)
     """What all that may have cost, where the price is known."""
-    course: Course = field(default_factory=Course)
+    course: AttemptState = field(default_factory=AttemptState)
     """Of the present attempt."""
 
     @property
@@ -117,7 +124,7 @@ class Tries:
         self.maybe_usd += price or 0
 
 
-def again(policy: RetryPolicy, tries: Tries, error: BaseException) -> bool:
+def should_retry(policy: RetryPolicy, tries: AttemptCounts, error: BaseException) -> bool:
     """Whether a task whose last attempt failed like this is tried again; `tries` has counted it."""
     if isinstance(error, NOT_BILLED):
         return True
@@ -135,22 +142,6 @@ def retryable(error: AttemptError) -> bool:
     return isinstance(error, (*NOT_BILLED, Ambiguous))
 
 
-__all__ = [
-    "NOT_BILLED",
-    "Made",
-    "Make",
-    "MakeCall",
-    "Retry",
-    "RetryBudget",
-    "RetryPolicy",
-    "Tries",
-    "again",
-    "never",
-    "retryable",
-    "retrying",
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """One retry that is about to wait, for the log and the progress line."""
@@ -166,16 +157,16 @@ def never(error: AttemptError) -> bool:  # noqa: ARG001 - the shape of `leave`
     return False
 
 
-class MakeCall(Protocol):
-    """A `Make` that may send something else than the task asks for."""
+class RunCall(Protocol):
+    """A `RunTask` that may send something else than the task asks for."""
 
     async def __call__(
         self,
         task: Task,
         substitute: Substitute | None = None,
-        tries: Tries | None = None,
+        tries: AttemptCounts | None = None,
         leave: Callable[[AttemptError], bool] = never,
-    ) -> Made:
+    ) -> Outcome:
         """Make one call with all its attempts.
 
         Args:
@@ -194,7 +185,7 @@ def retrying(
     on_retry: Callable[[Retry], None],
     draw: Callable[[float, float], float] = random.uniform,
     clock: Callable[[], float] = time.monotonic,
-) -> MakeCall:
+) -> RunCall:
     """Make a task with as many attempts as the policy allows.
 
     Args:
@@ -225,10 +216,10 @@ class _Retrying:
         self,
         task: Task,
         substitute: Substitute | None = None,
-        tries: Tries | None = None,
+        tries: AttemptCounts | None = None,
         leave: Callable[[AttemptError], bool] = never,
-    ) -> Made:
-        tries = Tries() if tries is None else tries
+    ) -> Outcome:
+        tries = AttemptCounts() if tries is None else tries
         last_start = self.clock() + self.policy.max_elapsed
         retryer = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(lambda error: self._again(tries, error, leave)),
@@ -245,7 +236,9 @@ class _Retrying:
         self.repeats.succeed()
         return _made(task, substitute, tries, generation)
 
-    async def _attempt(self, task: Task, substitute: Substitute | None, tries: Tries) -> Generation:
+    async def _attempt(
+        self, task: Task, substitute: Substitute | None, tries: AttemptCounts
+    ) -> Generation:
         number = tries.attempts + 1
         attempt = Attempt(
             task=task,
@@ -267,13 +260,13 @@ class _Retrying:
         return generation
 
     def _again(
-        self, tries: Tries, error: BaseException, leave: Callable[[AttemptError], bool]
+        self, tries: AttemptCounts, error: BaseException, leave: Callable[[AttemptError], bool]
     ) -> bool:
         if isinstance(error, NOT_BILLED) and leave(error):
             return False
-        return again(self.policy, tries, error) and self.repeats.allow(error)
+        return should_retry(self.policy, tries, error) and self.repeats.allow(error)
 
-    def _tell(self, task: Task, tries: Tries, state: tenacity.RetryCallState) -> None:
+    def _tell(self, task: Task, tries: AttemptCounts, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, AttemptError):
             wait = state.upcoming_sleep
@@ -288,10 +281,10 @@ def _bound(policy: RetryPolicy, attempt: int) -> float:
 def _made(
     task: Task,
     substitute: Substitute | None,
-    tries: Tries,
+    tries: AttemptCounts,
     outcome: Generation | AttemptError,
-) -> Made:
-    return Made(
+) -> Outcome:
+    return Outcome(
         task=task,
         attempts=tries.attempts,
         maybe_billed=tries.maybe_billed,
@@ -302,7 +295,7 @@ def _made(
     )
 
 
-def _maybe_usd(task: Task, substitute: Substitute | None, tries: Tries) -> Decimal | None:
+def _maybe_usd(task: Task, substitute: Substitute | None, tries: AttemptCounts) -> Decimal | None:
     """What may have been billed; None where each try may have cost what the task does."""
     alike = tries.maybe_usd == tries.maybe_billed * (task.price_usd or 0)
     return None if substitute is None and alike else tries.maybe_usd

@@ -7,21 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from batchgen.attempt import Attempt, Generate, Generation, Place
-from batchgen.bedrock import Opened
+from batchgen.attempt import Attempt, Generate, Generation
+from batchgen.bedrock import OpenRoute
+from batchgen.errors import Target
 from batchgen.output import Manifest, Store
-from batchgen.policies.attempt_log import Room, journaled
-from batchgen.policies.budget import Budget, budgeted
-from batchgen.policies.circuit_breaker import Breaking
-from batchgen.policies.credential_refresh import Renewing
+from batchgen.policies.attempt_log import DiskReserve, with_attempt_log
+from batchgen.policies.budget import Budget, with_budget
+from batchgen.policies.circuit_breaker import CircuitBreaker
+from batchgen.policies.credential_refresh import CredentialRefresh
 from batchgen.policies.generate import generating
-from batchgen.policies.model_health import Denials
-from batchgen.policies.quotas import Quotas
+from batchgen.policies.model_health import DenialCounter
+from batchgen.policies.quotas import RouteQuotas
 from batchgen.policies.stop import Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class RunContext:
     """What all routes of a run share."""
 
     run_id: str
@@ -29,7 +30,7 @@ class Means:
     """The job's, for a route that does not say."""
     manifest: Manifest
     store: Store
-    room: Room
+    room: DiskReserve
     budget: Budget
     stop: Stop
     """The run's."""
@@ -37,21 +38,21 @@ class Means:
     clock: Callable[[], float]
 
 
-class Way:
+class RoutePipeline:
     """A route with its credentials, its quotas and its health.
 
-    The order of the policies, and why: `Renewing` is outermost, so that an attempt with renewed
-    credentials pays budget and pace again; `Breaking` before the budget, so that who waits for the
-    service to come back holds no money; `budgeted` before the quotas, so that no turn is spent on a
-    call that cannot be paid; the quotas around the one call; `journaled` innermost, so that an
-    attempt line stands for a call that is about to be sent and for nothing else.
+    The order of the policies, and why. `CredentialRefresh` is outermost: an attempt with renewed
+    credentials pays budget and pace again. `CircuitBreaker` comes before the budget: an attempt
+    that waits for the service to come back holds no money. `with_budget` comes before the quotas:
+    no turn is spent on a call that cannot be paid. `with_attempt_log` is innermost: an attempt
+    line stands for a call that is about to be sent and for nothing else.
     """
 
     def __init__(
         self,
-        opened: Opened,
-        quotas: Quotas,
-        means: Means,
+        opened: OpenRoute,
+        quotas: RouteQuotas,
+        means: RunContext,
         stop: Stop,
         elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -64,20 +65,22 @@ class Way:
         self.route = opened.route
         self.stop = stop
         self.quotas = quotas
-        self.denials = Denials()
+        self.denials = DenialCounter()
         self.on_start: Callable[[], None] = lambda: None
         """Called when an attempt that was on its way has got its turn."""
         self._coming: dict[int, str] = {}
         """Identity of an attempt that was sent here and has had no turn yet -> its model."""
         tell = means.tell if self.name is None else partial(_speak, means.tell, self.name)
         generate = generating(opened.service, means.store)
-        place = Place(region=opened.route.region or means.region, route=self.name)
-        generate = journaled(generate, means.run_id, means.manifest, means.room, means.stop, place)
+        place = Target(region=opened.route.region or means.region, route=self.name)
+        generate = with_attempt_log(
+            generate, means.run_id, means.manifest, means.room, means.stop, place
+        )
         generate = self._noting(generate)
         generate = quotas.wrap(generate)
-        generate = budgeted(generate, means.budget, means.stop)
-        self._breaking = Breaking(generate, stop, tell, clock=means.clock)
-        self._renewing = Renewing(
+        generate = with_budget(generate, means.budget, means.stop)
+        self._breaking = CircuitBreaker(generate, stop, tell, clock=means.clock)
+        self._renewing = CredentialRefresh(
             self._breaking,
             opened.renew,
             stop,

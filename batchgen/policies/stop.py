@@ -11,7 +11,7 @@ from batchgen.errors import NotStarted
 from batchgen.task import Task
 
 
-class Cause(StrEnum):
+class StopCause(StrEnum):
     """Why a run stops before its tasks are done."""
 
     BUDGET = "budget"
@@ -29,10 +29,10 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping:
+class StopReason:
     """The first reason to stop that came up."""
 
-    cause: Cause
+    cause: StopCause
     text: str
     """One sentence for a person: what happened and what to do."""
 
@@ -43,13 +43,13 @@ class Stop:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
-        self.stopping: Stopping | None = None
+        self.stopping: StopReason | None = None
 
-    def request(self, cause: Cause, text: str) -> None:
+    def request(self, cause: StopCause, text: str) -> None:
         """Stop handing out tasks. Only the first request counts."""
         if self.stopping is not None:
             return
-        self.stopping = Stopping(cause=cause, text=text)
+        self.stopping = StopReason(cause=cause, text=text)
         self._event.set()
         for listener in self._listeners:
             listener()

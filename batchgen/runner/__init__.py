@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from batchgen.runner.batch import Batch, require_same_job
 from batchgen.runner.deadline import Deadline, deadline_of
-from batchgen.runner.options import Observer, Order
+from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
-from batchgen.runner.recorder import Concluding
-from batchgen.runner.selection import Chosen, Pending, Selection, select
+from batchgen.runner.recorder import Recorder
+from batchgen.runner.selection import Pending, Selection, TaskSet, select
 
 __all__ = [
     "Batch",
-    "Chosen",
-    "Concluding",
     "Deadline",
     "Observer",
-    "Order",
     "Pending",
+    "Recorder",
+    "RunOptions",
     "Selection",
     "Summary",
+    "TaskSet",
     "deadline_of",
     "require_same_job",
     "select",

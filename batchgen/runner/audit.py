@@ -15,11 +15,11 @@ from enum import StrEnum
 from itertools import islice, tee
 from typing import Any
 
-from batchgen.output import EXTENSIONS, Output, parse_object
+from batchgen.output import EXTENSIONS, OutputFolder, parse_object
 from batchgen.policies import Stop
-from batchgen.runner.recorder import Origin
-from batchgen.runner.recovery import adopt_named
-from batchgen.runner.selection import Chosen
+from batchgen.runner.recorder import RunIdentity
+from batchgen.runner.recovery import recover_named
+from batchgen.runner.selection import TaskSet
 from batchgen.task import Task
 
 COARSE = 0.02
@@ -60,7 +60,9 @@ class _Made:
     """When it was written, in seconds since the epoch."""
 
 
-async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, origin: Origin) -> int:
+async def audit(
+    output: OutputFolder, chosen: TaskSet, damaged: TaskSet, stop: Stop, origin: RunIdentity
+) -> int:
     """Look at every chosen task's image, and give renamed ones their names.
 
     Args:
@@ -92,7 +94,9 @@ async def audit(output: Output, chosen: Chosen, damaged: Chosen, stop: Stop, ori
     return missing
 
 
-async def _saved(output: Output, task: Task, origin: Origin, taken: Mapping[str, str]) -> bool:
+async def _saved(
+    output: OutputFolder, task: Task, origin: RunIdentity, taken: Mapping[str, str]
+) -> bool:
     """Whether nothing has to be made again after all.
 
     The file may have moved since it was looked at; and where the record cannot be read any more,
@@ -101,10 +105,12 @@ async def _saved(output: Output, task: Task, origin: Origin, taken: Mapping[str,
     made = _made(output.history.line(task.id))
     if await asyncio.to_thread(_is_intact, output, task, made, taken):
         return True
-    return False if made.images else await adopt_named(output, task, origin)
+    return False if made.images else await recover_named(output, task, origin)
 
 
-def _findings(output: Output, chosen: Chosen, taken: Mapping[str, str]) -> Iterator[Found | None]:
+def _findings(
+    output: OutputFolder, chosen: TaskSet, taken: Mapping[str, str]
+) -> Iterator[Found | None]:
     """One for each task, None for one that is as it should be."""
     tasks, again = tee(chosen.indexed())
     lines = output.history.lines(task.id for _, task in again)
@@ -124,7 +130,7 @@ def _wanted(task: Task, image: dict[str, Any]) -> str:
     return f"{task.file_stem}.{EXTENSIONS[str(image['format'])]}"
 
 
-def _is_intact(output: Output, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
+def _is_intact(output: OutputFolder, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
     """Whether the files of a task's record are there, as far as that shows without reading them.
 
     A file that was written to after its record is read, and one whose name another task's image

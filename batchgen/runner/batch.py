@@ -16,30 +16,30 @@ from batchgen import plan
 from batchgen.bedrock import Endpoint
 from batchgen.errors import ManifestError, NotStarted, StorageError
 from batchgen.job import Job
-from batchgen.output import History, Output, Turn, network_file_system, opened_output
+from batchgen.output import History, LockWait, OutputFolder, network_file_system, open_output
 from batchgen.output import history as histories
 from batchgen.plan import PlanSummary
 from batchgen.policies import (
     Budget,
-    Cause,
-    Means,
-    Quotas,
-    Room,
+    DiskReserve,
+    RouteQuotas,
+    RunContext,
     Stop,
+    StopCause,
     availability_of,
     documented,
+    open_quotas,
     policies,
-    quotas_of,
     require_quotas,
 )
 from batchgen.record import EndLine, RunLine, utc_now
 from batchgen.runner.audit import audit
 from batchgen.runner.deadline import margin_of, watch_deadline
-from batchgen.runner.options import Order
-from batchgen.runner.progress import Summary, Tally, all_states, states_by_route
-from batchgen.runner.recorder import Concluding, Ledger, Origin
-from batchgen.runner.recovery import adopt
-from batchgen.runner.selection import Chosen, Pending, select
+from batchgen.runner.options import RunOptions
+from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
+from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
+from batchgen.runner.recovery import recover
+from batchgen.runner.selection import Pending, TaskSet, select
 from batchgen.runner.worker import Work, drain, working
 from batchgen.text import quoted
 
@@ -50,20 +50,20 @@ STORE_THREADS = 32
 class Batch:
     """One run of one job; make one for each run."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunOptions) -> None:
         self.order = order
         self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.stop = Stop()
         self.budget = Budget(order.job.limits.budget_usd)
-        self.tally = Tally(
+        self.tally = RunStats(
             self.run_id,
             str(order.job.output),
             patience=order.job.limits.give_up_after,
             clock=order.clock,
         )
         job = order.job
-        self._origin = Origin.of(self.run_id, job)
-        self._quotas: list[Quotas] = []
+        self._origin = RunIdentity.of(self.run_id, job)
+        self._quotas: list[RouteQuotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
     def snapshot(self) -> Summary:
@@ -73,7 +73,7 @@ class Batch:
 
     def drain(self) -> None:
         """Start no more calls; `run` returns when those in flight are recorded."""
-        self.stop.request(Cause.INTERRUPTED, "The caller stopped the run.")
+        self.stop.request(StopCause.INTERRUPTED, "The caller stopped the run.")
 
     async def run(self) -> Summary:
         """Make what the output does not have yet, and say what came of it.
@@ -92,10 +92,10 @@ class Batch:
         self._tell(outline.warnings)
         async with AsyncExitStack() as stack:
             endpoint = await self._open(stack)
-            turn = Turn(
+            turn = LockWait(
                 wait=self.order.wait_lock, sleep=self.stop.sleep, tell=self.order.observer.notice
             )
-            opening = opened_output(Path(job.output), self.run_id, turn=turn)
+            opening = open_output(Path(job.output), self.run_id, turn=turn)
             try:
                 output = await stack.enter_async_context(opening)
             except NotStarted:  # asked to stop while another run held the output
@@ -110,12 +110,12 @@ class Batch:
         endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
         self._tell(endpoint.notices)
         self._quotas = [
-            await quotas_of(job, opened, outline, self.order.clock) for opened in endpoint.routes
+            await open_quotas(job, opened, outline, self.order.clock) for opened in endpoint.routes
         ]
         require_quotas(job, outline, endpoint, self._quotas, self.order.observer.notice)
         return endpoint
 
-    async def _within(self, output: Output, endpoint: Endpoint) -> Summary:
+    async def _within(self, output: OutputFolder, endpoint: Endpoint) -> Summary:
         """The run proper, with everything open."""
         require_same_job(self.order.job, output.history)
         await output.prepare()
@@ -134,7 +134,7 @@ class Batch:
             raise
         return await self._end(output)
 
-    async def _end(self, output: Output) -> Summary:
+    async def _end(self, output: OutputFolder) -> Summary:
         """Close the run in the manifest; a fault or a kill leaves it open, and is read as such."""
         summary = self.snapshot()
         line = EndLine(
@@ -146,24 +146,24 @@ class Batch:
         try:
             await output.manifest.append(line)
         except StorageError as error:
-            self.stop.request(Cause.DISK, f"{error}.")
+            self.stop.request(StopCause.DISK, f"{error}.")
             return self.snapshot()
         return summary
 
-    async def _recover(self, output: Output, key: str) -> Output:
+    async def _recover(self, output: OutputFolder, key: str) -> OutputFolder:
         """Take in what a killed run left behind."""
         await output.finish_move()
-        adopted = await adopt(self.order.job, output, self._origin, key)
+        adopted = await recover(self.order.job, output, self._origin, key)
         self.tally.adopted = len(adopted.records)
         self.budget.find(adopted.uncounted_usd)
         for record in adopted.records:
             self.order.observer.record(record)
         self._tell(adopted.notices(output.folder))
         if adopted.records:
-            output.history = await asyncio.to_thread(histories.load, output.history.path)
+            output.history = await asyncio.to_thread(histories.load_history, output.history.path)
         return output
 
-    def _announce(self, pending: Pending, output: Output) -> None:
+    def _announce(self, pending: Pending, output: OutputFolder) -> None:
         self.tally.earlier = pending.earlier
         self.tally.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
@@ -174,7 +174,7 @@ class Batch:
         for text in texts:
             self.order.observer.notice(text)
 
-    async def _make_all(self, pending: Pending, output: Output, endpoint: Endpoint) -> None:
+    async def _make_all(self, pending: Pending, output: OutputFolder, endpoint: Endpoint) -> None:
         """Every pending task, and then those whose images turned out to be gone.
 
         Looking for the images of earlier runs takes a while; the first call does not wait for it.
@@ -188,7 +188,7 @@ class Batch:
             tally=self.tally,
             observer=self.order.observer,
         )
-        concluding = Concluding(
+        concluding = Recorder(
             self._origin, ledger, self.stop, availability, job.limits.max_failures
         )
         make = policies(job, endpoint, self._quotas, means, concluding.retry, availability)
@@ -203,18 +203,18 @@ class Batch:
                 self._start_pools(pools, damaged, work)
             watcher.cancel()
 
-    def _start_pools(self, pools: asyncio.TaskGroup, chosen: Chosen, work: Work) -> None:
+    def _start_pools(self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""
         workers = 2 * self.order.job.places + 8
         for model_id in chosen.models():
             tasks = self.stop.until(chosen.tasks(model_id))
             pools.create_task(drain(tasks, work, workers))
 
-    async def _audit(self, output: Output, pending: Pending, damaged: Chosen) -> None:
+    async def _audit(self, output: OutputFolder, pending: Pending, damaged: TaskSet) -> None:
         try:
             missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin)
         except StorageError as error:
-            self.stop.request(Cause.DISK, f"{error}.")
+            self.stop.request(StopCause.DISK, f"{error}.")
             return
         if missing:
             earlier = self.tally.earlier
@@ -224,13 +224,13 @@ class Batch:
                 f"Missing or altered images of earlier runs: {missing}; they are made again."
             )
 
-    def _means(self, output: Output) -> Means:
-        return Means(
+    def _means(self, output: OutputFolder) -> RunContext:
+        return RunContext(
             run_id=self.run_id,
             region=self.order.job.region,
             manifest=output.manifest,
             store=output.store,
-            room=Room(output.folder),
+            room=DiskReserve(output.folder),
             budget=self.budget,
             stop=self.stop,
             tell=self.order.observer.notice,
@@ -250,7 +250,7 @@ SDK = ("aioboto3", "aiobotocore", "botocore", "aiohttp")
 """The packages that make the calls; their versions stand in the manifest."""
 
 
-def opening_notices(pending: Pending, output: Output, earlier: int) -> Iterator[str]:
+def opening_notices(pending: Pending, output: OutputFolder, earlier: int) -> Iterator[str]:
     """What a person should know before the first call."""
     history = output.history
     if len(history):
@@ -297,7 +297,7 @@ def run_line(job: Job, run_id: str, random_seed_key: str) -> RunLine:
     )
 
 
-def random_seed_key(output: Output, *, fresh: bool) -> str:
+def random_seed_key(output: OutputFolder, *, fresh: bool) -> str:
     """What `seed: random` draws from: the same for all runs of an output, until `--fresh`."""
     known = output.history.random_seed_key
     return known if known and not fresh else secrets.token_hex(8)

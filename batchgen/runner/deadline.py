@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 
-from batchgen.policies import Cause, Stop
+from batchgen.policies import Stop, StopCause
 
 LONGEST_CALL = 30.0
 """Seconds that a call may be expected to take (Bedrock: 3 to 30 s)."""
@@ -55,7 +55,7 @@ async def watch_deadline(
     while (left := deadline.at - margin() - now()) > 0:
         await sleep(min(left, 30.0))
     text = f"The deadline {deadline.text} is too near for another call to end in time."
-    stop.request(Cause.DEADLINE, text)
+    stop.request(StopCause.DEADLINE, text)
 
 
 def next_time(until: time_of_day, now: datetime) -> datetime:

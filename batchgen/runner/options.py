@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.bedrock import Open, opened
+from batchgen.bedrock import Open, open_endpoint
 from batchgen.job import Job
 from batchgen.policies import Retry
 from batchgen.record import Record
@@ -28,7 +28,7 @@ class Observer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunOptions:
     """What to run and how."""
 
     job: Job
@@ -37,7 +37,7 @@ class Order:
     observer: Observer = field(default_factory=Observer)
     wait_lock: float = 0.0
     """Seconds to wait for another run that holds the output."""
-    open_service: Open = opened
+    open_service: Open = open_endpoint
     clock: Callable[[], float] = time.monotonic
     """Seconds that only grow; where a test makes time virtual, the loop's."""
     now: Callable[[], float] = time.time

@@ -11,20 +11,20 @@ from typing import Any
 
 from batchgen.errors import ExitCode, Throttled
 from batchgen.pacing import PaceState
-from batchgen.policies import Budget, Cause, Quotas, Retry, Stopping
+from batchgen.policies import Budget, Retry, RouteQuotas, StopCause, StopReason
 from batchgen.record import Record, Status
 
 EXIT_CODES = {
-    Cause.BUDGET: ExitCode.RESUMABLE,
-    Cause.DEADLINE: ExitCode.RESUMABLE,
-    Cause.DISK: ExitCode.RESUMABLE,
-    Cause.FAILURES: ExitCode.RESUMABLE,
-    Cause.THROTTLED_OUT: ExitCode.RESUMABLE,
-    Cause.CREDENTIALS: ExitCode.SERVICE,
-    Cause.DENIED: ExitCode.SERVICE,
-    Cause.UNREACHABLE: ExitCode.SERVICE,
-    Cause.INTERRUPTED: ExitCode.INTERRUPTED,
-    Cause.TERMINATED: ExitCode.TERMINATED,
+    StopCause.BUDGET: ExitCode.RESUMABLE,
+    StopCause.DEADLINE: ExitCode.RESUMABLE,
+    StopCause.DISK: ExitCode.RESUMABLE,
+    StopCause.FAILURES: ExitCode.RESUMABLE,
+    StopCause.THROTTLED_OUT: ExitCode.RESUMABLE,
+    StopCause.CREDENTIALS: ExitCode.SERVICE,
+    StopCause.DENIED: ExitCode.SERVICE,
+    StopCause.UNREACHABLE: ExitCode.SERVICE,
+    StopCause.INTERRUPTED: ExitCode.INTERRUPTED,
+    StopCause.TERMINATED: ExitCode.TERMINATED,
 }
 """Why a run stopped early -> its exit code."""
 
@@ -68,7 +68,7 @@ class Summary:
     elapsed_s: float
     pace: Mapping[str, PaceState]
     """Model id -> how its pacer stands."""
-    stopping: Stopping | None
+    stopping: StopReason | None
     routes: Mapping[str, Mapping[str, PaceState]] = field(default_factory=dict)
     """Route -> model id -> how the pacer there stands; empty for a job without routes."""
 
@@ -100,8 +100,8 @@ class Summary:
         """By the contract with users."""
         if self.left and self.stopping is not None:
             return EXIT_CODES[self.stopping.cause]
-        if self.stopping is not None and self.stopping.cause is Cause.DENIED:
-            return EXIT_CODES[Cause.DENIED]
+        if self.stopping is not None and self.stopping.cause is StopCause.DENIED:
+            return EXIT_CODES[StopCause.DENIED]
         unmade = self.failed or self.filtered or self.earlier_filtered or self.left
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 
@@ -153,7 +153,7 @@ def _quota(state: PaceState) -> dict[str, Any]:
     }
 
 
-class Tally:
+class RunStats:
     """Counts what happens in a run."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Tally:
         """Seconds of the longest call so far."""
         self._clock = clock
         self._started = clock()
-        self._images = Recent(self._started)
+        self._images = RollingRate(self._started)
         self._last_answer = self._started
         self.patience = patience
 
@@ -212,7 +212,7 @@ class Tally:
         return self._clock() - self._last_answer
 
     def snapshot(
-        self, budget: Budget, pace: Mapping[str, PaceState], stopping: Stopping | None
+        self, budget: Budget, pace: Mapping[str, PaceState], stopping: StopReason | None
     ) -> Summary:
         """The figures as they stand."""
         elapsed = self._clock() - self._started
@@ -241,7 +241,7 @@ class Tally:
         )
 
 
-def all_states(quotas: Iterable[Quotas]) -> dict[str, PaceState]:
+def all_states(quotas: Iterable[RouteQuotas]) -> dict[str, PaceState]:
     """How each model stands on all routes together."""
     found: dict[str, list[PaceState]] = {}
     for each in quotas:
@@ -250,7 +250,7 @@ def all_states(quotas: Iterable[Quotas]) -> dict[str, PaceState]:
     return {model_id: merged(states) for model_id, states in found.items()}
 
 
-def states_by_route(quotas: Iterable[Quotas]) -> dict[str, dict[str, PaceState]]:
+def states_by_route(quotas: Iterable[RouteQuotas]) -> dict[str, dict[str, PaceState]]:
     """How each model stands on each route; empty for a job without routes."""
     return {each.route: each.state() for each in quotas if each.route is not None}
 
@@ -289,7 +289,7 @@ class _Second:
     count: int = 0
 
 
-class Recent:
+class RollingRate:
     """Counts by the second, for as long as it matters."""
 
     def __init__(self, started: float) -> None:

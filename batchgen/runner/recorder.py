@@ -6,14 +6,22 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from batchgen.attempt import Generation, Made, Place, served_by
-from batchgen.errors import AttemptError, CredentialsRefused, Filtered, NeverSent
+from batchgen.attempt import Generation, Outcome, served_by
+from batchgen.errors import AttemptError, CredentialsRefused, Filtered, NeverSent, Target
 from batchgen.job import FailureLimit, Job
 from batchgen.output import Manifest, Store
-from batchgen.policies import NOT_BILLED, Availability, Cause, Retry, Stop, may_be_billed, retryable
+from batchgen.policies import (
+    NOT_BILLED,
+    ModelHealth,
+    Retry,
+    Stop,
+    StopCause,
+    may_be_billed,
+    retryable,
+)
 from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage, utc_now
 from batchgen.runner.options import Observer
-from batchgen.runner.progress import Tally
+from batchgen.runner.progress import RunStats
 from batchgen.task import Task
 from batchgen.text import escaped
 
@@ -47,19 +55,19 @@ class Ledger:
 
     manifest: Manifest
     store: Store
-    tally: Tally
+    tally: RunStats
     observer: Observer
 
 
-class Concluding:
+class Recorder:
     """Turns outcomes into records, and into the end of the run where they mean that."""
 
     def __init__(
         self,
-        origin: Origin,
+        origin: RunIdentity,
         ledger: Ledger,
         stop: Stop,
-        availability: Availability,
+        availability: ModelHealth,
         failure_limit: FailureLimit | None,
     ) -> None:
         self._origin = origin
@@ -91,9 +99,9 @@ class Concluding:
             self._answered = True
         elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS and self._is_quiet():
             text = f"Nothing answers at the endpoint: {retry.error.message}. {retry.error.advice}"
-            self._stop.request(Cause.UNREACHABLE, text.strip())
+            self._stop.request(StopCause.UNREACHABLE, text.strip())
 
-    async def conclude(self, made: Made) -> None:
+    async def conclude(self, made: Outcome) -> None:
         """Write down what became of a task; one that only the service's state failed stays open.
 
         Raises:
@@ -103,7 +111,7 @@ class Concluding:
             self._give_up(made.error)
             return
         self._answered = True
-        record = record_of(made, self._origin)
+        record = to_record(made, self._origin)
         await self._ledger.manifest.append(record)
         for image in record.images:
             await self._ledger.store.settle(image.path, record.task_id)
@@ -117,13 +125,13 @@ class Concluding:
 
     def _give_up(self, error: AttemptError) -> None:
         if isinstance(error, CredentialsRefused):
-            self._stop.request(Cause.CREDENTIALS, error.message)
+            self._stop.request(StopCause.CREDENTIALS, error.message)
             return
         text = (
             f"No call has got through for {self._ledger.tally.patience / 60:g} minutes "
             f"(limits.give_up_after): {error.message} {error.advice}"
         ).strip()
-        self._stop.request(Cause.THROTTLED_OUT, text)
+        self._stop.request(StopCause.THROTTLED_OUT, text)
 
     def _judge(self) -> None:
         """Whether this outcome ends the run."""
@@ -131,11 +139,11 @@ class Concluding:
         failed = counts[Status.FAILED]
         if exceeded(self._failure_limit, failed, sum(counts.values())):
             text = f"{failed} tasks failed: limits.max_failures is reached."
-            self._stop.request(Cause.FAILURES, text)
+            self._stop.request(StopCause.FAILURES, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class RunIdentity:
     """What every record of a run has in common."""
 
     run_id: str
@@ -145,12 +153,12 @@ class Origin:
     """Whether the job names routes."""
 
     @classmethod
-    def of(cls, run_id: str, job: Job) -> Origin:
+    def of(cls, run_id: str, job: Job) -> RunIdentity:
         """The origin of the records of a run of this job."""
         return cls(run_id=run_id, region=job.region, endpoint=job.endpoint, routes=bool(job.routes))
 
 
-def record_of(made: Made, origin: Origin) -> Record:
+def to_record(made: Outcome, origin: RunIdentity) -> Record:
     """The record of a task whose attempts have ended."""
     task, generation, error = made.task, made.generation, made.error
     filtered = error if isinstance(error, Filtered) else None
@@ -178,7 +186,11 @@ def record_of(made: Made, origin: Origin) -> Record:
 
 
 def adopted_record(
-    task: Task, image: StoredImage, attempts: int, origin: Origin, announced: AttemptLine | None
+    task: Task,
+    image: StoredImage,
+    attempts: int,
+    origin: RunIdentity,
+    announced: AttemptLine | None,
 ) -> Record:
     """The record of an image that a killed run left: neither request id nor times are known.
 
@@ -190,7 +202,7 @@ def adopted_record(
         served = announced.served
         if announced.route is not None:
             region = announced.region or origin.region
-            place = Place(region=region, route=announced.route)
+            place = Target(region=region, route=announced.route)
     return Record(
         **_asked(task, origin, place),
         served=served,
@@ -208,7 +220,7 @@ def adopted_record(
     )
 
 
-def _asked(task: Task, origin: Origin, place: Place | None) -> dict[str, Any]:
+def _asked(task: Task, origin: RunIdentity, place: Target | None) -> dict[str, Any]:
     """The fields that were certain before the call ended."""
     return {
         "run_id": origin.run_id,
@@ -229,7 +241,7 @@ def _price(task: Task) -> float | None:
     return None if task.price_usd is None else float(task.price_usd)
 
 
-def _place(generation: Generation | None, error: AttemptError | None) -> Place | None:
+def _place(generation: Generation | None, error: AttemptError | None) -> Target | None:
     if generation is not None:
         return generation.place
     return None if error is None else error.place

@@ -27,12 +27,12 @@ from batchgen.output import (
     BrokenImage,
     Inspected,
     Leftover,
-    Output,
-    inspect,
+    OutputFolder,
+    inspect_image,
     parse_line,
 )
 from batchgen.record import AttemptLine, Record, Status
-from batchgen.runner.recorder import Origin, adopted_record
+from batchgen.runner.recorder import RunIdentity, adopted_record
 from batchgen.task import Task
 from batchgen.text import system_reason
 
@@ -41,7 +41,7 @@ COARSE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Recovered:
     """What recovery found."""
 
     records: tuple[Record, ...]
@@ -59,7 +59,9 @@ class Adopted:
             )
 
 
-async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) -> Adopted:
+async def recover(
+    job: Job, output: OutputFolder, origin: RunIdentity, random_seed_key: str
+) -> Recovered:
     """Give every complete image of a killed run its name and its record, and drop broken files.
 
     Raises:
@@ -68,7 +70,7 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
     leftovers = await asyncio.to_thread(lambda: list(output.leftovers()))
     ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
     if not ids:
-        return Adopted(records=(), strangers=())
+        return Recovered(records=(), strangers=())
     tasks = await asyncio.to_thread(_tasks, job, random_seed_key, ids)
     announced = await asyncio.to_thread(_announced, output.folder / MANIFEST_NAME, ids)
     leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers, announced)
@@ -89,14 +91,14 @@ async def adopt(job: Job, output: Output, origin: Origin, random_seed_key: str) 
         for record in records
         if record.task_id not in announced
     )
-    return Adopted(
+    return Recovered(
         records=tuple(records),
         strangers=tuple(strangers),
         uncounted_usd=sum(uncounted, Decimal(0)),
     )
 
 
-async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
+async def recover_named(output: OutputFolder, task: Task, origin: RunIdentity) -> bool:
     """Record the whole image that lies under a task's name; False if there is none.
 
     Raises:
@@ -113,11 +115,11 @@ async def adopt_named(output: Output, task: Task, origin: Origin) -> bool:
 
 
 async def _adopt(
-    output: Output,
+    output: OutputFolder,
     leftover: Leftover,
     task: Task,
     found: tuple[bytes, Inspected],
-    origin: Origin,
+    origin: RunIdentity,
     announced: AttemptLine | None,
 ) -> Record:
     data, inspected = found
@@ -169,7 +171,7 @@ def _task_id(data: bytes) -> str:
 
 
 def _named_only(
-    output: Output,
+    output: OutputFolder,
     tasks: dict[str, Task],
     leftovers: Collection[Leftover],
     announced: dict[str, AttemptLine],
@@ -202,7 +204,7 @@ def _is_made_since(path: Path, start: datetime) -> bool:
     return written + COARSE >= start and _read(path) is not None
 
 
-def _is_recorded(output: Output, leftover: Leftover) -> bool:
+def _is_recorded(output: OutputFolder, leftover: Leftover) -> bool:
     """Whether the record came through and only the temporary name was left to remove."""
     record = output.history.record(leftover.task_id)
     return (
@@ -233,7 +235,7 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read()
-            inspected = inspect(data)
+            inspected = inspect_image(data)
             os.fsync(descriptor)
             return data, inspected
     except BrokenImage:

@@ -67,7 +67,7 @@ class Bits:
                 yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
 
 
-class Chosen:
+class TaskSet:
     """Some tasks of a plan, as bits over it; each task is made again when it is asked for."""
 
     def __init__(self, job: Job, random_seed_key: str) -> None:
@@ -86,9 +86,9 @@ class Chosen:
     def __len__(self) -> int:
         return sum(len(bits) for bits in self._bits.values())
 
-    def emptied(self) -> Chosen:
+    def emptied(self) -> TaskSet:
         """None of the tasks of the same plan."""
-        return Chosen(self._job, self._key)
+        return TaskSet(self._job, self._key)
 
     def models(self) -> dict[str, int]:
         """Model id -> how many of its tasks are chosen."""
@@ -109,8 +109,8 @@ class Chosen:
 class Pending:
     """The tasks that this run makes, and those that earlier runs have done."""
 
-    wanted: Chosen
-    succeeded: Chosen
+    wanted: TaskSet
+    succeeded: TaskSet
     """Done by earlier runs according to the manifest; whether the files are there is not said."""
     earlier: Earlier = field(default_factory=Earlier)
     again: int = 0
@@ -129,7 +129,7 @@ class Pending:
 
 def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
     """Walk the ids of the plan once and mark what is to be made."""
-    wanted, succeeded = Chosen(job, random_seed_key), Chosen(job, random_seed_key)
+    wanted, succeeded = TaskSet(job, random_seed_key), TaskSet(job, random_seed_key)
     known = filtered = again = 0
     room = selection.limit
     for index, model_id, task_id, asked in _walk(job, selection, random_seed_key):
@@ -160,17 +160,17 @@ def _walk(
     """Running index, model id and task id of every task, and whether `only` names it."""
     if selection.only:
         for index, task in enumerate(plan.expand(job, random_seed_key=random_seed_key)):
-            yield index, task.model_id, task.id, plan.fits(task, selection.only)
+            yield index, task.model_id, task.id, plan.matches(task, selection.only)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = enumerate(plan.ids(job, random_seed_key=random_seed_key))
+    ids = enumerate(plan.task_ids(job, random_seed_key=random_seed_key))
     for item in job.items:
         model_id = item.model or job.model or ""
         for index, task_id in islice(ids, item.variants or job.variants):
             yield index, model_id, task_id, True
 
 
-def _price(chosen: Chosen, outline: PlanSummary) -> Decimal:
+def _price(chosen: TaskSet, outline: PlanSummary) -> Decimal:
     """At the average price of each model's tasks; an unknown price counts as nothing."""
     counts = chosen.models()
     return sum(

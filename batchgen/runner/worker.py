@@ -7,10 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from batchgen.attempt import Made, Make
+from batchgen.attempt import Outcome, RunTask
 from batchgen.errors import BatchgenFault, NotStarted, StorageError
-from batchgen.policies import Cause, Stop
-from batchgen.runner.recorder import Concluding
+from batchgen.policies import Stop, StopCause
+from batchgen.runner.recorder import Recorder
 from batchgen.task import Task
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ Work = Callable[[Task], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
+def working(make: RunTask, concluding: Recorder, stop: Stop) -> Work:
     """What the pool does with each task.
 
     It never raises: an exception that left it would cancel the paid calls of all the others.
@@ -52,7 +52,7 @@ def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
         except NotStarted:
             return
         except StorageError as error:
-            stop.request(Cause.DISK, f"{error}. When it is mended, run the same command again.")
+            stop.request(StopCause.DISK, f"{error}. When it is mended, run the same command again.")
         except Exception:
             # The image is there and its task open: the next run adopts it.
             log.exception("a fault in batchgen itself, in recording task %s", task.label)
@@ -60,7 +60,7 @@ def working(make: Make, concluding: Concluding, stop: Stop) -> Work:
     return work
 
 
-async def _made(make: Make, task: Task) -> Made:
+async def _made(make: RunTask, task: Task) -> Outcome:
     try:
         return await make(task)
     except (NotStarted, StorageError):
@@ -69,4 +69,4 @@ async def _made(make: Make, task: Task) -> Made:
         # A fault of ours is this task's alone: recorded, and the batch goes on.
         log.exception("a fault in batchgen itself, at task %s", task.label)
         fault = BatchgenFault(f"{type(error).__name__}: {error}", code="Internal")
-        return Made(task=task, attempts=1, maybe_billed=1, error=fault)
+        return Outcome(task=task, attempts=1, maybe_billed=1, error=fault)

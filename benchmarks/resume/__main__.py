@@ -22,10 +22,10 @@ from typing import Any
 
 import batchgen
 from batchgen import plan
-from batchgen.bedrock.routes import Answer, Endpoint, Opened
+from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute
 from batchgen.record import AttemptLine, EndLine, RunLine, utc_now
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Order
+from batchgen.runner.options import RunOptions
 
 LINKS = 30_000
 """Names that one file gets; ext4 allows 65,000."""
@@ -177,9 +177,9 @@ async def resume(output: Path, tasks: int) -> None:
 
     @asynccontextmanager
     async def opened(_job: batchgen.Job, _calls: int) -> AsyncIterator[Endpoint]:
-        yield Endpoint(routes=(Opened(service=service, renew=service.renew),))
+        yield Endpoint(routes=(OpenRoute(service=service, renew=service.renew),))
 
-    summary = await Batch(Order(job=job(output, tasks), open_service=opened)).run()
+    summary = await Batch(RunOptions(job=job(output, tasks), open_service=opened)).run()
     figures = {
         "first_call_s": service.seconds,
         "first_call_cpu_s": service.cpu,

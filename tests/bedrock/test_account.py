@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import free_port, response, sends, serving
 
-from batchgen.bedrock.account import asking, quota_of, quotas_of
-from batchgen.bedrock.account_errors import Reason, Unanswered
+from batchgen.bedrock.account import open_account, quota_of, quotas_of
+from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.session import Connection
 from batchgen.models import MODELS
 from batchgen.models.model_ids import TITLES, Foundation, Kind, foundation_of
@@ -42,7 +42,7 @@ async def simulator(**settings):
 @asynccontextmanager
 async def simulated(region="us-west-2", **settings):
     """An account of a simulator."""
-    async with simulator(**settings) as url, asking(connection(url, region)) as account:
+    async with simulator(**settings) as url, open_account(connection(url, region)) as account:
         yield account
 
 
@@ -56,7 +56,7 @@ async def answering(*bodies):
         whole = response(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
         await sends(whole)(writer)
 
-    async with serving() as loopback, asking(connection(loopback.url)) as account:
+    async with serving() as loopback, open_account(connection(loopback.url)) as account:
         loopback.respond = respond
         yield account, loopback
 
@@ -90,7 +90,7 @@ class TestCredentials:
 
     async def test_lasting_keys_of_the_environment(self, keys):
         """A key without a session token does not expire."""
-        async with asking(connection(None)) as account:
+        async with open_account(connection(None)) as account:
             found = await account.credentials()
 
         assert (found.source, found.temporary, found.renewable) == ("env", False, False)
@@ -98,7 +98,7 @@ class TestCredentials:
     async def test_keys_with_a_token_are_temporary(self, keys, environment):
         """Where nobody says until when, the time is not known, and nothing renews them."""
         environment({"AWS_SESSION_TOKEN": "t"})
-        async with asking(connection(None)) as account:
+        async with open_account(connection(None)) as account:
             found = await account.credentials()
 
         assert (found.temporary, found.expires_at, found.renewable) == (True, None, False)
@@ -106,7 +106,7 @@ class TestCredentials:
     async def test_a_time_of_expiry_is_told(self, keys, environment):
         """The environment may say when its keys expire; it brings no others then."""
         environment({"AWS_SESSION_TOKEN": "t", "AWS_CREDENTIAL_EXPIRATION": "2099-01-02T03:04:05Z"})
-        async with asking(connection(None)) as account:
+        async with open_account(connection(None)) as account:
             found = await account.credentials()
 
         assert found.expires_at == datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -117,7 +117,7 @@ class TestCredentials:
         write_profile(tmp_path, environment, ROLE)
         async with simulator() as url:
             environment({"AWS_ENDPOINT_URL": url})
-            async with asking(connection(None)) as account:
+            async with open_account(connection(None)) as account:
                 found = await account.credentials()
                 identity = await account.identity()
 
@@ -130,29 +130,29 @@ class TestCredentials:
         write_profile(tmp_path, environment, "no-role-at-all-but-long-enough")
         async with simulator() as url:
             environment({"AWS_ENDPOINT_URL": url})
-            async with asking(connection(None)) as account:
+            async with open_account(connection(None)) as account:
                 caught = await unanswered(account.credentials())
                 later = await unanswered(account.life_cycle(CORE))
 
-        assert caught.reason is later.reason is Reason.NO_CREDENTIALS
+        assert caught.reason is later.reason is AccountErrorReason.NO_CREDENTIALS
         assert str(caught).startswith("AssumeRole: ValidationError: ")
 
     async def test_none(self):
         """The advice says how to get some."""
-        async with asking(connection(None)) as account:
+        async with open_account(connection(None)) as account:
             caught = await unanswered(account.credentials())
 
-        assert caught.reason is Reason.NO_CREDENTIALS
+        assert caught.reason is AccountErrorReason.NO_CREDENTIALS
         assert "aws configure" in caught.advice
 
     async def test_a_profile_that_does_not_exist(self, environment):
         """It is named."""
         environment({"AWS_PROFILE": "nightly"})
-        async with asking(connection(None)) as account:
+        async with open_account(connection(None)) as account:
             caught = await unanswered(account.credentials())
             later = await unanswered(account.reach())
 
-        assert caught.reason is later.reason is Reason.NO_CREDENTIALS
+        assert caught.reason is later.reason is AccountErrorReason.NO_CREDENTIALS
         assert "nightly" in str(caught)
         assert "AWS_PROFILE" in caught.advice
 
@@ -160,13 +160,13 @@ class TestCredentials:
         """It signs the calls and tells nothing of itself; other keys do not stand in for it."""
         async with simulator() as url:
             environment({"AWS_BEARER_TOKEN_BEDROCK": "b", "AWS_ENDPOINT_URL": url})
-            async with asking(connection(None)) as account:
+            async with open_account(connection(None)) as account:
                 found = await account.credentials()
                 await account.reach()
                 status = await account.life_cycle(CORE)
                 caught = await unanswered(account.quotas())
 
-        assert (found.api_key, status, caught.reason) == (True, "ACTIVE", Reason.DENIED)
+        assert (found.api_key, status, caught.reason) == (True, "ACTIVE", AccountErrorReason.DENIED)
 
     async def test_expired_ones_are_refused(self):
         """STS and Bedrock name it differently; both mean the credentials."""
@@ -174,7 +174,7 @@ class TestCredentials:
             questions = (account.identity(), account.reach(), account.life_cycle(CORE))
             caught = [await unanswered(question) for question in questions]
 
-        assert {error.reason for error in caught} == {Reason.REFUSED}
+        assert {error.reason for error in caught} == {AccountErrorReason.REFUSED}
         assert all("Renew the credentials" in error.advice for error in caught)
 
 
@@ -210,13 +210,15 @@ class TestModels:
             caught = await unanswered(account.life_cycle(CORE))
             access = await account.access(CORE)
 
-        assert caught.reason is Reason.UNKNOWN
+        assert caught.reason is AccountErrorReason.UNKNOWN
         assert (access.in_region, access.authorized) == (False, True)
 
     async def test_a_profile_that_does_not_exist(self):
         """Its name spells a model that there is; that does not make it one."""
         async with simulated() as account:
-            assert (await unanswered(account.access(f"us.{CORE}"))).reason is Reason.UNKNOWN
+            assert (
+                await unanswered(account.access(f"us.{CORE}"))
+            ).reason is AccountErrorReason.UNKNOWN
 
     async def test_who_may_not_ask(self):
         """That says nothing about calls."""
@@ -224,7 +226,7 @@ class TestModels:
             caught = [await unanswered(ask(CORE)) for ask in (account.life_cycle, account.access)]
             await account.reach()
 
-        assert {error.reason for error in caught} == {Reason.DENIED}
+        assert {error.reason for error in caught} == {AccountErrorReason.DENIED}
 
     async def test_who_has_no_access(self):
         """The service's words become plain values."""
@@ -237,7 +239,9 @@ class TestModels:
     async def test_what_cannot_be_looked_up(self):
         """A provisioned model has no foundation model in its name."""
         async with simulated() as account:
-            assert (await unanswered(account.access(PROVISIONED))).reason is Reason.DENIED
+            assert (
+                await unanswered(account.access(PROVISIONED))
+            ).reason is AccountErrorReason.DENIED
 
 
 class TestQuotas:
@@ -296,25 +300,25 @@ class TestAnswers:
         async with simulated(clock_skew=-900.0) as account:
             caught = await unanswered(account.reach())
 
-        assert caught.reason is Reason.REFUSED
+        assert caught.reason is AccountErrorReason.REFUSED
         assert account.clock_skew == pytest.approx(900, abs=10)
 
     async def test_no_answer(self):
         """Nobody listens: what to look at is said."""
-        async with asking(connection(f"http://127.0.0.1:{free_port()}")) as account:
+        async with open_account(connection(f"http://127.0.0.1:{free_port()}")) as account:
             caught = await unanswered(account.reach())
 
-        assert caught.reason is Reason.UNREACHABLE
+        assert caught.reason is AccountErrorReason.UNREACHABLE
         assert "Check the network" in caught.advice
         assert account.clock_skew is None
 
     async def test_an_answer_of_somebody_else(self):
         """A page of a proxy says nothing about the account."""
-        async with serving() as loopback, asking(connection(loopback.url)) as account:
+        async with serving() as loopback, open_account(connection(loopback.url)) as account:
             loopback.respond = sends(response(502, b"<html>Bad Gateway</html>"))
             caught = await unanswered(account.identity())
 
-        assert caught.reason is Reason.UNREACHABLE
+        assert caught.reason is AccountErrorReason.UNREACHABLE
 
     async def test_an_answer_that_says_nothing(self):
         """Whatever stands in for AWS may answer every question with an empty object."""
@@ -322,7 +326,7 @@ class TestAnswers:
             questions = (account.life_cycle(CORE), account.quotas(), account.access(CORE))
             caught = [await unanswered(question) for question in questions]
 
-        assert {error.reason for error in caught} == {Reason.UNREACHABLE}
+        assert {error.reason for error in caught} == {AccountErrorReason.UNREACHABLE}
         assert str(caught[0]) == "an answer came that has no modelDetails"
 
     async def test_pages_without_end(self):
@@ -374,6 +378,6 @@ def write_profile(folder, environment, role):
 
 async def unanswered(question):
     """Why a question has no answer."""
-    with pytest.raises(Unanswered) as caught:
+    with pytest.raises(AccountError) as caught:
         await question
     return caught.value

@@ -8,8 +8,8 @@ import pytest
 from loopback import cuts, free_port, resets, response, sends, serving
 
 from batchgen.bedrock import session
-from batchgen.bedrock.account import asking
-from batchgen.bedrock.account_errors import Reason, Unanswered
+from batchgen.bedrock.account import open_account
+from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import connect
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE
 from batchgen.bedrock.session import Connection
@@ -254,7 +254,7 @@ class TestProfiles:
 class TestAccount:
     async def test_who_the_role_is(self):
         """An account that is asked answers as the role, and says when its keys expire."""
-        async with simulator() as bench, asking(bench.to(role=ROLE)) as account:
+        async with simulator() as bench, open_account(bench.to(role=ROLE)) as account:
             found = await account.credentials()
             identity = await account.identity()
         assert (found.source, found.temporary, found.renewable) == ("assume-role", True, True)
@@ -265,7 +265,7 @@ class TestAccount:
         """Service Quotas is asked as the role, whatever API key the environment has."""
         async with (
             simulator(requests_per_minute=45.0) as bench,
-            asking(bench.to(role=ROLE)) as account,
+            open_account(bench.to(role=ROLE)) as account,
         ):
             assert await account.quotas_of([CORE]) == {CORE: 45.0}
 
@@ -274,18 +274,18 @@ class TestAccount:
         monkeypatch.setattr(session, "LOOPBACK", ())
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         connection = Connection(region="us-west-2", calls_in_flight=1, profile="nobody")
-        async with asking(connection) as account:
-            with pytest.raises(Unanswered) as caught:
+        async with open_account(connection) as account:
+            with pytest.raises(AccountError) as caught:
                 await account.credentials()
-        assert caught.value.reason is Reason.NO_CREDENTIALS
+        assert caught.value.reason is AccountErrorReason.NO_CREDENTIALS
 
     @pytest.mark.parametrize("question", ["credentials", "identity", "quotas", "reach"])
     async def test_a_role_that_is_denied(self, question):
         """Every question ends in the same: there are no credentials, and why."""
-        async with simulator(deny=("sts",)) as bench, asking(bench.to(role=ROLE)) as account:
-            with pytest.raises(Unanswered) as caught:
+        async with simulator(deny=("sts",)) as bench, open_account(bench.to(role=ROLE)) as account:
+            with pytest.raises(AccountError) as caught:
                 await getattr(account, question)()
-        assert caught.value.reason is Reason.NO_CREDENTIALS
+        assert caught.value.reason is AccountErrorReason.NO_CREDENTIALS
         assert str(caught.value).startswith("AssumeRole: AccessDenied: ")
         assert "trust policy" in caught.value.advice
 
@@ -293,8 +293,8 @@ class TestAccount:
         """The network's fault is told as one, and no credentials are had."""
         url = f"http://127.0.0.1:{free_port()}"
         connection = Connection(region="us-west-2", url=url, calls_in_flight=1, role=ROLE)
-        async with asking(connection) as account:
-            with pytest.raises(Unanswered) as caught:
+        async with open_account(connection) as account:
+            with pytest.raises(AccountError) as caught:
                 await account.reach()
-        assert caught.value.reason is Reason.NO_CREDENTIALS
+        assert caught.value.reason is AccountErrorReason.NO_CREDENTIALS
         assert "network" in caught.value.advice

@@ -27,7 +27,7 @@ from batchgen.commands.display import (
 from batchgen.commands.failures import KINDS, MESSAGE_SHOWN, Failures
 from batchgen.errors import AnswerLost, Throttled
 from batchgen.policies.retry import Retry
-from batchgen.policies.stop import Cause, Stopping
+from batchgen.policies.stop import StopCause, StopReason
 from batchgen.record import ErrorInfo, Status
 from batchgen.runner.progress import Summary
 
@@ -222,7 +222,7 @@ class TestReport:
 
     def test_a_run_that_stopped_says_why_and_how_to_go_on(self):
         """The reason, made harmless, and the way to continue stand last."""
-        stopping = Stopping(cause=Cause.BUDGET, text="The budget is\x1b used up.")
+        stopping = StopReason(cause=StopCause.BUDGET, text="The budget is\x1b used up.")
 
         lines = report(replace(SUMMARY, stopping=stopping), Failures(), "out")
 
@@ -233,7 +233,7 @@ class TestReport:
 
     def test_a_stop_that_left_nothing_is_not_told(self):
         """A signal that came after the last task changed nothing."""
-        stopping = Stopping(cause=Cause.INTERRUPTED, text="Stopped by SIGINT.")
+        stopping = StopReason(cause=StopCause.INTERRUPTED, text="Stopped by SIGINT.")
         summary = replace(SUMMARY, total=10, stopping=stopping)
 
         assert "SIGINT" not in "".join(report(summary, Failures(), "out"))

@@ -5,7 +5,7 @@ import pytest
 from batchgen.commands.display import status_line
 from batchgen.pacing import PaceState
 from batchgen.policies.budget import Budget
-from batchgen.runner.progress import Tally
+from batchgen.runner.progress import RunStats
 
 STATE = PaceState(
     phase="steady",
@@ -23,7 +23,7 @@ STATE = PaceState(
 
 def summary(*states, elapsed=120.0):
     """A run of two minutes with these pacers."""
-    made = Tally("run-1", "out").snapshot(
+    made = RunStats("run-1", "out").snapshot(
         Budget(None), {f"model-{n}": state for n, state in enumerate(states)}, None
     )
     return replace(made, elapsed_s=elapsed)

@@ -8,7 +8,7 @@ import pytest
 from virtual_time import virtual_time
 
 from batchgen.commands.signals import DRAIN_TIMEOUT, Signals, handled
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 
 
 class Run:
@@ -51,7 +51,7 @@ async def test_the_first_signal_waits_for_what_is_in_flight():
     run.landed.set()
     await task
 
-    assert run.stop.stopping.cause is Cause.TERMINATED
+    assert run.stop.stopping.cause is StopCause.TERMINATED
     (told,) = run.told
     assert told.startswith("SIGTERM: no more calls are started. In flight, and paid for: 3, which")
     assert told.endswith("get up to 120 s to end. A second signal ends them now.")
@@ -80,7 +80,7 @@ async def test_the_second_signal_ends_and_a_third_changes_nothing():
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert run.stop.stopping.cause is Cause.INTERRUPTED
+    assert run.stop.stopping.cause is StopCause.INTERRUPTED
     assert len(run.told) == 2
     assert run.told[1] == "Ending now; what was in flight may have been billed and is on record."
 
@@ -93,16 +93,16 @@ async def test_with_nothing_in_flight_the_first_signal_ends():
     run.signals.receive(signal.SIGHUP)
     await task
 
-    assert run.stop.stopping.cause is Cause.INTERRUPTED
+    assert run.stop.stopping.cause is StopCause.INTERRUPTED
     assert run.told == []
 
 
 @pytest.mark.parametrize(
     ("number", "cause"),
     [
-        (signal.SIGINT, Cause.INTERRUPTED),
-        (signal.SIGHUP, Cause.INTERRUPTED),
-        (signal.SIGTERM, Cause.TERMINATED),
+        (signal.SIGINT, StopCause.INTERRUPTED),
+        (signal.SIGHUP, StopCause.INTERRUPTED),
+        (signal.SIGTERM, StopCause.TERMINATED),
     ],
 )
 async def test_the_process_hands_its_signals_over(number, cause):
@@ -125,5 +125,5 @@ async def test_a_status_can_be_asked_for():
     async with asyncio.timeout(10):
         await run.asked.wait()
     assert not task.done()
-    run.stop.request(Cause.BUDGET, "enough")
+    run.stop.request(StopCause.BUDGET, "enough")
     await task

@@ -28,9 +28,9 @@ from batchgen.bedrock.routes import Service
 from batchgen.cli import _exit_code
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.job import Job
-from batchgen.output.images import inspect
+from batchgen.output.images import inspect_image
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Observer, Order
+from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.runner.selection import Selection
 
@@ -79,7 +79,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def run(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
     """The run itself, against a simulator or, in virtual time, against a till."""
     job = Job.model_validate(request["job"])
-    order = Order(job=job, selection=Selection(**request["selection"]), observer=notes)
+    order = RunOptions(job=job, selection=Selection(**request["selection"]), observer=notes)
     if "url" in request:
         summary = asyncio.run(_made(order, services.Wire(request["url"])))
     else:
@@ -88,11 +88,11 @@ def run(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
     return {"exit_code": summary.exit_code, "summary": summary.to_json()}
 
 
-async def _made(order: Order, service: Service) -> Summary:
+async def _made(order: RunOptions, service: Service) -> Summary:
     return await Batch(replace(order, open_service=services.opening(service))).run()
 
 
-async def _made_in_virtual_time(order: Order, service: Service) -> Summary:
+async def _made_in_virtual_time(order: RunOptions, service: Service) -> Summary:
     return await _made(replace(order, clock=asyncio.get_running_loop().time), service)
 
 
@@ -113,7 +113,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Warm up, say so, and serve until standard input ends."""
     logging.basicConfig(level=logging.ERROR)
-    inspect(services.picture("warm up: Pillow imports its plugins"))
+    inspect_image(services.picture("warm up: Pillow imports its plugins"))
     gc.freeze()
     _write_out.write("ready\n")
     for line in sys.stdin:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from batchgen import errors
 from batchgen.bedrock.error_table import reply_error
-from batchgen.bedrock.routes import Answer, Endpoint, Opened, Service
+from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +172,7 @@ def opening(service: Service) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def opened(*_: Any) -> AsyncIterator[Endpoint]:
-        yield Endpoint(routes=(Opened(service=service, renew=_no_renewal),))
+        yield Endpoint(routes=(OpenRoute(service=service, renew=_no_renewal),))
 
     return opened
 

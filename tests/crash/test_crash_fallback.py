@@ -66,7 +66,7 @@ def test_a_kill_at_any_step(yard, stride):
     for step in range(1, steps + 1, stride):
         scene = scene_of(yard)
         scene.run(Fault(step=step))
-        spent = history.load(scene.folder / "manifest.jsonl").spent
+        spent = history.load_history(scene.folder / "manifest.jsonl").spent
         paid = charged(scene)
         if step < steps - 1:
             assert paid <= spent <= paid + 2 * PRICE, "each model's call in flight"

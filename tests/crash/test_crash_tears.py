@@ -47,7 +47,7 @@ def task_ids(lines, kind):
 def wanted(scene, folder):
     """The tasks that a run would make of this manifest, as `Batch` finds them."""
     Manifest.open(folder).close()
-    history = histories.load(folder / MANIFEST_NAME)
+    history = histories.load_history(folder / MANIFEST_NAME)
     job = Job.model_validate({**scene.job, "output": str(folder)})
     chosen = select(job, history, Selection(), history.random_seed_key or "key").wanted
     return {task.id for model_id in chosen.models() for task in chosen.tasks(model_id)}, history

@@ -28,7 +28,7 @@ from batchgen.job import parse
 from batchgen.models import MODELS
 from batchgen.output import folder
 from batchgen.output.lock import LOCK_NAME as LOCK
-from batchgen.output.lock import locked
+from batchgen.output.lock import hold_lock
 from batchgen.record import EndLine, RunLine
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
@@ -492,7 +492,7 @@ class TestOutput:
 
     def test_another_run_holds_it(self, tmp_path):
         """Its holder is named, and stays the holder."""
-        with locked(tmp_path):
+        with hold_lock(tmp_path):
             found = Found(look_at_output(tmp_path, 1, 1))
             again = Found(look_at_output(tmp_path, 1, 1))
 
@@ -501,12 +501,12 @@ class TestOutput:
 
     def test_a_lock_of_a_run_that_ended(self, tmp_path):
         """The file stays behind, and holds nobody; looking at it does not take the lock."""
-        with locked(tmp_path):
+        with hold_lock(tmp_path):
             pass
         said = (tmp_path / LOCK).read_bytes()
 
         assert Found(look_at_output(tmp_path, 1, 1))["lock"].verdict is Verdict.OK
-        with locked(tmp_path):
+        with hold_lock(tmp_path):
             assert json.loads((tmp_path / LOCK).read_bytes()).keys() == json.loads(said).keys()
 
     @pytest.mark.parametrize(("free", "verdict"), [(91_000_000, "ok"), (90_999_999, "failed")])
@@ -570,7 +570,7 @@ class TestCommand:
         """With the exit code, and each check with its verdict."""
         busy = tmp_path / "out"
         busy.mkdir()
-        with locked(busy):
+        with hold_lock(busy):
             ended = doctor(tmp_path, QUICKSTART, "--output", "out", "--json")
 
         told = json.loads(ended.stdout)

@@ -23,7 +23,7 @@ from virtual_time import VirtualTimeLoop
 
 from batchgen.job import Job
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Observer, Order
+from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.simulator.clock import LoopClock
 from batchgen.simulator.faults.actions import ACTIONS
@@ -173,7 +173,7 @@ class Bench:
         made_job = self.job(job) if isinstance(job, int) else job
         notes = Notes()
         clock = asyncio.get_running_loop().time
-        ordered = Order(job=made_job, observer=notes, clock=clock)
+        ordered = RunOptions(job=made_job, observer=notes, clock=clock)
         summary = await Batch(replace(ordered, **(order or {}))).run()
         return Ran(summary=summary, notices=notes.notices, folder=Path(made_job.output))
 

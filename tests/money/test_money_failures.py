@@ -7,12 +7,12 @@ from bench import PRICE, bench, in_time_of_sockets
 from fakes import FakeService, good
 from virtual_time import virtual_time
 
-from batchgen.bedrock.routes import Endpoint, Opened
+from batchgen.bedrock.routes import Endpoint, OpenRoute
 from batchgen.errors import Rejected
 from batchgen.job import Job
 from batchgen.models import FAMILIES
 from batchgen.runner.batch import Batch
-from batchgen.runner.options import Observer, Order
+from batchgen.runner.options import Observer, RunOptions
 
 FAMILY = FAMILIES["stable-image"]
 
@@ -179,6 +179,6 @@ def in_order(job, service):
 
     @asynccontextmanager
     async def opened(*_):
-        yield Endpoint(routes=(Opened(service=service, renew=service.renew),))
+        yield Endpoint(routes=(OpenRoute(service=service, renew=service.renew),))
 
-    return Order(job=job, open_service=opened, clock=get_running_loop().time)
+    return RunOptions(job=job, open_service=opened, clock=get_running_loop().time)

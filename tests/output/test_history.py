@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
-from batchgen.output.history import compact, load
+from batchgen.output.history import compact, load_history
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine, Status
 
@@ -76,7 +76,7 @@ def history(tmp_path):
         path.write_bytes(
             b"".join(line if isinstance(line, bytes) else line.to_json() for line in lines)
         )
-        return load(path)
+        return load_history(path)
 
     return load_lines
 
@@ -84,7 +84,7 @@ def history(tmp_path):
 class TestEmpty:
     def test_a_missing_manifest_is_an_empty_history(self, tmp_path):
         """The first run of an output starts from nothing."""
-        history = load(tmp_path / MANIFEST_NAME)
+        history = load_history(tmp_path / MANIFEST_NAME)
         assert history.path == tmp_path / MANIFEST_NAME
         assert (len(history), history.moved, history.last_move) == (0, {}, None)
         assert (history.unanswered, history.spent, history.unreadable) == ({}, Decimal(0), 0)
@@ -94,7 +94,7 @@ class TestEmpty:
     def test_what_cannot_be_read_is_said(self, tmp_path):
         """A folder in its place is a sentence with the path."""
         with pytest.raises(ManifestError, match=f"{tmp_path} cannot be read: Is a directory"):
-            load(tmp_path)
+            load_history(tmp_path)
 
 
 class TestRecords:
@@ -446,7 +446,7 @@ class TestModel:
                 spent = Decimal(0) if exit_code in (0, 1) else spent + tonight
         path = tmp_path_factory.getbasetemp() / "history.jsonl"
         path.write_bytes(b"".join(line.to_json() for line in lines))
-        found = load(path)
+        found = load_history(path)
         assert (found.spent, len(found), found.unreadable) == (spent, len(known), 0)
         for number, task in enumerate(TASKS):
             assert found.status(task.id) is (Status.SUCCEEDED if number in known else None)

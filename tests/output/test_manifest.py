@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError, StorageError
 from batchgen.output import manifest as manifests
-from batchgen.output.manifest import GROUP, MANIFEST_NAME, Manifest, parse_line, parse_object, read
+from batchgen.output.manifest import (
+    GROUP,
+    MANIFEST_NAME,
+    Manifest,
+    parse_line,
+    parse_object,
+    read_manifest,
+)
 from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine
 
 
@@ -84,7 +91,9 @@ class TestAppend:
         async with asyncio.TaskGroup() as group:
             for number in range(200):
                 group.create_task(manifest.append(moved(number), durable=number % 3 == 0))
-        assert [line.task_id for line in read(manifest.path)] == [f"t-{n}" for n in range(200)]
+        assert [line.task_id for line in read_manifest(manifest.path)] == [
+            f"t-{n}" for n in range(200)
+        ]
 
     async def test_one_line_is_one_write_and_one_sync(self, manifest, disk):
         """A line alone is written by one call and synced before `append` returns."""
@@ -216,7 +225,7 @@ class TestCancellation:
         disk.gate.set()
         await tasks[0]
         await tasks[2]
-        assert [line.task_id for line in read(manifest.path)] == ["t-0", "t-1", "t-2"]
+        assert [line.task_id for line in read_manifest(manifest.path)] == ["t-0", "t-1", "t-2"]
 
     async def test_a_failure_that_its_waiter_did_not_see_is_told_to_the_next(self, manifest, disk):
         """The waiter was cancelled, the write failed: the manifest is broken all the same."""
@@ -237,7 +246,7 @@ class TestOpen:
         """Opening makes the file; reading it gives nothing."""
         Manifest.open(tmp_path).close()
         assert (tmp_path / MANIFEST_NAME).read_bytes() == b""
-        assert list(read(tmp_path / MANIFEST_NAME)) == []
+        assert list(read_manifest(tmp_path / MANIFEST_NAME)) == []
 
     def test_its_name_and_its_folder_are_durable(self, tmp_path, monkeypatch):
         """The folder that holds the new file is synced."""
@@ -322,7 +331,7 @@ class TestTear:
             manifest.close()
             # A line that lost nothing but its newline is whole.
             whole = [line for line, end in zip(LINES, ends, strict=True) if end - 1 <= cut]
-            assert list(read(path)) == [*whole, moved(99)], cut
+            assert list(read_manifest(path)) == [*whole, moved(99)], cut
             seal = b"" if cut in (0, *ends) else b"\n"
             assert path.read_bytes() == WHOLE[:cut] + seal + moved(99).to_json(), cut
 
@@ -347,14 +356,14 @@ class TestRead:
             b'{"kind": "moved", "run_id"\n\n[1, 2]\n"text"\n{}\n\xff\xfe\n{"kind": 7}\n'
             b'{"kind": "later", "x": 1}\n{"kind": "moved", "run_id": "r"}\n' + moved(1).to_json()
         )
-        assert list(read(path)) == [moved(1)]
+        assert list(read_manifest(path)) == [moved(1)]
 
     def test_a_later_format_is_refused(self, tmp_path):
         """A run line of a later format says so, with its version, and nothing after it is read."""
         path = tmp_path / MANIFEST_NAME
         later = run_line(version=2, batchgen_version="9.1.0")
         path.write_bytes(run_line().to_json() + later.to_json() + moved(1).to_json())
-        lines = read(path)
+        lines = read_manifest(path)
         assert next(lines) == run_line()
         with pytest.raises(
             ManifestError,
@@ -382,12 +391,12 @@ class TestRead:
     def test_a_missing_manifest_is_said(self, tmp_path):
         """The file's path and the reason."""
         with pytest.raises(ManifestError, match=f"{MANIFEST_NAME} cannot be read: No such file"):
-            list(read(tmp_path / MANIFEST_NAME))
+            list(read_manifest(tmp_path / MANIFEST_NAME))
 
     def test_reading_a_folder_is_said(self, tmp_path):
         """What is no file cannot be a manifest."""
         with pytest.raises(ManifestError, match="cannot be read: Is a directory"):
-            list(read(tmp_path))
+            list(read_manifest(tmp_path))
 
 
 class TestParseObject:

@@ -9,10 +9,10 @@ from fakes import make_image, make_record, make_task, picture
 from batchgen.errors import ManifestError, NotStarted, OutputBusy, StorageError
 from batchgen.models.base import Artifact
 from batchgen.output import folder as outputs
-from batchgen.output.folder import LOCK_EVERY, Leftover, Turn, opened_output
-from batchgen.output.images import inspect
+from batchgen.output.folder import LOCK_EVERY, Leftover, LockWait, open_output
+from batchgen.output.images import inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
-from batchgen.output.lock import locked
+from batchgen.output.lock import hold_lock
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.output.store import PART
 from batchgen.record import MovedLine
@@ -32,7 +32,7 @@ class Folder:
         self.path.mkdir(exist_ok=True)
         with (self.path / MANIFEST_NAME).open("ab") as file:
             file.write(b"".join(line.to_json() for line in lines))
-        async with opened_output(self.path, run_id) as output:
+        async with open_output(self.path, run_id) as output:
             yield output
 
     def put(self, path, data=b"x"):
@@ -52,7 +52,7 @@ class Folder:
         """The `moved` lines of the manifest."""
         return [
             (line.run_id, line.task_id, line.path, line.new_path)
-            for line in outputs.read(self.path / MANIFEST_NAME)
+            for line in outputs.read_manifest(self.path / MANIFEST_NAME)
             if isinstance(line, MovedLine)
         ]
 
@@ -70,13 +70,13 @@ def record_of(task, path, data=b"x"):
 async def save(output, task, data):
     """What a run does with an image that came."""
     artifact = Artifact(data=data, seed=1, finish_reason=None)
-    return await output.store.save(task.file_stem, task.id, artifact, inspect(data))
+    return await output.store.save(task.file_stem, task.id, artifact, inspect_image(data))
 
 
 class TestOpen:
     async def test_a_new_folder_is_made_with_its_parents(self, tmp_path):
         """The first run of an output finds nothing and makes everything."""
-        async with opened_output(tmp_path / "out/catalog", "run-1") as output:
+        async with open_output(tmp_path / "out/catalog", "run-1") as output:
             assert (output.folder / MANIFEST_NAME).read_bytes() == b""
             assert len(output.history) == 0
             assert output.manifest.path == output.folder / MANIFEST_NAME
@@ -85,7 +85,7 @@ class TestOpen:
         """A second run is refused at once, and may come when the first has ended."""
         async with folder.opened():
             with pytest.raises(OutputBusy, match="Another run holds"):
-                async with opened_output(folder.path, "run-3"):
+                async with open_output(folder.path, "run-3"):
                     pytest.fail("two runs in one output")
         async with folder.opened():
             pass
@@ -102,7 +102,7 @@ class TestOpen:
                     end_first.set()
                     await ended.wait()
 
-            turn = Turn(wait=60.0, sleep=sleep, tell=told.append)
+            turn = LockWait(wait=60.0, sleep=sleep, tell=told.append)
             end_first, ended = asyncio.Event(), asyncio.Event()
             waiting = asyncio.create_task(self.enter(first.folder, turn))
             await end_first.wait()
@@ -121,7 +121,7 @@ class TestOpen:
 
         async with folder.opened():
             with pytest.raises(OutputBusy):
-                await self.enter(folder.path, Turn(wait=0.01, sleep=sleep))
+                await self.enter(folder.path, LockWait(wait=0.01, sleep=sleep))
 
     async def test_the_wait_may_be_broken_off(self, folder):
         """What the sleep raises leaves: a stop of the run, say."""
@@ -131,11 +131,11 @@ class TestOpen:
 
         async with folder.opened():
             with pytest.raises(NotStarted):
-                await self.enter(folder.path, Turn(wait=60.0, sleep=sleep))
+                await self.enter(folder.path, LockWait(wait=60.0, sleep=sleep))
 
     @staticmethod
     async def enter(path, turn):
-        async with opened_output(path, "run-3", turn=turn):
+        async with open_output(path, "run-3", turn=turn):
             return "entered"
 
     async def test_it_is_sealed_and_read(self, folder):
@@ -144,7 +144,7 @@ class TestOpen:
         (folder.path / MANIFEST_NAME).write_bytes(
             record_of(A, "images/a.png").to_json() + b'{"kind": "rec'
         )
-        async with opened_output(folder.path, "run-2") as output:
+        async with open_output(folder.path, "run-2") as output:
             assert output.history.status(A.id) == "succeeded"
         assert (folder.path / MANIFEST_NAME).read_bytes().endswith(b'{"kind": "rec\n')
 
@@ -153,7 +153,7 @@ class TestOpen:
         (tmp_path / "out").touch()
         for path in (tmp_path / "out", tmp_path / "out/below"):
             with pytest.raises(StorageError, match=f"The output {path} cannot be made: ") as caught:
-                async with opened_output(path, "run-1"):
+                async with open_output(path, "run-1"):
                     pass
             assert "--output" in str(caught.value)
 
@@ -167,10 +167,10 @@ class TestOpen:
             (folder.path / MANIFEST_NAME).write_bytes(b'{"kind": "run", "version": 99}\n')
         before = len(list(os.scandir("/proc/self/fd")))
         with pytest.raises(StorageError if fault == "unreadable" else ManifestError):
-            async with opened_output(folder.path, "run-1"):
+            async with open_output(folder.path, "run-1"):
                 pass
         assert len(list(os.scandir("/proc/self/fd"))) == before
-        with locked(folder.path):
+        with hold_lock(folder.path):
             pass
 
 
@@ -441,6 +441,6 @@ async def test_a_file_in_the_place_of_the_images_is_found_before_any_call(tmp_pa
     """An image that came and has no place would be lost, and it is paid for."""
     (tmp_path / "images").write_text("not a folder")
 
-    async with opened_output(tmp_path, "run-1") as output:
+    async with open_output(tmp_path, "run-1") as output:
         with pytest.raises(StorageError, match="images cannot be a folder of images"):
             await output.prepare()

@@ -20,7 +20,7 @@ from PIL import Image
 from batchgen.errors import StorageError
 from batchgen.models.base import Artifact
 from batchgen.output import store as stores
-from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect
+from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect_image
 from batchgen.output.store import EXTENSIONS, Store
 
 KINDS = sorted(EXTENSIONS)
@@ -57,7 +57,7 @@ class TestInspect:
     def test_a_whole_picture_is_what_it_is(self, kind):
         """Format and size are those of the bytes, whatever was asked for; the hash is theirs."""
         data = picture(kind, size=(30, 20))
-        found = inspect(data)
+        found = inspect_image(data)
         assert (found.format, found.width, found.height) == (kind, 30, 20)
         assert found.sha256 == hashlib.sha256(data).hexdigest()
 
@@ -67,7 +67,7 @@ class TestInspect:
         data = picture(kind)
         for cut in range(len(data)):
             with pytest.raises(BrokenImage):
-                inspect(data[:cut])
+                inspect_image(data[:cut])
 
     @pytest.mark.parametrize("kind", KINDS)
     @given(share=st.floats(0, 1, exclude_max=True))
@@ -75,7 +75,7 @@ class TestInspect:
         """The same for pictures of many blocks."""
         data = LARGE[kind]
         with pytest.raises(BrokenImage):
-            inspect(data[: int(share * len(data))])
+            inspect_image(data[: int(share * len(data))])
 
     def test_a_flipped_bit_in_a_png_is_noticed(self):
         """PNG has checksums, and they are looked at."""
@@ -84,7 +84,7 @@ class TestInspect:
             broken = bytearray(data)
             broken[place] ^= 1
             with pytest.raises(BrokenImage):
-                inspect(bytes(broken))
+                inspect_image(bytes(broken))
 
     @pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "ICO", "PPM"])
     def test_other_formats_are_refused(self, kind):
@@ -92,42 +92,42 @@ class TestInspect:
         file = io.BytesIO()
         Image.new("RGB", (32, 32)).save(file, kind)
         with pytest.raises(BrokenImage, match="no readable PNG, JPEG or WebP"):
-            inspect(file.getvalue())
+            inspect_image(file.getvalue())
 
     @pytest.mark.parametrize("data", [b"", b"\0", b"<html></html>", b"\x89PNG\r\n\x1a\n", b"RIFF"])
     def test_what_is_no_picture_is_refused(self, data):
         """Nothing, text, and signatures without a picture."""
         with pytest.raises(BrokenImage):
-            inspect(data)
+            inspect_image(data)
 
     def test_a_picture_at_the_limit_is_kept(self):
         """64 megapixels are four times the largest that the service makes."""
         assert MAX_PIXELS == 64_000_000
-        found = inspect(claiming(8_000, 8_000))
+        found = inspect_image(claiming(8_000, 8_000))
         assert (found.width, found.height) == (8_000, 8_000)
 
     @pytest.mark.parametrize("size", [(8_001, 8_000), (9_300, 9_300), (60_000, 60_000)])
     def test_a_bomb_is_refused(self, size):
         """A few bytes that claim more pixels are not even looked at further."""
         with pytest.raises(BrokenImage):
-            inspect(claiming(*size))
+            inspect_image(claiming(*size))
 
     def test_our_own_limit_is_named(self):
         """The sentence says how large the picture claims to be."""
         with pytest.raises(BrokenImage, match="claims 8001x8000 pixels"):
-            inspect(claiming(8_001, 8_000))
+            inspect_image(claiming(8_001, 8_000))
 
     def test_a_padded_jpeg_is_whole(self):
         """Some encoders pad with zeros; other bytes behind the end are no padding."""
-        assert inspect(picture("jpeg") + b"\0\0\0").format == "jpeg"
+        assert inspect_image(picture("jpeg") + b"\0\0\0").format == "jpeg"
         with pytest.raises(BrokenImage, match="the jpeg ends before its end marker"):
-            inspect(picture("jpeg") + b"x")
+            inspect_image(picture("jpeg") + b"x")
 
     def test_what_follows_the_end_is_noticed(self):
         """A PNG or a WebP that does not end where it says it does is not what was sent."""
         with pytest.raises(BrokenImage, match="the png ends before its end marker"):
-            inspect(picture("png") + b"x")
-        assert inspect(picture("webp") + b"x").format == "webp"  # RIFF allows it
+            inspect_image(picture("png") + b"x")
+        assert inspect_image(picture("webp") + b"x").format == "webp"  # RIFF allows it
 
     def test_the_filters_of_warnings_are_left_alone(self, monkeypatch):
         """They belong to all threads: changed here, a warning anywhere else became an error."""
@@ -139,7 +139,7 @@ class TestInspect:
             return open_image(*arguments, **options)
 
         monkeypatch.setattr(Image, "open", open_and_look)
-        inspect(picture())
+        inspect_image(picture())
         assert during == before == warnings.filters
 
     @given(st.binary(max_size=200))
@@ -147,7 +147,7 @@ class TestInspect:
         """No byte string raises anything else."""
         for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x10\0\0\0WEBPVP8 "):
             with pytest.raises(BrokenImage):
-                inspect(start + data)
+                inspect_image(start + data)
 
 
 LARGE = {kind: noise(kind) for kind in KINDS}
@@ -170,7 +170,7 @@ def files(folder):
 
 async def save(store, data, stem="images/mug-1"):
     """Store one picture."""
-    return await store.save(stem, ID, artifact(data), inspect(data))
+    return await store.save(stem, ID, artifact(data), inspect_image(data))
 
 
 class TestSave:
@@ -193,7 +193,7 @@ class TestSave:
     async def test_what_the_service_said_is_kept(self, store):
         """A missing seed stays missing, a finish reason stays what it is."""
         data = picture()
-        stored = await store.save("a", ID, artifact(data, None, "SUCCESS"), inspect(data))
+        stored = await store.save("a", ID, artifact(data, None, "SUCCESS"), inspect_image(data))
         assert (stored.path, stored.seed, stored.finish_reason) == ("a.png", None, "SUCCESS")
 
     async def test_the_temporary_name_stays_until_it_is_settled(self, store, tmp_path):

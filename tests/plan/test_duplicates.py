@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.plan import duplicates
-from batchgen.plan.duplicates import Group, Place, Repeats, Sieve, Twice
+from batchgen.plan.duplicates import Group, Repeats, Sieve, TaskRef, Twice
 
 TEXTS = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=5), max_size=12)
 
@@ -33,7 +33,7 @@ def test_every_text_that_came_before_is_found_with_its_first_place(items, key):
     first, expected = {}, []
     for index, texts in enumerate(items):
         for variant, text in enumerate(texts, 1):
-            place = Place(index, f"i{index}", variant)
+            place = TaskRef(index, f"i{index}", variant)
             if first.setdefault(text, place) is not place:
                 expected.append(Twice(first=first[text], again=place, text=str(text)))
 

@@ -37,7 +37,7 @@ def test_the_order_of_items_and_the_layout_of_the_file_change_nothing():
     block = parse("a.yaml", (head + "items:\n- id: mug\n- id: lamp\n").encode())
     flow = parse("b.yaml", ("items: [{id: lamp}, {id: mug}]\n" + head).encode())
 
-    assert set(plan.ids(block)) == set(plan.ids(flow)) == set(plan.ids(job_of()))
+    assert set(plan.task_ids(block)) == set(plan.task_ids(flow)) == set(plan.task_ids(job_of()))
 
 
 def test_another_job_item_or_variant_has_another_seed():
@@ -57,7 +57,7 @@ def test_random_seeds_need_a_key_and_are_stable_with_it():
 
     assert seeds[0] == seeds[1] == [785180538, 4264745354]
     assert not set(seeds[0]) & set(seeds[2])
-    for make in (plan.expand, plan.ids):
+    for make in (plan.expand, plan.task_ids):
         with pytest.raises(ValueError, match="needs a random_seed_key"):
             next(make(job))
 
@@ -141,7 +141,9 @@ def test_patterns_choose_by_item_or_label():
     """And no pattern chooses all."""
     task = next(plan.expand(job_of()))
 
-    assert [plan.fits(task, p) for p in ([], ["m*"], ["mug/1"], ["x", "mug"], ["MUG"], ["ug"])] == [
+    assert [
+        plan.matches(task, p) for p in ([], ["m*"], ["mug/1"], ["x", "mug"], ["MUG"], ["ug"])
+    ] == [
         True,
         True,
         True,
@@ -199,7 +201,7 @@ def test_a_job_that_passes_has_nothing_twice_and_one_with_something_twice_does_n
         return
     names, ids = {folded(task.file_stem) for task in tasks}, {task.id for task in tasks}
 
-    assert list(plan.ids(job)) == [task.id for task in tasks]
+    assert list(plan.task_ids(job)) == [task.id for task in tasks]
     try:
         summary = plan.check(job)
     except JobError as error:

@@ -82,7 +82,7 @@ class TestExpand:
 
         ids = [task.id for task in plan.expand(plain)]
         assert ids == [task.id for task in plan.expand(more)]
-        assert ids == list(plan.ids(plain)) == list(plan.ids(more))
+        assert ids == list(plan.task_ids(plain)) == list(plan.task_ids(more))
 
     def test_an_item_without_a_variable_of_the_prompt_is_raised_when_its_turn_comes(self):
         """As for any other prompt."""

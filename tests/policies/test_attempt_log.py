@@ -8,9 +8,14 @@ from types import SimpleNamespace
 import pytest
 from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
-from batchgen.errors import AnswerLost, NotStarted, Place, StorageError, Throttled
-from batchgen.policies.attempt_log import ROOM_FOR_LINES, ROOM_FOR_ONE, Room, journaled
-from batchgen.policies.stop import Cause
+from batchgen.errors import AnswerLost, NotStarted, StorageError, Target, Throttled
+from batchgen.policies.attempt_log import (
+    ROOM_FOR_LINES,
+    ROOM_FOR_ONE,
+    DiskReserve,
+    with_attempt_log,
+)
+from batchgen.policies.stop import StopCause
 
 
 @pytest.fixture
@@ -25,13 +30,13 @@ class Calls:
 
     def __init__(self, books):
         self.books = books
-        self.room = Room(books.folder)
+        self.room = DiskReserve(books.folder)
         self.outcome = make_generation()
         self.seen = []
         self.in_flight = []
         self.gate = None
-        self.generate = journaled(
-            self.send, "run-1", books.manifest, self.room, books.stop, Place(region="us-west-2")
+        self.generate = with_attempt_log(
+            self.send, "run-1", books.manifest, self.room, books.stop, Target(region="us-west-2")
         )
 
     async def send(self, attempt):
@@ -69,7 +74,7 @@ class TestAnnounce:
         """After a kill the manifest tells which calls may have been paid for."""
         task = make_task()
         generation = await calls.generate(make_attempt(task, 3))
-        assert generation == make_generation(place=Place(region="us-west-2"))
+        assert generation == make_generation(place=Target(region="us-west-2"))
         ((_, lines),) = calls.seen
         assert [{**line, "started_at": "now"} for line in lines] == [
             {
@@ -134,7 +139,7 @@ class TestRoom:
             await calls.generate(make_attempt())
         assert (calls.seen, calls.books.lines()) == ([], [])
         stopping = calls.books.stop.stopping
-        assert stopping.cause is Cause.DISK
+        assert stopping.cause is StopCause.DISK
         assert stopping.text == (
             f"The disk of {calls.books.folder} has no room for another image. "
             "Free some space and run the same command again."
@@ -154,7 +159,7 @@ class TestRoom:
         results = await asyncio.gather(
             *(calls.generate(make_attempt()) for _ in range(3)), return_exceptions=True
         )
-        made = make_generation(place=Place(region="us-west-2"))
+        made = make_generation(place=Target(region="us-west-2"))
         assert results.count(made) == len(calls.seen) == sent
 
     async def test_calls_in_flight_keep_their_room(self, calls, free):
@@ -186,7 +191,7 @@ class TestRoom:
     async def test_the_real_disk_is_asked(self, books):
         """The free space of the output's own file system counts."""
         usage = shutil.disk_usage(books.folder)
-        room = Room(books.folder)
+        room = DiskReserve(books.folder)
         room.in_flight = 2
         needed = ROOM_FOR_LINES + 2 * ROOM_FOR_ONE
         assert await room.free() == pytest.approx(usage.free - needed, abs=2e9)
@@ -195,7 +200,7 @@ class TestRoom:
 class TestStopping:
     async def test_nothing_is_sent_while_the_run_stops(self, calls):
         """Who comes after the stop leaves no line and makes no call."""
-        calls.books.stop.request(Cause.INTERRUPTED, "INT")
+        calls.books.stop.request(StopCause.INTERRUPTED, "INT")
         with pytest.raises(NotStarted):
             await calls.generate(make_attempt())
         assert (calls.seen, calls.books.lines()) == ([], [])
@@ -206,7 +211,7 @@ class TestStopping:
         calls.gate = asyncio.Event()
         calling = asyncio.create_task(calls.generate(make_attempt()))
         await until(lambda: calls.seen)
-        calls.books.stop.request(Cause.INTERRUPTED, "INT")
+        calls.books.stop.request(StopCause.INTERRUPTED, "INT")
         calls.gate.set()
-        assert await calling == make_generation(place=Place(region="us-west-2"))
+        assert await calling == make_generation(place=Target(region="us-west-2"))
         assert json.dumps(calls.books.lines())

@@ -11,7 +11,7 @@ from virtual_time import virtual_time
 
 from batchgen.attempt import Generation
 from batchgen.errors import NeverSent, NotStarted, RouteDenied, Throttled
-from batchgen.policies.stop import Cause
+from batchgen.policies.stop import StopCause
 
 
 def made(outcomes):
@@ -256,7 +256,7 @@ class TestWaiting:
         sent = [routed.send() for _ in range(5)]
         await asyncio.sleep(5)
         sent[2].cancel()
-        routed.stop.request(Cause.INTERRUPTED, "test")
+        routed.stop.request(StopCause.INTERRUPTED, "test")
 
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
 
@@ -269,7 +269,7 @@ class TestWaiting:
         routed = Routed(tmp_path, FakeRoute("a", 1, latency=30), FakeRoute("b", 1, latency=30))
         sent = [routed.send() for _ in range(20)]
         await asyncio.sleep(10)
-        routed.stop.request(Cause.INTERRUPTED, "test")
+        routed.stop.request(StopCause.INTERRUPTED, "test")
         await settle()
         late = routed.send()
         await settle()

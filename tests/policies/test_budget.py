@@ -17,8 +17,8 @@ from batchgen.errors import (
     Throttled,
     UnusableReply,
 )
-from batchgen.policies.budget import Budget, budgeted, may_be_billed
-from batchgen.policies.stop import Cause, Stop, Stopping
+from batchgen.policies.budget import Budget, may_be_billed, with_budget
+from batchgen.policies.stop import Stop, StopCause, StopReason
 
 ZERO = Decimal(0)
 AMBIGUOUS = (AnswerLost, ServiceFault, UnusableReply)
@@ -32,9 +32,9 @@ class TestStop:
     async def test_the_first_reason_stays(self):
         """Set once: what else comes up later changes nothing."""
         stop = Stop()
-        stop.request(Cause.BUDGET, "used up")
-        stop.request(Cause.DISK, "full")
-        assert stop.stopping == Stopping(cause=Cause.BUDGET, text="used up")
+        stop.request(StopCause.BUDGET, "used up")
+        stop.request(StopCause.DISK, "full")
+        assert stop.stopping == StopReason(cause=StopCause.BUDGET, text="used up")
 
     async def test_listeners_are_called_once(self):
         """Each listener hears of the stop once, in order, with the reason set."""
@@ -42,14 +42,14 @@ class TestStop:
         stop.on_request(lambda: heard.append(("a", stop.stopping.cause)))
         stop.on_request(lambda: heard.append(("b", stop.stopping.cause)))
         assert heard == []
-        stop.request(Cause.DISK, "full")
-        stop.request(Cause.DISK, "full")
-        assert heard == [("a", Cause.DISK), ("b", Cause.DISK)]
+        stop.request(StopCause.DISK, "full")
+        stop.request(StopCause.DISK, "full")
+        assert heard == [("a", StopCause.DISK), ("b", StopCause.DISK)]
 
     async def test_who_listens_late_hears_at_once(self):
         """A listener that comes after the stop is called when it comes."""
         stop, heard = Stop(), []
-        stop.request(Cause.DISK, "full")
+        stop.request(StopCause.DISK, "full")
         stop.on_request(lambda: heard.append(1))
         assert heard == [1]
 
@@ -60,7 +60,7 @@ class TestStop:
         waiting = [asyncio.create_task(stop.wait()) for _ in range(3)]
         await settle()
         assert not any(task.done() for task in waiting)
-        stop.request(Cause.DEADLINE, "time")
+        stop.request(StopCause.DEADLINE, "time")
         await asyncio.gather(*waiting)
         await stop.wait()
 
@@ -77,7 +77,7 @@ class TestStop:
         stop = Stop()
         sleeping = asyncio.create_task(stop.sleep(3600))
         await asyncio.sleep(5)
-        stop.request(Cause.INTERRUPTED, "INT")
+        stop.request(StopCause.INTERRUPTED, "INT")
         with pytest.raises(NotStarted, match="the run is stopping"):
             await sleeping
         assert asyncio.get_running_loop().time() == 5
@@ -87,7 +87,7 @@ class TestStop:
     async def test_nobody_sleeps_after_the_request(self, seconds):
         """When the run is stopping already there is no sleep at all."""
         stop = Stop()
-        stop.request(Cause.INTERRUPTED, "INT")
+        stop.request(StopCause.INTERRUPTED, "INT")
         with pytest.raises(NotStarted):
             await stop.sleep(seconds)
         assert asyncio.get_running_loop().time() == 0
@@ -104,7 +104,7 @@ class TestStop:
         handed = stop.until(tasks())
         assert [next(handed), next(handed)] == made
         assert len(made) == 2  # lazily: nothing is made ahead
-        stop.request(Cause.BUDGET, "used up")
+        stop.request(StopCause.BUDGET, "used up")
         assert list(handed) == []
         assert len(made) <= 3
 
@@ -115,7 +115,7 @@ class TestStop:
 
     def test_causes_are_words_for_programs(self):
         """What stands in `--json` and the manifest is fixed."""
-        assert sorted(Cause) == [
+        assert sorted(StopCause) == [
             "budget",
             "credentials",
             "deadline",
@@ -290,7 +290,7 @@ def admitting(outcome, *, limit=Decimal("0.10"), lasts=0.0):
             raise outcome
         return outcome
 
-    return budget, stop, budgeted(generate, budget, stop)
+    return budget, stop, with_budget(generate, budget, stop)
 
 
 class TestBudgeted:
@@ -368,8 +368,8 @@ class TestBudgeted:
         budget, stop, admit = admitting(make_generation(), limit=Decimal("0.03"))
         with pytest.raises(NotStarted, match="the budget is used up"):
             await admit(make_attempt())
-        assert stop.stopping == Stopping(
-            cause=Cause.BUDGET, text="The budget of 0.03 USD is used up."
+        assert stop.stopping == StopReason(
+            cause=StopCause.BUDGET, text="The budget of 0.03 USD is used up."
         )
         assert (budget.spent, budget.left) == (ZERO, Decimal("0.03"))
 
@@ -382,7 +382,7 @@ class TestBudgeted:
         async def generate(_):
             return make_generation()
 
-        await budgeted(generate, budget, Stop())(make_attempt(task))
+        await with_budget(generate, budget, Stop())(make_attempt(task))
         assert (budget.billed, budget.spent) == (ZERO, ZERO)
 
     @virtual_time
@@ -395,14 +395,14 @@ class TestBudgeted:
             made.append(attempt)
             return make_generation()
 
-        admit = budgeted(generate, budget, stop)
+        admit = with_budget(generate, budget, stop)
         results = await asyncio.gather(
             *(admit(make_attempt()) for _ in range(100)), return_exceptions=True
         )
         assert len(made) == 7
         assert sum(isinstance(result, NotStarted) for result in results) == 93
         assert budget.spent == Decimal("0.28")
-        assert stop.stopping.cause is Cause.BUDGET
+        assert stop.stopping.cause is StopCause.BUDGET
 
     @virtual_time
     async def test_a_refund_is_used(self):
@@ -417,7 +417,7 @@ class TestBudgeted:
                 raise outcome
             return outcome
 
-        admit = budgeted(generate, budget, stop)
+        admit = with_budget(generate, budget, stop)
         results = await asyncio.gather(
             admit(make_attempt()), admit(make_attempt()), return_exceptions=True
         )

@@ -7,9 +7,9 @@ from virtual_time import virtual_time
 
 from batchgen.attempt import Attempt
 from batchgen.errors import AttemptError, NotStarted, Rejected, Throttled, Unavailable
-from batchgen.policies.circuit_breaker import PAUSES, QUIET, REFUSALS, Breaking
+from batchgen.policies.circuit_breaker import PAUSES, QUIET, REFUSALS, CircuitBreaker
 from batchgen.policies.retry import NOT_BILLED
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 
 
 class Service:
@@ -39,7 +39,7 @@ def now():
 class Rig:
     def __init__(self):
         self.service, self.stop, self.told = Service(), Stop(), []
-        self.breaking = Breaking(self.service, self.stop, self.told.append, clock=now)
+        self.breaking = CircuitBreaker(self.service, self.stop, self.told.append, clock=now)
 
     async def call(self):
         try:
@@ -160,7 +160,7 @@ async def test_the_stop_sends_home_who_waits():
     await asyncio.sleep(0.1)
     calls = len(rig.service.calls)
 
-    rig.stop.request(Cause.INTERRUPTED, "test")
+    rig.stop.request(StopCause.INTERRUPTED, "test")
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
 
     assert all(isinstance(outcome, NotStarted) for outcome in outcomes)

@@ -13,8 +13,14 @@ from batchgen.errors import (
     StorageError,
     Throttled,
 )
-from batchgen.policies.credential_refresh import PATIENCE, PAUSES, SKEW_NOTICED, Renewing, describe
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.credential_refresh import (
+    PATIENCE,
+    PAUSES,
+    SKEW_NOTICED,
+    CredentialRefresh,
+    describe,
+)
+from batchgen.policies.stop import Stop, StopCause
 
 EXPIRED = CredentialsRefused(
     "The security token included in the request is expired",
@@ -38,7 +44,7 @@ class Account:
         """Raised by calls whose credentials are good."""
         self.stop = Stop()
         self.told = []
-        self.generate = Renewing(
+        self.generate = CredentialRefresh(
             self.call,
             self.renew,
             self.stop,
@@ -191,7 +197,7 @@ class TestHopeless:
             *(account.generate(make_attempt()) for _ in range(5)), return_exceptions=True
         )
         assert [type(result) for result in results] == [NotStarted] * 5
-        assert account.stop.stopping.cause is Cause.CREDENTIALS
+        assert account.stop.stopping.cause is StopCause.CREDENTIALS
         assert account.stop.stopping.text == (
             "The service refuses the credentials: The security token included in the request is "
             "expired. Renew them."
@@ -210,7 +216,7 @@ class TestHopeless:
         assert caught.value.__cause__ is EXPIRED
         assert len(account.renewals) == 1
         assert asyncio.get_running_loop().time() == pytest.approx(1.2)
-        assert account.stop.stopping.cause is Cause.CREDENTIALS
+        assert account.stop.stopping.cause is StopCause.CREDENTIALS
 
     @virtual_time
     async def test_fixed_credentials_may_work_again(self):
@@ -233,7 +239,7 @@ class TestHopeless:
             account.valid = True
             return True
 
-        generate = Renewing(
+        generate = CredentialRefresh(
             account.call, renew, account.stop, clock=asyncio.get_running_loop().time
         )
         await generate(make_attempt())
@@ -246,11 +252,11 @@ class TestHopeless:
         account.valid = False
         calls = [asyncio.create_task(account.generate(make_attempt())) for _ in range(3)]
         await asyncio.sleep(30)
-        account.stop.request(Cause.INTERRUPTED, "INT")
+        account.stop.request(StopCause.INTERRUPTED, "INT")
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(result) for result in results] == [NotStarted] * 3
         assert asyncio.get_running_loop().time() == 30
-        assert account.stop.stopping.cause is Cause.INTERRUPTED
+        assert account.stop.stopping.cause is StopCause.INTERRUPTED
 
     @virtual_time
     async def test_a_stop_of_the_call_itself_is_no_proof(self):
@@ -271,7 +277,7 @@ class TestHopeless:
         async def renew():
             raise LookupError("a bug")
 
-        generate = Renewing(account.call, renew, account.stop)
+        generate = CredentialRefresh(account.call, renew, account.stop)
         for _ in range(2):
             with pytest.raises(LookupError):
                 await generate(make_attempt())

@@ -8,8 +8,8 @@ from fakes import ERRORS, make_attempt, make_generation
 from virtual_time import virtual_time
 
 from batchgen.errors import CredentialsRefused, NeverSent, NotStarted
-from batchgen.policies.credential_refresh import PATIENCE, Renewing
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.credential_refresh import PATIENCE, CredentialRefresh
+from batchgen.policies.stop import Stop, StopCause
 
 
 def now():
@@ -24,7 +24,7 @@ class Account:
         """Of the calls, one by one; the last one for all others."""
         self.stop = Stop()
         self.calls = []
-        self.generate = Renewing(
+        self.generate = CredentialRefresh(
             self.call, self.renew, self.stop, elsewhere=lambda: elsewhere, clock=now
         )
 
@@ -95,5 +95,5 @@ async def test_a_network_that_is_away_says_nothing_of_them(elsewhere):
         await account.send()
         await asyncio.sleep(min(30, account.generate.ready_in()))
 
-    assert account.stop.stopping.cause is Cause.CREDENTIALS
+    assert account.stop.stopping.cause is StopCause.CREDENTIALS
     assert PATIENCE < now() < PATIENCE + 150

@@ -1,8 +1,8 @@
 from fakes import CORE, ERRORS, ULTRA, FakeClock, make_task
 
 from batchgen.errors import ModelDenied, NoRoute, Throttled, Unavailable
-from batchgen.policies.model_health import DENIALS, DENIALS_IN_A_ROW, TRY_AGAIN, Availability
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.model_health import DENIALS, DENIALS_IN_A_ROW, TRY_AGAIN, ModelHealth
+from batchgen.policies.stop import Stop, StopCause
 
 PATIENCE = 900.0
 
@@ -16,7 +16,7 @@ class Models:
 
     def __init__(self, *names):
         self.clock, self.stop, self.told = FakeClock(), Stop(), []
-        self.state = Availability(
+        self.state = ModelHealth(
             names or (CORE,), self.stop, self.told.append, patience=PATIENCE, clock=self.clock
         )
 
@@ -35,7 +35,7 @@ class TestDenials:
         models.deny(1)
         assert models.state.refuses(make_task())
         assert models.state.lost(CORE) == "denied"
-        assert models.stop.stopping.cause is Cause.DENIED
+        assert models.stop.stopping.cause is StopCause.DENIED
         assert models.stop.stopping.text == (
             f"{CORE} cannot be used: You don't have access. Ask for it."
         )
@@ -53,7 +53,7 @@ class TestDenials:
             "Its other tasks stay open, or go to their fallback models."
         )
         models.deny(3, ULTRA)
-        assert models.stop.stopping.cause is Cause.DENIED
+        assert models.stop.stopping.cause is StopCause.DENIED
 
     def test_a_task_with_another_model_is_not_refused(self):
         """It stays open only when all models that may make it are denied."""
@@ -79,7 +79,7 @@ class TestDenials:
             models.deny(19)
         assert models.stop.stopping is None
         models.deny(1)
-        assert models.stop.stopping.cause is Cause.DENIED
+        assert models.stop.stopping.cause is StopCause.DENIED
 
     def test_the_success_of_another_model_proves_nothing(self):
         """Each model is judged by itself."""
@@ -98,7 +98,7 @@ class TestDenials:
             models.deny(1, code="ResourceNotFoundException")
         assert models.stop.stopping is None
         models.deny(1, message="Not found.")
-        assert models.stop.stopping.cause is Cause.DENIED
+        assert models.stop.stopping.cause is StopCause.DENIED
 
     def test_without_a_route_a_model_is_denied_at_once(self):
         """Nothing was sent, and nothing would be: there is nothing to count."""

@@ -30,13 +30,13 @@ from batchgen.errors import (
 )
 from batchgen.policies.retry import (
     NOT_BILLED,
+    AttemptCounts,
     Retry,
     RetryBudget,
     RetryPolicy,
-    Tries,
-    again,
     retryable,
     retrying,
+    should_retry,
 )
 
 FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused, RouteDenied)
@@ -211,8 +211,8 @@ class TestCounts:
 
     @given(st.lists(st.sampled_from(sorted(ERRORS, key=str)), max_size=12))
     def test_counting_is_adding_up(self, kinds):
-        """`Tries` counts each error once, by its kind."""
-        tries = Tries()
+        """`AttemptCounts` counts each error once, by its kind."""
+        tries = AttemptCounts()
         for kind in kinds:
             tries.note(ERRORS[kind], Decimal("0.04"))
         lost = sum(kind in LOST for kind in kinds)
@@ -229,7 +229,7 @@ class TestCounts:
     ):  # one drawn value each
         """The decision by itself, at every count."""
         policy = RetryPolicy(attempts=attempts, ambiguous=ambiguous)
-        tries = Tries(attempts=20, counted=counted, lost=lost, faults=faults)
+        tries = AttemptCounts(attempts=20, counted=counted, lost=lost, faults=faults)
         for kind, error in ERRORS.items():
             bounded = ambiguous and counted < attempts
             wanted = (
@@ -237,12 +237,12 @@ class TestCounts:
                 or (kind in LOST and bounded and lost <= 1)
                 or (kind is ServiceFault and bounded and faults <= 2)
             )
-            assert again(policy, tries, error) is wanted
+            assert should_retry(policy, tries, error) is wanted
 
     @pytest.mark.parametrize("error", [ValueError(), NotStarted(), StorageError(), KeyError()])
     def test_nothing_else_is_tried_again(self, error):
         """Programming errors, a stop and a broken disk are not retried."""
-        assert again(RetryPolicy(), Tries(), error) is False
+        assert should_retry(RetryPolicy(), AttemptCounts(), error) is False
 
 
 class TestWaits:

@@ -3,10 +3,10 @@ import time
 import pytest
 
 from batchgen import plan
-from batchgen.bedrock.routes import Endpoint, Opened, nobody_can_tell
+from batchgen.bedrock.routes import Endpoint, OpenRoute, nobody_can_tell
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Item, Job
-from batchgen.policies.quotas import quotas_of, require_quotas
+from batchgen.policies.quotas import open_quotas, require_quotas
 
 CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"
@@ -34,8 +34,8 @@ async def allowed(limits, account):
         limits=limits,
     )
     outline = plan.check(job)
-    opened = Opened(service=None, renew=None, quotas=account, route=job.ways[0])
-    quotas = await quotas_of(job, opened, outline, time.monotonic)
+    opened = OpenRoute(service=None, renew=None, quotas=account, route=job.ways[0])
+    quotas = await open_quotas(job, opened, outline, time.monotonic)
     require_quotas(job, outline, Endpoint(routes=(opened,)), [quotas], print)
     return {model_id: state.allowed_per_minute for model_id, state in quotas.state().items()}
 
@@ -84,9 +84,9 @@ async def test_a_model_that_only_stands_in_is_not_called_faster_than_is_usual():
         fallback=[ULTRA],
         limits={"requests_per_minute": 42},
     )
-    opened = Opened(service=None, renew=None, route=job.ways[0])
+    opened = OpenRoute(service=None, renew=None, route=job.ways[0])
 
-    quotas = await quotas_of(job, opened, plan.check(job), time.monotonic)
+    quotas = await open_quotas(job, opened, plan.check(job), time.monotonic)
 
     found = {name: state.allowed_per_minute for name, state in quotas.state().items()}
     assert found == {CORE: 42, ULTRA: 10}

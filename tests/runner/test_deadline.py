@@ -8,7 +8,7 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.policies.stop import Cause, Stop
+from batchgen.policies.stop import Stop, StopCause
 from batchgen.runner.deadline import Deadline, deadline_of, next_time, watch_deadline
 
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -126,7 +126,7 @@ class TestWatchDeadline:
         )
 
         assert clock.now == 1_480.0
-        assert Cause.DEADLINE is stop.stopping.cause
+        assert StopCause.DEADLINE is stop.stopping.cause
         assert "06:00" in stop.stopping.text
 
     async def test_the_margin_may_grow(self):

@@ -13,13 +13,13 @@ from batchgen.errors import ServiceFault, Throttled
 from batchgen.pacing import Pace, Pacer
 from batchgen.policies.budget import Budget
 from batchgen.policies.retry import Retry
-from batchgen.policies.stop import Cause, Stopping
+from batchgen.policies.stop import StopCause, StopReason
 from batchgen.record import Status
-from batchgen.runner.progress import EXIT_CODES, Earlier, Tally
+from batchgen.runner.progress import EXIT_CODES, Earlier, RunStats
 from batchgen.runner.progress import WINDOW as RATE_WINDOW
 
-DENIED = Stopping(cause=Cause.DENIED, text="no access")
-INTERRUPTED = Stopping(cause=Cause.INTERRUPTED, text="Stopped by SIGINT.")
+DENIED = StopReason(cause=StopCause.DENIED, text="no access")
+INTERRUPTED = StopReason(cause=StopCause.INTERRUPTED, text="Stopped by SIGINT.")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def clock():
 @pytest.fixture
 def tally(clock):
     """The counts of a run of 100 tasks."""
-    made = Tally("run-1", "out/shop", patience=60.0, clock=clock)
+    made = RunStats("run-1", "out/shop", patience=60.0, clock=clock)
     made.total = 100
     return made
 
@@ -123,7 +123,7 @@ class TestRates:
     def test_the_present_pace_is_that_of_a_window(self, steps):
         """Whatever the rhythm: images of the last five minutes over those minutes."""
         clock = FakeClock()
-        tally, made = Tally("r", "out", clock=clock), []
+        tally, made = RunStats("r", "out", clock=clock), []
         for pause, images in steps:
             clock.advance(pause)
             count(tally, succeeded=images)
@@ -191,11 +191,11 @@ class TestExitCode:
 
         assert summary(tally).exit_code == 1
 
-    @pytest.mark.parametrize("cause", Cause)
+    @pytest.mark.parametrize("cause", StopCause)
     def test_a_run_that_stopped_early_tells_why(self, tally, cause):
         """By the contract: 3 to be resumed, 4 for a service that cannot be used, 130 and 143."""
         count(tally, succeeded=99)
-        stopping = Stopping(cause=cause, text="so")
+        stopping = StopReason(cause=cause, text="so")
 
         code = summary(tally, stopping=stopping).exit_code
 

@@ -14,7 +14,7 @@ from fakes import (
     picture,
 )
 
-from batchgen.attempt import Made
+from batchgen.attempt import Outcome
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -27,9 +27,9 @@ from batchgen.errors import (
 )
 from batchgen.job import FailureLimit
 from batchgen.models.base import Artifact
-from batchgen.output.images import inspect
+from batchgen.output.images import inspect_image
 from batchgen.policies.retry import NOT_BILLED, Retry
-from batchgen.policies.stop import Cause
+from batchgen.policies.stop import StopCause
 from batchgen.runner.options import Observer
 from batchgen.runner.recorder import SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, exceeded
 
@@ -76,13 +76,13 @@ def opened(tmp_path):
 def succeeded(task=None, **changes):
     """A task that was made."""
     values = {"attempts": 1, "maybe_billed": 0, "generation": make_generation()}
-    return Made(task=task or make_task(), **{**values, **changes})
+    return Outcome(task=task or make_task(), **{**values, **changes})
 
 
 def failed(error, task=None, **changes):
     """A task that this error ended."""
     values = {"attempts": 1, "maybe_billed": 0, "error": error}
-    return Made(task=task or make_task(), **{**values, **changes})
+    return Outcome(task=task or make_task(), **{**values, **changes})
 
 
 async def line_of(books, made):
@@ -187,7 +187,7 @@ class TestConclude:
         books, task = opened(), make_task()
         data = picture()
         artifact = Artifact(data=data, seed=1, finish_reason=None)
-        stored = await books.store.save(task.file_stem, task.id, artifact, inspect(data))
+        stored = await books.store.save(task.file_stem, task.id, artifact, inspect_image(data))
         seen = []
         append = books.manifest.append
 
@@ -223,7 +223,7 @@ class TestOpenTasks:
         books.clock.advance(1_800)
         await books.concluding.conclude(failed(ERRORS[kind]))
         assert books.lines() == []
-        cause = Cause.CREDENTIALS if kind is CredentialsRefused else Cause.THROTTLED_OUT
+        cause = StopCause.CREDENTIALS if kind is CredentialsRefused else StopCause.THROTTLED_OUT
         assert books.stop.stopping.cause is cause
         assert "words" in books.stop.stopping.text
         assert sum(books.tally.counts.values()) == 0
@@ -245,7 +245,7 @@ class TestOpenTasks:
         books.clock.advance(1_800)
         await books.concluding.conclude(failed(ERRORS[Throttled]))
         assert len(books.lines()) == 1
-        assert books.stop.stopping.cause is Cause.THROTTLED_OUT
+        assert books.stop.stopping.cause is StopCause.THROTTLED_OUT
 
     async def test_a_failure_that_may_have_cost_something_is_recorded(self, opened):
         """An ambiguous end is an outcome, whatever the others do."""
@@ -269,7 +269,7 @@ class TestUnreachable:
             books.concluding.retry(retry_of(NeverSent, number))
         assert books.stop.stopping is None
         books.concluding.retry(retry_of(NeverSent, 6))
-        assert books.stop.stopping.cause is Cause.UNREACHABLE
+        assert books.stop.stopping.cause is StopCause.UNREACHABLE
         assert books.stop.stopping.text == "Nothing answers at the endpoint: words."
 
     @pytest.mark.parametrize("kind", [Throttled, Unavailable, AnswerLost])
@@ -324,7 +324,7 @@ class TestFailureLimit:
         await books.concluding.conclude(succeeded())
         assert books.stop.stopping is None
         await books.concluding.conclude(failed(ERRORS[Rejected]))
-        assert books.stop.stopping.cause is Cause.FAILURES
+        assert books.stop.stopping.cause is StopCause.FAILURES
         assert books.stop.stopping.text == "2 tasks failed: limits.max_failures is reached."
         assert len(books.lines()) == 3
 
@@ -346,7 +346,7 @@ class TestFailureLimit:
         await books.concluding.conclude(failed(ERRORS[Filtered]))
         assert books.stop.stopping is None  # 10 of 20
         await books.concluding.conclude(failed(ERRORS[Rejected]))
-        assert books.stop.stopping.cause is Cause.FAILURES  # 11 of 21
+        assert books.stop.stopping.cause is StopCause.FAILURES  # 11 of 21
 
 
 def test_the_contract_is_complete():

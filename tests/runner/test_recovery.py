@@ -18,18 +18,18 @@ from fakes import (
 from batchgen import plan
 from batchgen.errors import StorageError
 from batchgen.models.base import Artifact
-from batchgen.output import opened_output
-from batchgen.output.images import inspect
+from batchgen.output import open_output
+from batchgen.output.images import inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
-from batchgen.output.manifest import MANIFEST_NAME, read
-from batchgen.policies.stop import Cause, Stop
+from batchgen.output.manifest import MANIFEST_NAME, read_manifest
+from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, RunLine
 from batchgen.runner.audit import audit
-from batchgen.runner.recorder import Origin
-from batchgen.runner.recovery import adopt, adopt_named
+from batchgen.runner.recorder import RunIdentity
+from batchgen.runner.recovery import recover, recover_named
 from batchgen.runner.selection import Selection, select
 
-ORIGIN = Origin(run_id="run-2", region="us-west-2", endpoint="simulator")
+ORIGIN = RunIdentity(run_id="run-2", region="us-west-2", endpoint="simulator")
 
 
 class Shop:
@@ -49,13 +49,13 @@ class Shop:
         """The output as a new run finds it, after these lines."""
         with (self.path / MANIFEST_NAME).open("ab") as file:
             file.write(b"".join(line.to_json() for line in lines))
-        async with opened_output(self.path, "run-2") as output:
+        async with open_output(self.path, "run-2") as output:
             yield output
 
     async def adopt(self, *lines, job=None):
         """What a new run adopts."""
         async with self.opened(*lines) as output:
-            return await adopt(job or self.job, output, ORIGIN, "k")
+            return await recover(job or self.job, output, ORIGIN, "k")
 
     def put(self, path, data):
         """A file below the output."""
@@ -78,7 +78,9 @@ class Shop:
     def records(self):
         """Task id -> last record."""
         return {
-            line.task_id: line for line in read(self.path / MANIFEST_NAME) if line.kind == "record"
+            line.task_id: line
+            for line in read_manifest(self.path / MANIFEST_NAME)
+            if line.kind == "record"
         }
 
 
@@ -309,7 +311,7 @@ class TestDisk:
         async with shop.opened(run_line()) as output:
             monkeypatch.setattr(type(shop.path), "unlink", refuse)
             with pytest.raises(StorageError, match=r"\.part could not be removed: .*Read-only"):
-                await adopt(shop.job, output, ORIGIN, "k")
+                await recover(shop.job, output, ORIGIN, "k")
 
     async def test_a_name_that_cannot_be_given_is_said(self, shop, monkeypatch):
         """The image keeps its temporary name, and the next run tries again."""
@@ -324,7 +326,7 @@ class TestDisk:
             with pytest.raises(
                 StorageError, match=r"a-1\.png could not be given its name: .*space"
             ):
-                await adopt(shop.job, output, ORIGIN, "k")
+                await recover(shop.job, output, ORIGIN, "k")
         assert shop.files() == {shop.part(task): picture()}
         assert len((await shop.adopt()).records) == 1
 
@@ -335,7 +337,7 @@ class TestAdoptNamed:
         task = shop.task("a")
         shop.put("images/a-1.webp", picture("webp"))
         async with shop.opened() as output:
-            assert await adopt_named(output, task, ORIGIN) is True
+            assert await recover_named(output, task, ORIGIN) is True
         assert shop.records()[task.id].images[0].path == "images/a-1.webp"
 
     @pytest.mark.parametrize("data", [None, b"torn"])
@@ -344,7 +346,7 @@ class TestAdoptNamed:
         if data is not None:
             shop.put("images/a-1.png", data)
         async with shop.opened() as output:
-            assert await adopt_named(output, shop.task("a"), ORIGIN) is False
+            assert await recover_named(output, shop.task("a"), ORIGIN) is False
         assert shop.records() == {}
         assert shop.files() == ({} if data is None else {"images/a-1.png": data})
 
@@ -368,7 +370,7 @@ class TestEditAndUndo:
     async def store(self, output, task):
         data = picture(shade=sum(task.request["prompt"].encode()))
         artifact = Artifact(data=data, seed=task.seed, finish_reason=None)
-        image = await output.store.save(task.file_stem, task.id, artifact, inspect(data))
+        image = await output.store.save(task.file_stem, task.id, artifact, inspect_image(data))
         await output.manifest.append(make_record(task, images=(image,)))
         await output.store.settle(image.path, task.id)
 
@@ -456,6 +458,6 @@ class TestEditAndUndo:
         async with shop.opened() as output:
             pending = select(shop.job, output.history, Selection(), "k")
             stop = Stop()
-            stop.request(Cause.INTERRUPTED, "INT")
+            stop.request(StopCause.INTERRUPTED, "INT")
             damaged = pending.wanted.emptied()
             assert await audit(output, pending.succeeded, damaged, stop, ORIGIN) == 0

@@ -28,7 +28,7 @@ def shop(tmp_path):
 
 
 def spent(shop):
-    return history.load(shop.path / MANIFEST_NAME).spent
+    return history.load_history(shop.path / MANIFEST_NAME).spent
 
 
 def by_ultra(task, **changes):

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from batchgen import plan
 from batchgen.job import Item
-from batchgen.output.history import load
+from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.record import Status
 from batchgen.runner.progress import Earlier
-from batchgen.runner.selection import Bits, Chosen, Selection, select
+from batchgen.runner.selection import Bits, Selection, TaskSet, select
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def past(job, folder, **statuses):
         for name, status in statuses.items()
     ]
     (folder / MANIFEST_NAME).write_bytes(b"".join(lines))
-    return load(folder / MANIFEST_NAME)
+    return load_history(folder / MANIFEST_NAME)
 
 
 def labels(chosen):
@@ -43,7 +43,7 @@ def labels(chosen):
 class TestSelect:
     def test_without_a_history_everything_is_made(self, job, tmp_path):
         """The first run of an output makes the whole plan."""
-        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert labels(pending.wanted) == ["a", "b", "c", "d"]
         assert len(pending.succeeded) == 0
         assert (pending.earlier, pending.again, pending.unknown) == (Earlier(), 0, 0)
@@ -99,7 +99,7 @@ class TestSelect:
     )
     def test_only_names_items_or_labels(self, job, tmp_path, only, made):
         """Patterns as a shell has them, of item ids or labels; each may fit."""
-        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(only=only), "k")
+        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(only=only), "k")
         assert labels(pending.wanted) == list(made)
 
     def test_only_leaves_the_others_out_of_the_count(self, job, tmp_path):
@@ -132,7 +132,7 @@ class TestSelect:
             Item(id="z", prompt="r"),
         )
         job = job.model_copy(update={"items": items, "variants": 2, "seed": "random"})
-        history = load(tmp_path / MANIFEST_NAME)
+        history = load_history(tmp_path / MANIFEST_NAME)
         by_id = select(job, history, Selection(), "k")
         by_task = select(job, history, Selection(only=("*",)), "k")
         assert list(by_id.wanted.indexed()) == list(by_task.wanted.indexed())
@@ -159,7 +159,7 @@ class TestMoney:
         """Tasks of two models cost what each costs."""
         items = (*job.items, Item(id="u", prompt="p", model=ULTRA))
         job = job.model_copy(update={"items": items})
-        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert pending.cost(plan.check(job)) == 4 * Decimal("0.04") + Decimal("0.14")
 
     def test_an_unknown_price_counts_as_nothing(self, job, tmp_path):
@@ -167,14 +167,14 @@ class TestMoney:
         arn = "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/x"
         items = (Item(id="u", prompt="p", model=arn, family="stable-image"),)
         job = job.model_copy(update={"items": items})
-        pending = select(job, load(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert pending.cost(plan.check(job)) == 0
 
 
 class TestChosen:
     def test_tasks_are_made_when_they_are_asked_for(self, job):
         """Only bits are held; each pool gets the tasks of its own model."""
-        chosen = Chosen(job, "k")
+        chosen = TaskSet(job, "k")
         for index in (3, 1):
             chosen.add(job.model, index)
         assert [task.item_id for task in chosen.tasks(job.model)] == ["b", "d"]
@@ -183,7 +183,7 @@ class TestChosen:
 
     def test_an_empty_one_of_the_same_plan(self, job):
         """For what turns out to be missing later."""
-        chosen = Chosen(job, "k")
+        chosen = TaskSet(job, "k")
         chosen.add(job.model, 0)
         empty = chosen.emptied()
         assert (len(empty), empty.models()) == (0, {})

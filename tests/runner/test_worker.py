@@ -6,9 +6,9 @@ import os
 import pytest
 from fakes import ERRORS, Books, make_generation, make_task
 
-from batchgen.attempt import Made
+from batchgen.attempt import Outcome
 from batchgen.errors import ModelDenied, NotStarted, Rejected, StorageError
-from batchgen.policies.stop import Cause
+from batchgen.policies.stop import StopCause
 from batchgen.runner.worker import working
 
 
@@ -25,7 +25,7 @@ def making(outcome):
     async def make(task):
         if isinstance(outcome, BaseException):
             raise outcome
-        return Made(task=task, attempts=1, maybe_billed=0, **outcome)
+        return Outcome(task=task, attempts=1, maybe_billed=0, **outcome)
 
     return make
 
@@ -57,7 +57,7 @@ class TestWork:
         """Saved is what can be; no further task starts."""
         await work(books, StorageError("images/mug.png could not be written"))
         assert books.lines() == []
-        assert books.stop.stopping.cause is Cause.DISK
+        assert books.stop.stopping.cause is StopCause.DISK
         assert books.stop.stopping.text == (
             "images/mug.png could not be written. When it is mended, run the same command again."
         )
@@ -70,7 +70,7 @@ class TestWork:
 
         monkeypatch.setattr(os, "fdatasync", refuse)
         await work(books, {"generation": make_generation()})
-        assert books.stop.stopping.cause is Cause.DISK
+        assert books.stop.stopping.cause is StopCause.DISK
         assert "Input/output error" in books.stop.stopping.text
         assert books.listener.records == []
 
@@ -110,7 +110,7 @@ class TestWork:
         async def make(task):
             made.append(task)
             books.availability.denied(task.model_id, ERRORS[ModelDenied])
-            return Made(task=task, attempts=1, maybe_billed=0, error=ERRORS[ModelDenied])
+            return Outcome(task=task, attempts=1, maybe_billed=0, error=ERRORS[ModelDenied])
 
         each = working(make, books.concluding, books.stop)
         for _ in range(5):
