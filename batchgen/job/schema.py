@@ -31,6 +31,8 @@ class Limits(Section):
     """Calls a minute and model; left out: the model's documented quota."""
     budget_usd: Annotated[Decimal | None, money(positive=True, optional=True)] = None
     """What all runs into one output may spend together."""
+    run_budget_usd: Annotated[Decimal | None, money(positive=True, optional=True)] = None
+    """What each run may spend by itself."""
     until: Annotated[time | None, checks.UNTIL] = None
     """Local time of day when the run must have ended."""
     max_failures: Annotated[FailureLimit | None, checks.MAX_FAILURES] = None
@@ -191,6 +193,9 @@ class Job(Section):
     retry: Retry = Retry()
     allow_retired: Annotated[bool, FLAG] = False
     """Call a model on AWS although it is past its end of life."""
+    allow_plain_http: Annotated[bool, FLAG] = False
+    """Send credentials to an `http://` endpoint on another machine, where whoever is on the way can
+    read them."""
     prices: dict[Annotated[str, checks.MODEL], Annotated[Decimal, money(positive=False)]] = Field(
         default_factory=dict
     )

@@ -34,6 +34,7 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 
 _BEARABLE = frozenset(
     (
+        "allow_plain_http",
         "allow_retired",
         "endpoint",
         "limits",

@@ -14,6 +14,7 @@ HEAD = "name: a\nmodel: m\nitems: [{id: a}]\n"
     ("section", "key", "written", "value"),
     [
         ("limits", "budget_usd", "0.10", Decimal("0.10")),
+        ("limits", "run_budget_usd", "5", Decimal(5)),
         ("limits", "until", "06:00", time(6)),
         ("limits", "max_failures", "5%", FailureLimit(share=0.05)),
         ("limits", "max_failures", "3", FailureLimit(count=3)),
@@ -36,6 +37,12 @@ def test_money_and_variables_are_exact():
     assert made.vars == {"v": "1.10", "n": "no"}
 
 
+def test_credentials_go_over_plain_http_only_if_the_job_says_so():
+    """The key stands at the top of the job, and its default is no."""
+    assert job.parse("j.yaml", HEAD.encode()).allow_plain_http is False
+    assert job.parse("j.yaml", f"{HEAD}allow_plain_http: true".encode()).allow_plain_http is True
+
+
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
@@ -48,6 +55,7 @@ def test_money_and_variables_are_exact():
         ("variants", "true", "a whole number from 1 to 1,000,000"),
         ("variants", '"3"', "write it without quotes"),
         ("allow_retired", "yes", "true or false"),
+        ("allow_plain_http", '"true"', "true or false"),
         ("family", "~", "has no value"),
         ("parameters", "[]", "a mapping of names to values"),
         ("vars", "", "has no value"),
@@ -55,6 +63,7 @@ def test_money_and_variables_are_exact():
         ("limits", "3", "a mapping of concurrency"),
         ("limits.concurrency", "1001", "from 1 to 1,000"),
         ("limits.budget_usd", "0", "a number above 0"),
+        ("limits.run_budget_usd", "0", "a number above 0"),
         ("limits.until", '"24:00"', "a time of day"),
         ("limits.max_failures", "101%", "a share from"),
         ("limits.requests_per_minute", "0", "above 0"),
