@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen import plan
 from batchgen.job import Job, load
-from batchgen.output import manifest as manifests
+from batchgen.output import read_manifest as read_lines
 from batchgen.record import Record
 from batchgen.runner import Batch, Observer, RunOptions, Selection, Summary, deadline_of
 from batchgen.task import Task
@@ -96,7 +96,7 @@ def read_manifest(path: str | Path) -> Iterator[Record]:
     Raises:
         ManifestError: it cannot be read, or a later version wrote it.
     """
-    for line in manifests.read_manifest(Path(path)):
+    for line in read_lines(Path(path)):
         if isinstance(line, Record):
             yield line
 

@@ -9,10 +9,9 @@ from batchgen import plan
 from batchgen.commands.display import duration
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
-from batchgen.output import MANIFEST_NAME
-from batchgen.output import history as histories
+from batchgen.output import MANIFEST_NAME, load_history
 from batchgen.plan import PlanSummary
-from batchgen.runner import Selection, TaskSet, require_same_job, select
+from batchgen.runner import Selection, TaskSet, select
 from batchgen.text import escaped
 
 
@@ -24,17 +23,17 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         ManifestError: the output's manifest cannot be used.
     """
     outline = plan.check(job)
-    history = histories.load_history(Path(job.output) / MANIFEST_NAME)
-    require_same_job(job, history)
+    history = load_history(Path(job.output) / MANIFEST_NAME)
+    history.require_job(job.name)
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
-    minutes = _minutes(job, outline, pending.wanted)
+    minutes = _minutes(job, outline, pending.to_make)
     for warning in outline.warnings:
         note(escaped(warning))
     if as_json:
         fields = {
             "tasks": outline.tasks,
-            "to_make": len(pending.wanted),
+            "to_make": len(pending.to_make),
             "cost_usd": None if cost is None else float(cost),
             "minutes": round(minutes, 1),
         }
@@ -42,7 +41,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         return 0
     price = "an unknown sum" if cost is None else f"{cost:.2f} USD"
     result(
-        f"{len(pending.wanted)} of {outline.tasks} tasks would be made for {price}, "
+        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {price}, "
         f"in about {duration(minutes * 60)}; nothing was called or written."
     )
     return 0

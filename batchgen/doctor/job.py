@@ -14,11 +14,10 @@ from batchgen.errors import ExitCode, JobError, ManifestError
 from batchgen.job import Job
 from batchgen.models import find
 from batchgen.models.base import Model, UnknownModel
-from batchgen.output import MANIFEST_NAME, History
-from batchgen.output import history as histories
+from batchgen.output import MANIFEST_NAME, History, load_history
 from batchgen.plan import PlanSummary
 from batchgen.runner import Pending, Selection, select
-from batchgen.text import quoted, sentences
+from batchgen.text import sentences
 
 JOB = Check("job")
 MANIFEST = Check("manifest")
@@ -81,7 +80,7 @@ def survey(job: Job) -> Survey:
         return Survey(findings=tuple(findings), workload=_all_named(job))
     pending = select(job, history, Selection(), history.random_seed_key or "doctor")
     findings += [_progress(history, pending), _cost(job, outline, history, pending)]
-    counts = pending.wanted.models()
+    counts = pending.to_make.models()
     workload = Workload(
         tasks={each.model_id: counts.get(each.model_id, 0) for each in outline.models},
         models={each.model_id: each.model for each in outline.models},
@@ -111,20 +110,16 @@ def _history(job: Job) -> History:
     folder = Path(job.output)
     # What is no folder has no manifest; that it is none is another check's to say.
     history = (
-        histories.load_history(folder / MANIFEST_NAME)
+        load_history(folder / MANIFEST_NAME)
         if folder.is_dir()
         else History(path=folder / MANIFEST_NAME)
     )
-    if history.job_name is not None and history.job_name != job.name:
-        raise ManifestError(
-            f"{job.output} holds the images of the job {quoted(history.job_name)}, and this job is "
-            f"{quoted(job.name)}: give it an output of its own"
-        )
+    history.require_job(job.name)
     return history
 
 
 def _progress(history: History, pending: Pending) -> Finding:
-    left, done = len(pending.wanted), pending.earlier.succeeded + pending.earlier.filtered
+    left, done = len(pending.to_make), pending.earlier.succeeded + pending.earlier.filtered
     text = f"Tasks done by earlier runs: {done}, to make: {left}"
     if history.unreadable:
         lost = f"Lines of {history.path} that cannot be read: {history.unreadable}"

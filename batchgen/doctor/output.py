@@ -10,7 +10,14 @@ from pathlib import Path
 
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode, StorageError
-from batchgen.output import SUPERSEDED, UNUSABLE, lock, manifest, network_file_system
+from batchgen.output import (
+    LOCK_NAME,
+    MANIFEST_NAME,
+    SUPERSEDED,
+    UNUSABLE,
+    lock_holder,
+    network_file_system,
+)
 from batchgen.policies import ROOM_FOR_LINES, ROOM_FOR_ONE
 from batchgen.text import sentences
 
@@ -22,7 +29,7 @@ ROOM = Check("room")
 IMAGE_BYTES = 2_000_000
 """Of one image, on the safe side: a PNG of a megapixel has about 1.5 MB."""
 MB = 1_000_000
-ENTRIES = (manifest.MANIFEST_NAME, lock.LOCK_NAME, "images", SUPERSEDED, UNUSABLE)
+ENTRIES = (MANIFEST_NAME, LOCK_NAME, "images", SUPERSEDED, UNUSABLE)
 """What a run writes into, where it is there already."""
 
 
@@ -77,7 +84,7 @@ def _closed(folder: Path) -> Iterator[Path]:
 
 def _holder(folder: Path) -> Finding:
     try:
-        holder = lock.lock_holder(folder)
+        holder = lock_holder(folder)
     except StorageError as error:
         return LOCK.failed(ExitCode.RESUMABLE, sentences(str(error)))
     if holder is None:

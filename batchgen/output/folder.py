@@ -13,11 +13,11 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from batchgen.errors import OutputBusy, StorageError
-from batchgen.output import history as histories
-from batchgen.output.history import History
+from batchgen.output.history import History, load_history
 from batchgen.output.lock import hold_lock
 from batchgen.output.manifest import MANIFEST_NAME, Manifest, read_manifest, sync_folder
 from batchgen.output.store import PART, SUPERSEDED, Store
+from batchgen.output.threads import in_thread
 from batchgen.record import MovedLine, Record
 from batchgen.text import system_reason
 
@@ -82,13 +82,13 @@ class OutputFolder:
         source, target = self.folder / path, self.folder / new_path
         try:
             await self.store.make_folder(Path(new_path).parent)
-            await asyncio.to_thread(_second_name, source, target)
+            await in_thread(_second_name, source, target)
             await self.store.sync_folder(Path(new_path).parent)
             if task_id is not None:
                 line = MovedLine(run_id=self._run_id, task_id=task_id, path=path, new_path=new_path)
                 await self.manifest.append(line)
                 self.history.moved[task_id] = new_path
-            await asyncio.to_thread(source.unlink, missing_ok=True)
+            await in_thread(source.unlink, missing_ok=True)
         except OSError as error:
             raise StorageError(
                 f"{source} could not be moved to {target}: {system_reason(error)}"
@@ -99,9 +99,9 @@ class OutputFolder:
         if self.history.last_move is None:
             return
         path, new_path = (self.folder / name for name in self.history.last_move)
-        if await asyncio.to_thread(_is_same, path, new_path):
+        if await in_thread(_is_same, path, new_path):
             try:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
+                await in_thread(path.unlink, missing_ok=True)
             except OSError as error:
                 raise StorageError(
                     f"{path} could not be removed: {system_reason(error)}"
@@ -123,11 +123,11 @@ class OutputFolder:
 
     async def _clear(self, path: str) -> None:
         """Move the file that has a name which is needed to `superseded/`: it was paid for."""
-        if not await asyncio.to_thread(os.path.lexists, self.folder / path):
+        if not await in_thread(os.path.lexists, self.folder / path):
             return
-        owners = await asyncio.to_thread(self.owners)
+        owners = await in_thread(self.owners)
         owner = owners.get(path)
-        await self._move(owner, path, await asyncio.to_thread(self._free_name, path))
+        await self._move(owner, path, await in_thread(self._free_name, path))
 
     def owners(self) -> dict[str, str]:
         """Path -> task id of the record whose file it was when this run began; blocks."""
@@ -194,13 +194,13 @@ class LockWait:
     """Seconds."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """May raise, to end the waiting."""
-    tell: Callable[[str], None] | None = None
-    """Told once that there is something to wait for."""
+    notify: Callable[[str], None] | None = None
+    """Called once, with who is waited for."""
 
 
 @asynccontextmanager
 async def open_output(
-    folder: Path, run_id: str, *, turn: LockWait | None = None
+    folder: Path, run_id: str, *, lock_wait: LockWait | None = None
 ) -> AsyncIterator[OutputFolder]:
     """Make, lock, seal and read an output folder.
 
@@ -210,15 +210,15 @@ async def open_output(
         ManifestError: its manifest cannot be used.
     """
     try:
-        await asyncio.to_thread(_make, folder)
+        await in_thread(_make, folder)
     except OSError as error:
         text = f"The output {folder} cannot be made: {error.strerror}."
         raise StorageError(f"{text} Name another one with `output` or --output.") from error
     with ExitStack() as stack:
-        await _lock(stack, folder, turn or LockWait())
+        await _lock(stack, folder, lock_wait or LockWait())
         manifest = Manifest.open(folder)
         try:
-            history = await asyncio.to_thread(histories.load_history, folder / MANIFEST_NAME)
+            history = await in_thread(load_history, folder / MANIFEST_NAME)
             output = OutputFolder(folder, history, manifest, run_id)
             yield output
         finally:
@@ -234,18 +234,18 @@ def _make(folder: Path) -> None:
             sync_folder(each.parent)
 
 
-async def _lock(stack: ExitStack, folder: Path, turn: LockWait) -> None:
+async def _lock(stack: ExitStack, folder: Path, lock_wait: LockWait) -> None:
     """Take the lock; the kernel tells nobody when it is free, so a waiter looks every second."""
-    last = time.monotonic() + turn.wait
+    last = time.monotonic() + lock_wait.wait
     for looks in count():
         try:
             stack.enter_context(hold_lock(folder))
         except OutputBusy as error:
             if time.monotonic() >= last:
                 raise
-            if looks == 0 and turn.tell is not None:
-                turn.tell(f"{error} This run starts when that one has ended.")
-            await turn.sleep(LOCK_EVERY)
+            if looks == 0 and lock_wait.notify is not None:
+                lock_wait.notify(f"{error} This run starts when that one has ended.")
+            await lock_wait.sleep(LOCK_EVERY)
         else:
             return
 

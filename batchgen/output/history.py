@@ -11,6 +11,7 @@ from typing import Any
 from batchgen.errors import ManifestError
 from batchgen.output.manifest import parse_line, parse_object, refuse_later_format
 from batchgen.record import Record, Status
+from batchgen.text import quoted
 
 ZERO = Decimal(0)
 FINISHED = (0, 1)
@@ -63,6 +64,18 @@ class History:
         """The status of a task's last record; None without one."""
         entry = self.entries.get(compact(task_id))
         return None if entry is None else STATUSES[entry & ((1 << STATUS_BITS) - 1)]
+
+    def require_job(self, name: str) -> None:
+        """An output belongs to one job: another one's names and seeds would mix with its images.
+
+        Raises:
+            ManifestError: the runs before were of another job.
+        """
+        if self.job_name is not None and self.job_name != name:
+            raise ManifestError(
+                f"{self.path.parent} holds the images of the job {quoted(self.job_name)}, and this "
+                f"job is {quoted(name)}: give it an output of its own."
+            )
 
     def record(self, task_id: str) -> Record | None:
         """The last record of a task as it was written; `moved` tells where its file is now."""
@@ -128,8 +141,8 @@ class _Reader:
     def __init__(self, history: History) -> None:
         self._history = history
         self._offset = 0
-        self._killed = UnfinishedRun(start=0)
-        """What the present run is if no `end` line follows."""
+        self._unfinished = UnfinishedRun(start=0)
+        """The present run, as it counts if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
 
@@ -189,7 +202,7 @@ class _Reader:
         history = self._history
         refuse_later_format(fields, str(history.path))
         self._close_run()
-        self._killed = UnfinishedRun(start=self._offset, unanswered=dict(history.unanswered))
+        self._unfinished = UnfinishedRun(start=self._offset, unanswered=dict(history.unanswered))
         history.job_name = fields.get("job_name")
         history.random_seed_key = fields.get("random_seed_key")
 
@@ -200,19 +213,19 @@ class _Reader:
         summary = summary if isinstance(summary, dict) else {}
         spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
         history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
-        self._killed = UnfinishedRun(start=self._offset + 1)
+        self._unfinished = UnfinishedRun(start=self._offset + 1)
 
     def _close_run(self) -> None:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""
-        history, killed = self._history, self._killed
-        if killed.start < self._offset:
+        history, run = self._history, self._unfinished
+        if run.start < self._offset:
             with history.path.open("rb") as file:
-                file.seek(killed.start)
+                file.seek(run.start)
                 while file.tell() < self._offset:
-                    killed.take(parse_object(file.readline()) or {})
-        history.spent += killed.spent + sum((cost for _, _, cost in killed.open.values()), ZERO)
-        self._noted = self._noted or bool(killed.open)
-        history.unanswered |= {task_id: count for task_id, (count, _, _) in killed.open.items()}
+                    run.take(parse_object(file.readline()) or {})
+        history.spent += run.spent + sum((cost for _, _, cost in run.open.values()), ZERO)
+        self._noted = self._noted or bool(run.open)
+        history.unanswered |= {task_id: count for task_id, (count, _, _) in run.open.items()}
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from batchgen.errors import ManifestError, StorageError
+from batchgen.output.threads import in_thread
 from batchgen.record import (
     FORMAT_VERSION,
     AttemptLine,
@@ -100,7 +101,7 @@ class Manifest:
         group = self._waiting[:GROUP]
         del self._waiting[:GROUP]
         try:
-            await asyncio.to_thread(_write_group, self._descriptor, group)
+            await in_thread(_write_group, self._descriptor, group)
         except OSError as error:
             self._broken = StorageError(f"{self.path} could not be written: {system_reason(error)}")
             raise self._broken from error

@@ -6,18 +6,17 @@ file that was there before is overwritten. Bytes are stored as they came.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
 import aiofiles
-import aiofiles.os
 
 from batchgen.errors import StorageError
 from batchgen.models.base import Artifact
 from batchgen.output.images import Inspected
+from batchgen.output.threads import in_thread, run_executor
 from batchgen.record import StoredImage
 from batchgen.text import system_reason
 
@@ -28,10 +27,6 @@ PART = ".part"
 
 MakeRoom = Callable[[str], Awaitable[None]]
 """Called with the path (below the output) of a file that is in the way; must move it elsewhere."""
-
-_fsync = aiofiles.os.wrap(os.fsync)
-_lexists = aiofiles.os.wrap(os.path.lexists)
-_link = aiofiles.os.wrap(os.link)
 
 
 class Store:
@@ -83,21 +78,21 @@ class Store:
 
     async def place(self, part: str, path: str) -> None:
         """Give a durable temporary file its name, without ever replacing a file that has it."""
-        if await _lexists(self.folder / path):
+        if await in_thread(os.path.lexists, self.folder / path):
             await self._make_room(path)
         try:
-            await _link(self.folder / part, self.folder / path, follow_symlinks=False)
+            await in_thread(os.link, self.folder / part, self.folder / path, follow_symlinks=False)
         except FileExistsError:
             raise
         except OSError:
             # A file system without hard links; one process holds the output, so the check stands.
-            await aiofiles.os.rename(self.folder / part, self.folder / path)
+            await in_thread(os.rename, self.folder / part, self.folder / path)
         await self.sync_folder(Path(path).parent)
 
     async def settle(self, path: str, task_id: str) -> None:
         """Drop the temporary name of an image whose record is durable."""
         try:
-            await aiofiles.os.unlink(self.folder / _part(path, task_id))
+            await in_thread(os.unlink, self.folder / _part(path, task_id))
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
@@ -113,7 +108,7 @@ class Store:
             await self.make_folder(Path(UNUSABLE))
             for number in count(1):
                 path = f"{UNUSABLE}/{name}{'' if number == 1 else f'~{number}'}.json"
-                if not await _lexists(self.folder / path):
+                if not await in_thread(os.path.lexists, self.folder / path):
                     await self._write(path, body)
                     return
         except OSError:
@@ -121,9 +116,9 @@ class Store:
 
     async def sync_folder(self, relative: Path) -> None:
         """Make the names in a folder durable."""
-        descriptor = await asyncio.to_thread(os.open, self.folder / relative, os.O_RDONLY)
+        descriptor = await in_thread(os.open, self.folder / relative, os.O_RDONLY)
         try:
-            await _fsync(descriptor)
+            await in_thread(os.fsync, descriptor)
         finally:
             os.close(descriptor)
 
@@ -132,21 +127,21 @@ class Store:
         if relative in self._made:
             return
         await self.make_folder(relative.parent)
-        await aiofiles.os.makedirs(self.folder / relative, exist_ok=True)
+        await in_thread(os.makedirs, self.folder / relative, exist_ok=True)
         await self.sync_folder(relative.parent)
         self._made.add(relative)
 
     async def _write(self, relative: str, data: bytes) -> None:
         # "xb" creates exclusively and so follows no link; a leftover of the same task is dropped.
         path = self.folder / relative
-        if await _lexists(path):
-            await aiofiles.os.unlink(path)
-        async with aiofiles.open(path, "xb", buffering=0) as file:
+        if await in_thread(os.path.lexists, path):
+            await in_thread(os.unlink, path)
+        async with aiofiles.open(path, "xb", buffering=0, executor=run_executor()) as file:
             written = 0
             view = memoryview(data)
             while written < len(data):
                 written += await file.write(view[written:])  # a raw write may be short
-            await _fsync(file.fileno())
+            await in_thread(os.fsync, file.fileno())
 
 
 def _part(path: str, task_id: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from batchgen.attempt import Attempt, Generate, Generation, served_by
 from batchgen.errors import AttemptError, NotStarted, StorageError, Target
-from batchgen.output import Manifest
+from batchgen.output import Manifest, in_thread
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, utc_now
 from batchgen.text import system_reason
@@ -39,7 +38,7 @@ class DiskReserve:
             StorageError: the disk does not say.
         """
         try:
-            usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
+            usage = await in_thread(shutil.disk_usage, self._folder)
         except OSError as error:
             raise StorageError(
                 f"{self._folder} cannot be looked at: {system_reason(error)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from batchgen.errors import Filtered, ServiceFault, UnusableReply
 from batchgen.models import FAMILIES
 from batchgen.models.base import Artifact, Reply, ReplyError
 from batchgen.models.replies import speaks_of_output
-from batchgen.output import BrokenImage, Inspected, Store, inspect_image
+from batchgen.output import BrokenImage, Inspected, Store, in_thread, inspect_image
 from batchgen.record import utc_now
 from batchgen.task import Task
 
@@ -38,7 +37,7 @@ def generating(service: Service, store: Store) -> Generate:
             await store.keep_unusable(name, error.body)
             raise
         try:
-            kept = await asyncio.to_thread(_examine, call.family, answer)
+            kept = await in_thread(_examine, call.family, answer)
         except (Filtered, ServiceFault):
             raise
         except Exception:  # an unusable one, or a fault of ours: it was paid for in either case

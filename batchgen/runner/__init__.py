@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchgen.runner.batch import Batch, require_same_job
+from batchgen.runner.batch import Batch
 from batchgen.runner.deadline import Deadline, deadline_of
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
@@ -20,6 +20,5 @@ __all__ = [
     "Summary",
     "TaskSet",
     "deadline_of",
-    "require_same_job",
     "select",
 ]

@@ -5,7 +5,6 @@ Runs beside the calls of a run, for a million files take a while and the first c
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from enum import StrEnum
 from itertools import islice, tee
 from typing import Any
 
-from batchgen.output import EXTENSIONS, OutputFolder, parse_object
+from batchgen.output import EXTENSIONS, OutputFolder, in_thread, parse_object
 from batchgen.policies import Stop
 from batchgen.runner.recorder import RunIdentity
 from batchgen.runner.recovery import recover_named
@@ -81,7 +80,7 @@ async def audit(
     findings = _findings(output, chosen, taken)
     missing = 0
     while stop.stopping is None:
-        found = await asyncio.to_thread(lambda: list(islice(findings, AT_ONCE)))
+        found = await in_thread(lambda: list(islice(findings, AT_ONCE)))
         if not found:
             break
         for each in filter(None, found):
@@ -103,7 +102,7 @@ async def _saved(
     a whole image under the task's name gets a new record.
     """
     made = _made(output.history.line(task.id))
-    if await asyncio.to_thread(_is_intact, output, task, made, taken):
+    if await in_thread(_is_intact, output, task, made, taken):
         return True
     return False if made.images else await recover_named(output, task, origin)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
@@ -14,10 +13,17 @@ from pathlib import Path
 
 from batchgen import plan
 from batchgen.bedrock import Endpoint
-from batchgen.errors import ManifestError, NotStarted, StorageError
+from batchgen.errors import NotStarted, StorageError
 from batchgen.job import Job
-from batchgen.output import History, LockWait, OutputFolder, network_file_system, open_output
-from batchgen.output import history as histories
+from batchgen.output import (
+    LockWait,
+    OutputFolder,
+    in_thread,
+    load_history,
+    network_file_system,
+    open_output,
+    worker_threads,
+)
 from batchgen.plan import PlanSummary
 from batchgen.policies import (
     Budget,
@@ -41,34 +47,30 @@ from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.runner.recovery import recover
 from batchgen.runner.selection import Pending, TaskSet, select
 from batchgen.runner.worker import Work, drain, working
-from batchgen.text import quoted
 
-STORE_THREADS = 32
-"""Threads for the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
+THREADS = 32
+"""For the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
 
 
 class Batch:
     """One run of one job; make one for each run."""
 
-    def __init__(self, order: RunOptions) -> None:
-        self.order = order
+    def __init__(self, options: RunOptions) -> None:
+        job = options.job
+        self.options = options
         self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.stop = Stop()
-        self.budget = Budget(order.job.limits.budget_usd)
-        self.tally = RunStats(
-            self.run_id,
-            str(order.job.output),
-            patience=order.job.limits.give_up_after,
-            clock=order.clock,
+        self.budget = Budget(job.limits.budget_usd)
+        self.stats = RunStats(
+            self.run_id, str(job.output), patience=job.limits.give_up_after, clock=options.clock
         )
-        job = order.job
         self._origin = RunIdentity.of(self.run_id, job)
         self._quotas: list[RouteQuotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
     def snapshot(self) -> Summary:
         """How far the run is."""
-        summary = self.tally.snapshot(self.budget, all_states(self._quotas), self.stop.stopping)
+        summary = self.stats.snapshot(self.budget, all_states(self._quotas), self.stop.stopping)
         return replace(summary, routes=states_by_route(self._quotas))
 
     def drain(self) -> None:
@@ -85,47 +87,50 @@ class Batch:
             StorageError: the output cannot be written at all.
             ManifestError: the output's manifest cannot be used.
         """
-        job = self.order.job
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(STORE_THREADS))
-        self._outline = outline = await asyncio.to_thread(plan.check, job)
-        self.tally.total = outline.tasks
-        self._tell(outline.warnings)
-        async with AsyncExitStack() as stack:
-            endpoint = await self._open(stack)
-            turn = LockWait(
-                wait=self.order.wait_lock, sleep=self.stop.sleep, tell=self.order.observer.notice
-            )
-            opening = open_output(Path(job.output), self.run_id, turn=turn)
+        async with worker_threads(THREADS), AsyncExitStack() as stack:
+            self._outline = await in_thread(plan.check, self.options.job)
+            self.stats.total = self._outline.tasks
+            self._notify(self._outline.warnings)
+            endpoint = await self._open_service(stack)
             try:
-                output = await stack.enter_async_context(opening)
+                output = await self._open_output(stack)
             except NotStarted:  # asked to stop while another run held the output
                 return self.snapshot()
-            return await self._within(output, endpoint)
+            return await self._run_within(output, endpoint)
 
-    async def _open(self, stack: AsyncExitStack) -> Endpoint:
-        """Open the service, and find out the quotas of each route."""
-        job, outline = self.order.job, self._outline
+    async def _open_service(self, stack: AsyncExitStack) -> Endpoint:
+        """Open each route, and find out its quotas."""
+        job, outline = self.options.job, self._outline
         most = max(route.places(job.limits) for route in job.ways)
         calls = most * len(documented(outline))
-        endpoint = await stack.enter_async_context(self.order.open_service(job, calls))
-        self._tell(endpoint.notices)
+        endpoint = await stack.enter_async_context(self.options.open_service(job, calls))
+        self._notify(endpoint.notices)
         self._quotas = [
-            await open_quotas(job, opened, outline, self.order.clock) for opened in endpoint.routes
+            await open_quotas(job, opened, outline, self.options.clock)
+            for opened in endpoint.routes
         ]
-        require_quotas(job, outline, endpoint, self._quotas, self.order.observer.notice)
+        require_quotas(job, outline, endpoint, self._quotas, self.options.observer.notice)
         return endpoint
 
-    async def _within(self, output: OutputFolder, endpoint: Endpoint) -> Summary:
+    async def _open_output(self, stack: AsyncExitStack) -> OutputFolder:
+        wait = LockWait(
+            wait=self.options.wait_lock,
+            sleep=self.stop.sleep,
+            notify=self.options.observer.notice,
+        )
+        opening = open_output(Path(self.options.job.output), self.run_id, lock_wait=wait)
+        return await stack.enter_async_context(opening)
+
+    async def _run_within(self, output: OutputFolder, endpoint: Endpoint) -> Summary:
         """The run proper, with everything open."""
-        require_same_job(self.order.job, output.history)
+        job, selection = self.options.job, self.options.selection
+        output.history.require_job(job.name)
         await output.prepare()
         self.budget.spent = output.history.spent
-        key = random_seed_key(output, fresh=self.order.selection.fresh)
-        await output.manifest.append(run_line(self.order.job, self.run_id, key))
-        output = await self._recover(output, key)
-        pending = await asyncio.to_thread(
-            select, self.order.job, output.history, self.order.selection, key
-        )
+        key = random_seed_key(output, fresh=selection.fresh)
+        await output.manifest.append(run_line(job, self.run_id, key))
+        await self._recover(output, key)
+        pending = await in_thread(select, job, output.history, selection, key)
         self._announce(pending, output)
         try:
             await self._make_all(pending, output, endpoint)
@@ -150,62 +155,59 @@ class Batch:
             return self.snapshot()
         return summary
 
-    async def _recover(self, output: OutputFolder, key: str) -> OutputFolder:
+    async def _recover(self, output: OutputFolder, key: str) -> None:
         """Take in what a killed run left behind."""
         await output.finish_move()
-        adopted = await recover(self.order.job, output, self._origin, key)
-        self.tally.adopted = len(adopted.records)
-        self.budget.find(adopted.uncounted_usd)
-        for record in adopted.records:
-            self.order.observer.record(record)
-        self._tell(adopted.notices(output.folder))
-        if adopted.records:
-            output.history = await asyncio.to_thread(histories.load_history, output.history.path)
-        return output
+        recovered = await recover(self.options.job, output, self._origin, key)
+        self.stats.adopted = len(recovered.records)
+        self.budget.find(recovered.uncounted_usd)
+        for record in recovered.records:
+            self.options.observer.record(record)
+        self._notify(recovered.notices(output.folder))
+        if recovered.records:
+            output.history = await in_thread(load_history, output.history.path)
 
     def _announce(self, pending: Pending, output: OutputFolder) -> None:
-        self.tally.earlier = pending.earlier
-        self.tally.saved_usd = pending.saved(self._outline)
+        self.stats.earlier = pending.earlier
+        self.stats.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
-        self.tally.total = len(pending.wanted) + earlier
-        self._tell(opening_notices(pending, output, earlier))
+        self.stats.total = len(pending.to_make) + earlier
+        self._notify(opening_notices(pending, output, earlier))
 
-    def _tell(self, texts: Iterable[str]) -> None:
+    def _notify(self, texts: Iterable[str]) -> None:
         for text in texts:
-            self.order.observer.notice(text)
+            self.options.observer.notice(text)
 
     async def _make_all(self, pending: Pending, output: OutputFolder, endpoint: Endpoint) -> None:
         """Every pending task, and then those whose images turned out to be gone.
 
         Looking for the images of earlier runs takes a while; the first call does not wait for it.
         """
-        job = self.order.job
-        means = self._means(output)
-        availability = availability_of(job, documented(self._outline), means)
+        job = self.options.job
+        context = self._run_context(output)
+        availability = availability_of(job, documented(self._outline), context)
         ledger = Ledger(
             manifest=output.manifest,
             store=output.store,
-            tally=self.tally,
-            observer=self.order.observer,
+            tally=self.stats,
+            observer=self.options.observer,
         )
-        concluding = Recorder(
-            self._origin, ledger, self.stop, availability, job.limits.max_failures
-        )
-        make = policies(job, endpoint, self._quotas, means, concluding.retry, availability)
-        work = working(make, concluding, self.stop)
-        damaged = pending.wanted.emptied()
+        recorder = Recorder(self._origin, ledger, self.stop, availability, job.limits.max_failures)
+        make = policies(job, endpoint, self._quotas, context, recorder.retry, availability)
+        work = working(make, recorder, self.stop)
+        damaged = pending.to_make.empty_like()
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(self._watch_deadline())
             async with asyncio.TaskGroup() as pools:
                 pools.create_task(self._audit(output, pending, damaged))
-                self._start_pools(pools, pending.wanted, work)
+                self._start_pools(pools, pending.to_make, work)
             async with asyncio.TaskGroup() as pools:
                 self._start_pools(pools, damaged, work)
             watcher.cancel()
 
     def _start_pools(self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""
-        workers = 2 * self.order.job.places + 8
+        workers = 2 * self.options.job.places + 8
         for model_id in chosen.models():
             tasks = self.stop.until(chosen.tasks(model_id))
             pools.create_task(drain(tasks, work, workers))
@@ -217,33 +219,33 @@ class Batch:
             self.stop.request(StopCause.DISK, f"{error}.")
             return
         if missing:
-            earlier = self.tally.earlier
-            self.tally.earlier = replace(earlier, succeeded=earlier.succeeded - missing)
-            self.tally.saved_usd *= Decimal(earlier.succeeded - missing) / earlier.succeeded
-            self.order.observer.notice(
+            earlier = self.stats.earlier
+            self.stats.earlier = replace(earlier, succeeded=earlier.succeeded - missing)
+            self.stats.saved_usd *= Decimal(earlier.succeeded - missing) / earlier.succeeded
+            self.options.observer.notice(
                 f"Missing or altered images of earlier runs: {missing}; they are made again."
             )
 
-    def _means(self, output: OutputFolder) -> RunContext:
+    def _run_context(self, output: OutputFolder) -> RunContext:
         return RunContext(
             run_id=self.run_id,
-            region=self.order.job.region,
+            region=self.options.job.region,
             manifest=output.manifest,
             store=output.store,
             room=DiskReserve(output.folder),
             budget=self.budget,
             stop=self.stop,
-            tell=self.order.observer.notice,
-            clock=self.order.clock,
+            tell=self.options.observer.notice,
+            clock=self.options.clock,
         )
 
     async def _watch_deadline(self) -> None:
         """Stop handing out early enough for the longest call to end before the deadline."""
-        if (deadline := self.order.deadline) is not None:
-            await watch_deadline(deadline, self.stop, margin=self._margin, now=self.order.now)
+        if (deadline := self.options.deadline) is not None:
+            await watch_deadline(deadline, self.stop, margin=self._margin, now=self.options.now)
 
     def _margin(self) -> float:
-        return margin_of(self.tally.longest_call, sum(self.tally.counts.values()))
+        return margin_of(self.stats.longest_call, sum(self.stats.counts.values()))
 
 
 SDK = ("aioboto3", "aiobotocore", "botocore", "aiohttp")
@@ -255,7 +257,7 @@ def opening_notices(pending: Pending, output: OutputFolder, earlier: int) -> Ite
     history = output.history
     if len(history):
         yield (
-            f"Tasks done in earlier runs and skipped: {earlier}; to make: {len(pending.wanted)}, "
+            f"Tasks done in earlier runs and skipped: {earlier}; to make: {len(pending.to_make)}, "
             f"of them again: {pending.again}; no longer in the job: {pending.unknown}."
         )
     if history.unreadable:
@@ -268,16 +270,6 @@ def opening_notices(pending: Pending, output: OutputFolder, earlier: int) -> Ite
         yield (
             f"{output.folder} lies on a network file system ({kind}), where locks and syncs "
             "promise less; a local disk is safer."
-        )
-
-
-def require_same_job(job: Job, history: History) -> None:
-    """An output belongs to one job: another one's names and seeds would mix with its images."""
-    name = history.job_name
-    if name is not None and name != job.name:
-        raise ManifestError(
-            f"{history.path.parent} holds the images of the job {quoted(name)}, and this job is "
-            f"{quoted(job.name)}: give it an output of its own."
         )
 
 

@@ -6,7 +6,6 @@ durable, and nothing is removed but a file that holds no whole image.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 from collections.abc import Collection, Iterator
@@ -28,6 +27,7 @@ from batchgen.output import (
     Inspected,
     Leftover,
     OutputFolder,
+    in_thread,
     inspect_image,
     parse_line,
 )
@@ -45,14 +45,14 @@ class Recovered:
     """What recovery found."""
 
     records: tuple[Record, ...]
-    strangers: tuple[str, ...]
-    """Paths of complete images of tasks that the job no longer has; they stay where they are."""
+    orphans: tuple[str, ...]
+    """Complete images of tasks that the job no longer has, by path; they stay where they are."""
     uncounted_usd: Decimal = Decimal(0)
     """Price of images whose attempt line is gone, as a loss of power may take it."""
 
     def notices(self, folder: Path) -> Iterator[str]:
-        """What a person should know of the strangers."""
-        for path in self.strangers:
+        """What a person should know of the orphans."""
+        for path in self.orphans:
             yield (
                 f"{folder / path} is a complete image of a task that the job no longer has; "
                 "it stays there."
@@ -67,21 +67,21 @@ async def recover(
     Raises:
         StorageError: the disk did not take a name or a line.
     """
-    leftovers = await asyncio.to_thread(lambda: list(output.leftovers()))
+    leftovers = await in_thread(lambda: list(output.leftovers()))
     ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
     if not ids:
-        return Recovered(records=(), strangers=())
-    tasks = await asyncio.to_thread(_tasks, job, random_seed_key, ids)
-    announced = await asyncio.to_thread(_announced, output.folder / MANIFEST_NAME, ids)
-    leftovers += await asyncio.to_thread(_named_only, output, tasks, leftovers, announced)
+        return Recovered(records=(), orphans=())
+    tasks = await in_thread(_tasks, job, random_seed_key, ids)
+    announced = await in_thread(_announced, output.folder / MANIFEST_NAME, ids)
+    leftovers += await in_thread(_named_only, output, tasks, leftovers, announced)
     records: list[Record] = []
-    strangers: list[str] = []
+    orphans: list[str] = []
     for leftover in leftovers:
-        found = await asyncio.to_thread(_read, output.folder / leftover.part)
+        found = await in_thread(_read, output.folder / leftover.part)
         if found is None or _is_recorded(output, leftover):
-            await asyncio.to_thread(_drop, output.folder / leftover.part)
+            await in_thread(_drop, output.folder / leftover.part)
         elif leftover.task_id not in tasks:
-            strangers.append(leftover.part)
+            orphans.append(leftover.part)
         else:
             task = tasks[leftover.task_id]
             line = announced.get(task.id)
@@ -93,7 +93,7 @@ async def recover(
     )
     return Recovered(
         records=tuple(records),
-        strangers=tuple(strangers),
+        orphans=tuple(orphans),
         uncounted_usd=sum(uncounted, Decimal(0)),
     )
 
@@ -106,7 +106,7 @@ async def recover_named(output: OutputFolder, task: Task, origin: RunIdentity) -
     """
     for extension in EXTENSIONS.values():
         path = f"{task.file_stem}.{extension}"
-        found = await asyncio.to_thread(_read, output.folder / path)
+        found = await in_thread(_read, output.folder / path)
         if found is not None:
             leftover = Leftover(part=path, path=path, task_id=task.id)
             await _adopt(output, leftover, task, found, origin, None)
@@ -124,7 +124,7 @@ async def _adopt(
 ) -> Record:
     data, inspected = found
     try:
-        if await asyncio.to_thread(_same_file, output.folder, leftover.part, leftover.path):
+        if await in_thread(_same_file, output.folder, leftover.part, leftover.path):
             await output.store.sync_folder(Path(leftover.path).parent)
         else:
             await output.store.place(leftover.part, leftover.path)

@@ -38,15 +38,15 @@ class Selection:
         return status is Status.SUCCEEDED or (status is Status.FILTERED and not self.retry_filtered)
 
 
-class Bits:
-    """A set of small numbers in one bit each."""
+class IndexSet:
+    """A set of running indices, one bit each."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._count = 0
 
     def add(self, number: int) -> None:
-        """Put a number in."""
+        """Add an index."""
         place = number >> 3
         if place >= len(self._bytes):
             self._bytes.extend(bytes(place + 1 - len(self._bytes)))
@@ -61,46 +61,46 @@ class Bits:
         return self._count
 
     def __iter__(self) -> Iterator[int]:
-        """The numbers in ascending order."""
+        """The indices in ascending order."""
         for place, byte in enumerate(self._bytes):
             if byte:
                 yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
 
 
 class TaskSet:
-    """Some tasks of a plan, as bits over it; each task is made again when it is asked for."""
+    """Some tasks of a plan, as bits over it; `tasks` expands the plan again for each walk."""
 
     def __init__(self, job: Job, random_seed_key: str) -> None:
         self._job = job
         self._key = random_seed_key
-        self._bits: dict[str, Bits] = {}
+        self._bits: dict[str, IndexSet] = {}
         """Model id -> running indices of its tasks in the plan."""
 
     def add(self, model_id: str, index: int) -> None:
-        """Choose a task."""
+        """Add the task with this running index."""
         bits = self._bits.get(model_id)
         if bits is None:
-            bits = self._bits[model_id] = Bits()
+            bits = self._bits[model_id] = IndexSet()
         bits.add(index)
 
     def __len__(self) -> int:
         return sum(len(bits) for bits in self._bits.values())
 
-    def emptied(self) -> TaskSet:
-        """None of the tasks of the same plan."""
+    def empty_like(self) -> TaskSet:
+        """An empty set over the same plan."""
         return TaskSet(self._job, self._key)
 
     def models(self) -> dict[str, int]:
-        """Model id -> how many of its tasks are chosen."""
+        """Model id -> how many of its tasks are in the set."""
         return {model_id: len(bits) for model_id, bits in self._bits.items()}
 
     def tasks(self, model_id: str) -> Iterator[Task]:
-        """The chosen tasks of one model."""
+        """The tasks of one model, in the order of the plan."""
         bits = self._bits[model_id]
         return plan.expand(self._job, random_seed_key=self._key, wanted=bits.__contains__)
 
     def indexed(self) -> Iterator[tuple[int, Task]]:
-        """All chosen tasks with their running indices."""
+        """All tasks with their running indices."""
         for model_id, bits in self._bits.items():
             yield from zip(bits, self.tasks(model_id), strict=True)
 
@@ -109,18 +109,18 @@ class TaskSet:
 class Pending:
     """The tasks that this run makes, and those that earlier runs have done."""
 
-    wanted: TaskSet
+    to_make: TaskSet
     succeeded: TaskSet
-    """Done by earlier runs according to the manifest; whether the files are there is not said."""
+    """Done by earlier runs according to the manifest; `audit` looks whether the files are there."""
     earlier: Earlier = field(default_factory=Earlier)
     again: int = 0
-    """Wanted tasks that have a record already: they failed, were filtered, or `fresh` was said."""
+    """Tasks to make that have a record already: they failed, were filtered, or `fresh` was said."""
     unknown: int = 0
     """Tasks of the manifest that the plan no longer has."""
 
     def cost(self, outline: PlanSummary) -> Decimal:
-        """USD that the wanted tasks cost if each succeeds at once."""
-        return _price(self.wanted, outline)
+        """USD that the tasks to make cost if each succeeds at once."""
+        return _price(self.to_make, outline)
 
     def saved(self, outline: PlanSummary) -> Decimal:
         """USD that the tasks which earlier runs made would cost again."""
@@ -129,7 +129,7 @@ class Pending:
 
 def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
     """Walk the ids of the plan once and mark what is to be made."""
-    wanted, succeeded = TaskSet(job, random_seed_key), TaskSet(job, random_seed_key)
+    to_make, succeeded = TaskSet(job, random_seed_key), TaskSet(job, random_seed_key)
     known = filtered = again = 0
     room = selection.limit
     for index, model_id, task_id, asked in _walk(job, selection, random_seed_key):
@@ -138,15 +138,15 @@ def select(job: Job, history: History, selection: Selection, random_seed_key: st
         if not asked:
             continue
         if not selection.is_done(status):
-            if room is None or len(wanted) < room:
-                wanted.add(model_id, index)
+            if room is None or len(to_make) < room:
+                to_make.add(model_id, index)
                 again += status is not None
         elif status is Status.SUCCEEDED:
             succeeded.add(model_id, index)
         else:
             filtered += 1
     return Pending(
-        wanted=wanted,
+        to_make=to_make,
         succeeded=succeeded,
         earlier=Earlier(succeeded=len(succeeded), filtered=filtered),
         again=again,

@@ -49,7 +49,7 @@ def wanted(scene, folder):
     Manifest.open(folder).close()
     history = histories.load_history(folder / MANIFEST_NAME)
     job = Job.model_validate({**scene.job, "output": str(folder)})
-    chosen = select(job, history, Selection(), history.random_seed_key or "key").wanted
+    chosen = select(job, history, Selection(), history.random_seed_key or "key").to_make
     return {task.id for model_id in chosen.models() for task in chosen.tasks(model_id)}, history
 
 

@@ -13,13 +13,11 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-import aiofiles.os
 import pytest
 from bench import PRICE, bench, in_time_of_sockets
 
 import batchgen
 from batchgen.errors import ManifestError, StorageError
-from batchgen.output import store
 from batchgen.runner.options import Observer
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024  # as shutil's own
@@ -124,10 +122,6 @@ async def test_a_manifest_whose_sync_fails(tmp_path, monkeypatch):
         ran.check_images()
 
 
-FIRST_IMAGE = 2
-"""The first sync is that of the folder in which the folder of the images is made."""
-
-
 class Sluggish:
     """A sync of the first image that takes until all others are on record."""
 
@@ -135,13 +129,14 @@ class Sluggish:
         self.others = others
         self.released = threading.Event()
         self.waited = None
-        self._calls = 0
+        self._fsync = os.fsync
 
     def sync(self, descriptor):
-        self._calls += 1
-        if self._calls == FIRST_IMAGE:
+        is_image = Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".part"
+        if is_image and self.waited is None:
+            self.waited = False
             self.waited = self.released.wait(30)
-        os.fsync(descriptor)
+        self._fsync(descriptor)
 
 
 class Counting(Observer):
@@ -158,7 +153,7 @@ class Counting(Observer):
 async def test_a_slow_disk_holds_up_nobody_else(tmp_path, monkeypatch):
     """While one image is being synced, all others are called for, stored and recorded."""
     sluggish = Sluggish(others=11)
-    monkeypatch.setattr(store, "_fsync", aiofiles.os.wrap(sluggish.sync))
+    monkeypatch.setattr(os, "fsync", sluggish.sync)
     async with bench(tmp_path) as it:
         job = it.job(12, limits={"concurrency": 3})
         ran = await asyncio.wait_for(it.run(job, order={"observer": Counting(sluggish)}), 60)

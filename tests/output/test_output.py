@@ -102,9 +102,9 @@ class TestOpen:
                     end_first.set()
                     await ended.wait()
 
-            turn = LockWait(wait=60.0, sleep=sleep, tell=told.append)
+            wait = LockWait(wait=60.0, sleep=sleep, notify=told.append)
             end_first, ended = asyncio.Event(), asyncio.Event()
-            waiting = asyncio.create_task(self.enter(first.folder, turn))
+            waiting = asyncio.create_task(self.enter(first.folder, wait))
             await end_first.wait()
         ended.set()
         assert await waiting == "entered"
@@ -134,8 +134,8 @@ class TestOpen:
                 await self.enter(folder.path, LockWait(wait=60.0, sleep=sleep))
 
     @staticmethod
-    async def enter(path, turn):
-        async with open_output(path, "run-3", turn=turn):
+    async def enter(path, lock_wait):
+        async with open_output(path, "run-3", lock_wait=lock_wait):
             return "entered"
 
     async def test_it_is_sealed_and_read(self, folder):

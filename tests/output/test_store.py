@@ -9,7 +9,6 @@ import warnings
 import zlib
 from pathlib import Path
 
-import aiofiles.os
 import aiofiles.threadpool
 import pytest
 from fakes import picture, until
@@ -19,7 +18,6 @@ from PIL import Image
 
 from batchgen.errors import StorageError
 from batchgen.models.base import Artifact
-from batchgen.output import store as stores
 from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect_image
 from batchgen.output.store import EXTENSIONS, Store
 
@@ -220,7 +218,7 @@ class TestSave:
             synced.append(str(path.relative_to(tmp_path)))
             fsync(descriptor)
 
-        monkeypatch.setattr(stores, "_fsync", aiofiles.os.wrap(note))
+        monkeypatch.setattr(os, "fsync", note)
         await save(store, picture(), "a/b/mug-1")
         assert synced == [".", "a", f"a/b/.mug-1.png.{ID}.part", "a/b"]
         synced.clear()
@@ -268,14 +266,14 @@ class TestSave:
 
     async def test_the_loop_goes_on_while_the_disk_is_slow(self, store, monkeypatch):
         """A sync of seconds holds up its own image only."""
-        gate, begun = threading.Event(), threading.Event()
+        gate, begun, fsync = threading.Event(), threading.Event(), os.fsync
 
         def slow(descriptor):
             begun.set()
             assert gate.wait(10)
-            os.fsync(descriptor)
+            fsync(descriptor)
 
-        monkeypatch.setattr(stores, "_fsync", aiofiles.os.wrap(slow))
+        monkeypatch.setattr(os, "fsync", slow)
         saving = asyncio.create_task(save(store, picture(), "mug-1"))
         await until(begun.is_set)
         turns = 0
@@ -341,7 +339,7 @@ class TestNeverOverwritten:
         def refuse(*_, **__):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(stores, "_link", aiofiles.os.wrap(refuse))
+        monkeypatch.setattr(os, "link", refuse)
         store = Store(tmp_path, no_room)
         stored = await save(store, picture())
         assert files(tmp_path) == ["images/mug-1.png"]
@@ -375,10 +373,8 @@ class Failing:
             return File(path, mode.rstrip("b"))
 
         monkeypatch.setattr(aiofiles.threadpool, "sync_open", open_file)
-        monkeypatch.setattr(stores, "_fsync", self.wrapped("fsync", os.fsync))
-        monkeypatch.setattr(stores, "_link", self.wrapped("link", os.link))
-        for name in ("makedirs", "rename", "unlink"):
-            monkeypatch.setattr(aiofiles.os, name, self.wrapped(name, getattr(os, name)))
+        for name in ("fsync", "link", "makedirs", "rename", "unlink"):
+            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
 
     def wrapped(self, name, function):
         """The function, failing when its turn has come."""
@@ -387,7 +383,7 @@ class Failing:
             self.meet(name)
             return function(*arguments, **options)
 
-        return aiofiles.os.wrap(call)
+        return call
 
     def meet(self, name):
         """Count a call, and fail it if it is the one."""

@@ -122,7 +122,7 @@ class TestAdopt:
         """Not even the plan is walked."""
         shop.put("images/a-1.png", picture())
         adopted = await shop.adopt(run_line())
-        assert (adopted.records, adopted.strangers) == ((), ())
+        assert (adopted.records, adopted.orphans) == ((), ())
         assert shop.records() == {}
 
     @pytest.mark.parametrize(("kind", "extension"), [("png", "png"), ("jpeg", "jpg")])
@@ -182,7 +182,7 @@ class TestAdopt:
         task = shop.task("a")
         shop.put(shop.part(task), data)
         adopted = await shop.adopt(run_line(), attempt(task))
-        assert (adopted.records, adopted.strangers) == ((), ())
+        assert (adopted.records, adopted.orphans) == ((), ())
         assert shop.files() == {}
 
     async def test_a_link_in_its_place_is_removed_and_not_followed(self, shop, tmp_path):
@@ -201,7 +201,7 @@ class TestAdopt:
         stranger = make_task(file_stem="images/gone-1")
         shop.put(shop.part(stranger), picture())
         adopted = await shop.adopt(run_line(), attempt(stranger))
-        assert adopted.strangers == (shop.part(stranger),)
+        assert adopted.orphans == (shop.part(stranger),)
         assert (adopted.records, shop.records()) == ((), {})
         assert shop.files() == {shop.part(stranger): picture()}
 
@@ -213,7 +213,7 @@ class TestAdopt:
         shop.put(shop.part(stranger), picture(shade=3))
         adopted = await shop.adopt(run_line())
         assert [record.task_id for record in adopted.records] == [a.id]
-        assert adopted.strangers == (shop.part(stranger),)
+        assert adopted.orphans == (shop.part(stranger),)
         assert shop.files() == {"images/a-1.png": picture(), shop.part(stranger): picture(shade=3)}
 
     async def test_an_older_image_of_that_name_makes_room(self, shop):
@@ -358,10 +358,10 @@ class TestEditAndUndo:
         """What a run of this job does, with a service that makes a picture from each seed."""
         async with shop.opened() as output:
             pending = select(job, output.history, Selection(), "k")
-            damaged = pending.wanted.emptied()
+            damaged = pending.to_make.empty_like()
             missing = await audit(output, pending.succeeded, damaged, Stop(), ORIGIN)
             made = []
-            for chosen in (pending.wanted, damaged):
+            for chosen in (pending.to_make, damaged):
                 for _, task in chosen.indexed():
                     await self.store(output, task)
                     made.append(task.item_id)
@@ -459,5 +459,5 @@ class TestEditAndUndo:
             pending = select(shop.job, output.history, Selection(), "k")
             stop = Stop()
             stop.request(StopCause.INTERRUPTED, "INT")
-            damaged = pending.wanted.emptied()
+            damaged = pending.to_make.empty_like()
             assert await audit(output, pending.succeeded, damaged, stop, ORIGIN) == 0

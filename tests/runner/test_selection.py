@@ -11,7 +11,7 @@ from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.record import Status
 from batchgen.runner.progress import Earlier
-from batchgen.runner.selection import Bits, Selection, TaskSet, select
+from batchgen.runner.selection import IndexSet, Selection, TaskSet, select
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ class TestSelect:
     def test_without_a_history_everything_is_made(self, job, tmp_path):
         """The first run of an output makes the whole plan."""
         pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
-        assert labels(pending.wanted) == ["a", "b", "c", "d"]
+        assert labels(pending.to_make) == ["a", "b", "c", "d"]
         assert len(pending.succeeded) == 0
         assert (pending.earlier, pending.again, pending.unknown) == (Earlier(), 0, 0)
 
@@ -52,7 +52,7 @@ class TestSelect:
         """Succeeded and filtered tasks are done; failed ones are tried again."""
         history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
         pending = select(job, history, Selection(), "k")
-        assert labels(pending.wanted) == ["c", "d"]
+        assert labels(pending.to_make) == ["c", "d"]
         assert labels(pending.succeeded) == ["a"]
         assert pending.earlier == Earlier(succeeded=1, filtered=1)
         assert (pending.again, pending.unknown) == (1, 0)
@@ -61,7 +61,7 @@ class TestSelect:
         """`--retry-filtered` is for whoever thinks the service changed its mind."""
         history = past(job, tmp_path, a="succeeded", b="filtered")
         pending = select(job, history, Selection(retry_filtered=True), "k")
-        assert labels(pending.wanted) == ["b", "c", "d"]
+        assert labels(pending.to_make) == ["b", "c", "d"]
         assert pending.earlier == Earlier(succeeded=1)
         assert pending.again == 1
 
@@ -69,7 +69,7 @@ class TestSelect:
         """`--fresh` asks the manifest for nothing."""
         history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
         pending = select(job, history, Selection(fresh=True), "k")
-        assert labels(pending.wanted) == ["a", "b", "c", "d"]
+        assert labels(pending.to_make) == ["a", "b", "c", "d"]
         assert (pending.earlier, pending.again) == (Earlier(), 3)
 
     @pytest.mark.parametrize(("limit", "made"), [(0, ""), (1, "b"), (2, "bc"), (9, "bcd")])
@@ -77,7 +77,7 @@ class TestSelect:
         """`--limit 2` makes two, whatever is done already."""
         history = past(job, tmp_path, a="succeeded")
         pending = select(job, history, Selection(limit=limit), "k")
-        assert labels(pending.wanted) == list(made)
+        assert labels(pending.to_make) == list(made)
         assert pending.earlier == Earlier(succeeded=1)
 
     def test_a_task_beyond_the_limit_is_not_made_again_either(self, job, tmp_path):
@@ -100,13 +100,13 @@ class TestSelect:
     def test_only_names_items_or_labels(self, job, tmp_path, only, made):
         """Patterns as a shell has them, of item ids or labels; each may fit."""
         pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(only=only), "k")
-        assert labels(pending.wanted) == list(made)
+        assert labels(pending.to_make) == list(made)
 
     def test_only_leaves_the_others_out_of_the_count(self, job, tmp_path):
         """What was not asked for is neither made nor done; it is known all the same."""
         history = past(job, tmp_path, a="succeeded", b="succeeded", c="filtered")
         pending = select(job, history, Selection(only=("a", "d")), "k")
-        assert labels(pending.wanted) == ["d"]
+        assert labels(pending.to_make) == ["d"]
         assert pending.earlier == Earlier(succeeded=1)
         assert pending.unknown == 0
 
@@ -121,7 +121,7 @@ class TestSelect:
         history = past(job, tmp_path, a="succeeded", b="succeeded")
         edited = make_job(tmp_path, a="one", b="changed", c="three", d="four")
         pending = select(edited, history, Selection(), "k")
-        assert labels(pending.wanted) == ["b", "c", "d"]
+        assert labels(pending.to_make) == ["b", "c", "d"]
         assert pending.unknown == 1
 
     def test_with_and_without_patterns_the_walk_is_the_same(self, job, tmp_path):
@@ -135,15 +135,15 @@ class TestSelect:
         history = load_history(tmp_path / MANIFEST_NAME)
         by_id = select(job, history, Selection(), "k")
         by_task = select(job, history, Selection(only=("*",)), "k")
-        assert list(by_id.wanted.indexed()) == list(by_task.wanted.indexed())
-        assert by_id.wanted.models() == {job.model: 5, ULTRA: 2}
+        assert list(by_id.to_make.indexed()) == list(by_task.to_make.indexed())
+        assert by_id.to_make.models() == {job.model: 5, ULTRA: 2}
 
     def test_random_seeds_hang_on_the_key(self, job, tmp_path):
         """A resumed run with the key of the first finds its tasks done; with another, none."""
         job = job.model_copy(update={"seed": "random"})
         history = past(job, tmp_path, a="succeeded", b="succeeded")
-        assert labels(select(job, history, Selection(), "k").wanted) == ["c", "d"]
-        assert len(select(job, history, Selection(), "other").wanted) == 4
+        assert labels(select(job, history, Selection(), "k").to_make) == ["c", "d"]
+        assert len(select(job, history, Selection(), "other").to_make) == 4
 
 
 class TestMoney:
@@ -185,7 +185,7 @@ class TestChosen:
         """For what turns out to be missing later."""
         chosen = TaskSet(job, "k")
         chosen.add(job.model, 0)
-        empty = chosen.emptied()
+        empty = chosen.empty_like()
         assert (len(empty), empty.models()) == (0, {})
         empty.add(job.model, 2)
         assert [task.item_id for task in empty.tasks(job.model)] == ["c"]
@@ -196,7 +196,7 @@ class TestBits:
     @given(st.lists(st.integers(0, 3_000)))
     def test_they_are_a_set_of_numbers(self, numbers):
         """What was put in is in, once, in ascending order; nothing else is."""
-        bits = Bits()
+        bits = IndexSet()
         for number in numbers:
             bits.add(number)
         assert list(bits) == sorted(set(numbers))
@@ -205,6 +205,6 @@ class TestBits:
 
     def test_a_million_of_them_are_small(self):
         """One bit each."""
-        bits = Bits()
+        bits = IndexSet()
         bits.add(999_999)
         assert len(bits._bytes) == 125_000
