@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from batchgen.runner import Selection, Summary
     from batchgen.task import Task
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "BatchgenError",
@@ -66,14 +66,15 @@ _HOMES = {
         "StorageError",
     ),
     "batchgen.job": ("Item", "Job", "OnFiltered", "Route"),
-    "batchgen.runner.progress": ("Summary",),
     "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
-    "batchgen.runner.selection": ("Selection",),
+    "batchgen.runner": ("Selection", "Summary"),
     "batchgen.task": ("Task",),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("batchgen")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(home), name)

@@ -69,21 +69,16 @@ async def run(
 async def records(job: Job, *, selection: Selection | None = None) -> AsyncIterator[Record]:
     """Run a job and hand over each record as soon as it is durable.
 
-    Leaving the loop early drains the run: what is in flight is finished and recorded, for it is
-    paid for. Raises as `run` does.
+    Whoever leaves the loop early, or is cancelled in it, stops the run: no more calls start, and
+    those in flight, which are paid for, are finished and recorded. To wait for that after a
+    `break`, put `contextlib.aclosing` around it. Raises as `run` does, after the last record.
     """
-    queue: asyncio.Queue[Record | None] = asyncio.Queue()
-    batch = Batch(_order(job, selection, queue.put_nowait))
-
-    async def run_to_end() -> None:
-        try:
-            await batch.run()
-        finally:
-            queue.put_nowait(None)
-
-    running = asyncio.ensure_future(run_to_end())
+    made: asyncio.Queue[Record | None] = asyncio.Queue()
+    batch = Batch(_order(job, selection, made.put_nowait))
+    running = asyncio.create_task(batch.run())
+    running.add_done_callback(lambda _: made.put_nowait(None))
     try:
-        while (record := await queue.get()) is not None:
+        while (record := await made.get()) is not None:
             yield record
     finally:
         batch.drain()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-from batchgen import __version__
-from batchgen.commands.streams import note, settle
+from batchgen.commands import note, settle
 from batchgen.errors import (
     BatchgenError,
     ExitCode,
@@ -87,7 +86,7 @@ class Harmless(logging.Formatter):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option("-v", "--verbose", count=True, help="Say more on standard error; twice for all.")
-@click.version_option(__version__, prog_name="batchgen")
+@click.version_option(package_name="batchgen", prog_name="batchgen")
 def root(verbose: int) -> None:
     """Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)

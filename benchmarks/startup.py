@@ -11,10 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+from batchgen.cli import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 RUNS = 10
 LIMITS = {
     ("--help",): 0.2,
+    **{(name, "--help"): 0.2 for name in COMMANDS},
     ("validate", str(ROOT / "jobs/catalog.yaml")): 0.5,
 }
 """Arguments of `batchgen` -> most seconds."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import batchgen
+from batchgen.cli import COMMANDS
 
 HEAVY = {"PIL", "aiobotocore", "aiohttp", "botocore", "pydantic", "rich", "tenacity", "yaml"}
 """Packages that take long to import, and that are needed for one thing each."""
@@ -57,7 +58,9 @@ def test_importing_costs_nothing():
     assert imported("import batchgen") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["rnu"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["rnu"], *([name, "--help"] for name in COMMANDS)]
+)
 def test_the_help_costs_nothing(arguments):
     """It answers at once, for it needs Click alone."""
     code = f"from batchgen.cli import main\nmain({arguments!r})"

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from batchgen.commands.display import Screen, figures
+from batchgen.commands.figures import figures
 from batchgen.runner import Summary
 
 
@@ -43,7 +43,7 @@ class BarScreen:
 
 
 @contextmanager
-def bar_screen(every: float) -> Iterator[Screen]:
+def bar_screen(every: float) -> Iterator[BarScreen]:
     """A bar on standard error for the length of the block; once it has moved, it stays."""
     columns = (
         BarColumn(bar_width=20),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from batchgen.commands import options
 from batchgen.commands.streams import result
-from batchgen.doctor import Finding, Verdict, exit_code
 from batchgen.errors import JobError
-from batchgen.job import Job, load
 from batchgen.text import escaped
+
+if TYPE_CHECKING:
+    from batchgen.doctor import Finding
 
 NAME_WIDTH = 11
 VERDICT_WIDTH = 7
@@ -31,6 +33,8 @@ def command(job: Path, *, output: str | None, endpoint: str | None, as_json: boo
     the job, the clock, the output folder, the cost and the time that the run will take. Ends with
     the exit code of the first trouble that a run would meet; warnings do not count.
     """
+    from batchgen.doctor import exit_code
+
     findings = _findings(job, {"output": output, "endpoint": endpoint})
     code = exit_code(findings)
     if as_json:
@@ -44,21 +48,15 @@ def command(job: Path, *, output: str | None, endpoint: str | None, as_json: boo
 
 
 def _findings(path: Path, changes: dict[str, str | None]) -> list[Finding]:
-    from batchgen.doctor import broken  # noqa: PLC0415  # `--help` needs none of it
+    from batchgen.doctor import broken, examine
+    from batchgen.job import load
 
     try:
         job = load(path, defer=True)
     except JobError as error:
         return [broken(error)]
     given = {name: value for name, value in changes.items() if value is not None}
-    return asyncio.run(_examine(job.model_copy(update=given)))
-
-
-async def _examine(job: Job) -> list[Finding]:
-    # The SDK takes a third of a second to import.
-    from batchgen.doctor import examine  # noqa: PLC0415
-
-    return await examine(job)
+    return asyncio.run(examine(job.model_copy(update=given)))
 
 
 def _line(finding: Finding) -> str:
@@ -68,6 +66,8 @@ def _line(finding: Finding) -> str:
 
 
 def _verdict(findings: list[Finding]) -> str:
+    from batchgen.doctor import Verdict
+
     failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
     warnings = sum(finding.verdict is Verdict.WARNING for finding in findings)
     ready = "Not ready" if failed else "Ready"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from batchgen import plan
-from batchgen.commands.display import duration
+from batchgen.commands.figures import duration
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
 from batchgen.output import MANIFEST_NAME, load_history

@@ -5,35 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
 
-from batchgen.job import DURATION, Check, Refused, money, whole
-from batchgen.job import fields as checks
 from batchgen.text import quoted
 
 MOST_USD = 1_000_000_000
 """What nobody spends on images: a slip, and too wide for a line of figures."""
+MOST_TASKS = 1_000_000_000
 
 
-class Checked(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+class Key(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
     """An option that means what a key of the job file means."""
 
-    def __init__(self, name: str, check: Check, parse: Callable[[str], Any] = str) -> None:
+    def __init__(self, name: str, key: str, parse: Callable[[str], Any] = str) -> None:
+        """An option for a key.
+
+        Args:
+            name: what the help says of the value.
+            key: of the job, or `limits.` and one of its limits.
+            parse: from the text of the command line to what the file would hold.
+        """
         self.name = name
-        self._check = check
+        self._key = key
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The value as the job has it."""
         try:
-            return self._check.read(self._parse(value) if isinstance(value, str) else value)
-        except (Refused, ValueError, InvalidOperation) as error:
-            hint = f"; {error}" if isinstance(error, Refused) and str(error) else ""
-            allowed = f"{self._check.allowed}{hint}"
-            end = "" if allowed.endswith("?") else "."
-            self.fail(f"cannot be {quoted(value)}; allowed: {allowed}{end}", param, ctx)
+            raw = self._parse(value)
+        except (ValueError, InvalidOperation):
+            raw = value  # which the key does not take either, and says so
+        try:
+            return self._read(raw)
+        except ValueError as error:
+            self.fail(f"cannot be {quoted(value)}; {_allowed(error)}", param, ctx)
+
+    def _read(self, raw: object) -> Any:
+        # A help text needs neither the job's language nor pydantic.
+        from pydantic import TypeAdapter
+
+        from batchgen.job import Job, Limits
+
+        section, _, key = self._key.rpartition(".")
+        field = (Limits if section else Job).model_fields[key]
+        wanted: Any = Annotated[field.annotation, *field.metadata]
+        return TypeAdapter(wanted).validate_python(raw)
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """A number of tasks."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            if 1 <= (count := int(value)) <= MOST_TASKS:
+                return count
+        except ValueError:
+            pass
+        allowed = f"a whole number from 1 to {MOST_TASKS:,}"
+        return self.fail(f"cannot be {quoted(value)}; allowed: {allowed}.", param, ctx)
+
+
+def _allowed(error: ValueError) -> str:
+    """What a key says that it takes, as a sentence."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        raise error
+    allowed = error.errors()[0]["msg"].partition("; ")[2]
+    return allowed if allowed.endswith("?") else f"{allowed}."
 
 
 def _number_or_text(value: str) -> float | str:
@@ -50,14 +94,14 @@ def _dollars(value: str) -> Decimal:
     return amount
 
 
-ENDPOINT = Checked("simulator|aws|URL", checks.ENDPOINT)
-FOLDER = Checked("folder", checks.OUTPUT)
-UNTIL = Checked("HH:MM", checks.UNTIL)
-RATE = Checked("number|auto", checks.REQUESTS_PER_MINUTE, _number_or_text)
-CONCURRENCY = Checked("number", whole(1, 1_000), int)
-COUNT = Checked("number", whole(1, 1_000_000_000), int)
-USD = Checked("usd", money(positive=True), _dollars)
-DURATION_TYPE = Checked("duration", DURATION)
+ENDPOINT = Key("simulator|aws|URL", "endpoint")
+FOLDER = Key("folder", "output")
+UNTIL = Key("HH:MM", "limits.until")
+RATE = Key("number|auto", "limits.requests_per_minute", _number_or_text)
+CONCURRENCY = Key("number", "limits.concurrency", int)
+COUNT = Count()
+USD = Key("usd", "limits.budget_usd", _dollars)
+DURATION = Key("duration", "limits.give_up_after")
 
 job_argument = click.argument("job", type=click.Path(path_type=Path))
 json_option = click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands import options
-from batchgen.commands.display import Display, Screen, report, screen, status_line
-from batchgen.commands.failures import Failures
 from batchgen.commands.streams import result
 from batchgen.errors import InputError
-from batchgen.job import Item, Job, load
-from batchgen.runner import Deadline, Selection, deadline_of
 from batchgen.text import closest, quoted
 
 if TYPE_CHECKING:
-    from batchgen.runner import Batch, Summary
+    from batchgen.job import Item, Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +60,11 @@ def _given(**values: Any) -> dict[str, Any]:
 @click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused.")
 @click.option("--max-cost", type=options.USD, help="Spend this much at most.")
 @click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
-@click.option("--max-duration", type=options.DURATION_TYPE, help="Be done after this time: 90m.")
+@click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
 @click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
 @click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
 @click.option(
-    "--wait-lock", type=options.DURATION_TYPE, help="Wait this long for another run to end: 30m."
+    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
 @options.json_option
@@ -78,6 +73,9 @@ def command(job: Path, **given: Any) -> int:
 
     The same command again makes only what is missing: after a crash, after an edit, every night.
     """
+    from batchgen.job import load
+    from batchgen.runner import Selection, deadline_of
+
     ordered = Overrides(
         output=given["output"],
         endpoint=given["endpoint"],
@@ -92,71 +90,22 @@ def command(job: Path, **given: Any) -> int:
         fresh=given["fresh"],
         retry_filtered=given["retry_filtered"],
     )
-    _refuse_strangers(ordered, selection.only)
+    _refuse_unmatched(ordered, selection.only)
     if given["dry_run"]:
-        from batchgen.commands.dry_run import dry_run  # noqa: PLC0415  # needed for this alone
+        from batchgen.commands.dry_run import dry_run
 
         return dry_run(ordered, selection, as_json=given["as_json"])
-    runner = _Runner(ordered, selection, given["wait_lock"])
-    summary = runner.run(given["max_duration"])
+    from batchgen.commands.foreground import ForegroundRun
+
+    deadline = deadline_of(ordered.limits.until, given["max_duration"], datetime.now(UTC))
+    wait_lock = given["wait_lock"] or 0.0
+    summary = ForegroundRun(ordered, selection, deadline=deadline, wait_lock=wait_lock).run()
     if given["as_json"]:
         result(json.dumps(summary.to_json()))
     return summary.exit_code
 
 
-class _Runner:
-    """One run with its display and its signals."""
-
-    def __init__(self, job: Job, selection: Selection, wait_lock: float | None) -> None:
-        self._failures = Failures()
-        self._job = job
-        self._selection = selection
-        self._wait_lock = wait_lock or 0.0
-
-    def run(self, max_duration: float | None) -> Summary:
-        """Run to the end, with a bar or with lines that show how far it is."""
-        deadline = deadline_of(self._job.limits.until, max_duration, datetime.now(UTC))
-        with screen() as terminal:
-            summary = asyncio.run(self._run(terminal, deadline))
-        for line in report(summary, self._failures, self._job.output):
-            terminal.line(line)
-        return summary
-
-    async def _run(self, terminal: Screen, deadline: Deadline | None) -> Summary:
-        # Half a second of imports that `--help` and `validate` must not pay.
-        from batchgen.commands.signals import Signals, handled  # noqa: PLC0415
-        from batchgen.runner import Batch, RunOptions  # noqa: PLC0415
-
-        display = Display(terminal, self._failures)
-        order = RunOptions(
-            job=self._job,
-            selection=self._selection,
-            deadline=deadline,
-            observer=display,
-            wait_lock=self._wait_lock,
-        )
-        batch = Batch(order)
-        signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
-        with (
-            handled(signals, lambda: terminal.line(status_line(batch.snapshot()))),
-            display.showing(batch.snapshot),
-        ):
-            summary = await _completed(batch)
-        terminal.show(summary)
-        return summary
-
-
-async def _completed(batch: Batch) -> Summary:
-    """The run's summary, also when a second signal ended it."""
-    try:
-        return await batch.run()
-    except asyncio.CancelledError:
-        if batch.stop.stopping is None:
-            raise
-        return batch.snapshot()
-
-
-def _refuse_strangers(job: Job, patterns: tuple[str, ...]) -> None:
+def _refuse_unmatched(job: Job, patterns: tuple[str, ...]) -> None:
     """A pattern that fits nothing is a slip, and a run that makes nothing would hide it.
 
     Raises:

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import click
 
-from batchgen import plan
 from batchgen.commands import options
 from batchgen.commands.streams import note, result
-from batchgen.job import load
 from batchgen.text import escaped
 
 
@@ -19,6 +17,9 @@ from batchgen.text import escaped
 @options.json_option
 def command(job: Path, *, as_json: bool) -> int:
     """Check a job file: every complaint at once, before anything is called or written."""
+    from batchgen import plan
+    from batchgen.job import load
+
     loaded = load(job, defer=True)
     outline = plan.check(loaded)
     if as_json:

@@ -14,17 +14,10 @@ from rich.console import Console
 from virtual_time import virtual_time
 
 from batchgen.commands.bar import BarScreen, bar_screen
-from batchgen.commands.display import (
-    LINE_EVERY,
-    Display,
-    PlainScreen,
-    duration,
-    figures,
-    report,
-    screen,
-    status_line,
-)
+from batchgen.commands.display import Display
 from batchgen.commands.failures import KINDS, MESSAGE_SHOWN, Failures
+from batchgen.commands.figures import duration, figures, report, status_line
+from batchgen.commands.screens import LINE_EVERY, PlainScreen, screen
 from batchgen.errors import AnswerLost, Throttled
 from batchgen.policies.retry import Retry
 from batchgen.policies.stop import StopCause, StopReason

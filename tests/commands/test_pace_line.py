@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.commands.display import status_line
+from batchgen.commands.figures import status_line
 from batchgen.pacing import PaceState
 from batchgen.policies.budget import Budget
 from batchgen.runner.progress import RunStats
