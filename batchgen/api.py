@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,7 +54,7 @@ async def run(
         on_record: called in the loop with each record as soon as it is durable; it must not block.
 
     Returns:
-        The figures of the run; its `exit_code` tells what the command would have returned.
+        The figures of the run; its `exit_code` is what the command would have returned.
 
     Raises:
         JobError: the job cannot be run.
@@ -63,7 +62,7 @@ async def run(
         OutputBusy: another run holds the output.
         StorageError: the output cannot be written.
     """
-    return await Batch(_order(job, selection, on_record)).run()
+    return await Batch(_options(job, selection, on_record)).run()
 
 
 async def records(job: Job, *, selection: Selection | None = None) -> AsyncIterator[Record]:
@@ -74,7 +73,7 @@ async def records(job: Job, *, selection: Selection | None = None) -> AsyncItera
     `break`, put `contextlib.aclosing` around it. Raises as `run` does, after the last record.
     """
     made: asyncio.Queue[Record | None] = asyncio.Queue()
-    batch = Batch(_order(job, selection, made.put_nowait))
+    batch = Batch(_options(job, selection, made.put_nowait))
     running = asyncio.create_task(batch.run())
     running.add_done_callback(lambda _: made.put_nowait(None))
     try:
@@ -86,7 +85,7 @@ async def records(job: Job, *, selection: Selection | None = None) -> AsyncItera
 
 
 def read_manifest(path: str | Path) -> Iterator[Record]:
-    """The records of a manifest, in the order of writing; the last one of a task id wins.
+    """The records of a manifest in the order of writing; of several with one task id the last wins.
 
     Raises:
         ManifestError: it cannot be read, or a later version wrote it.
@@ -104,12 +103,12 @@ class _Callback(Observer):
         self._on_record(record)
 
 
-def _order(
+def _options(
     job: Job, selection: Selection | None, on_record: Callable[[Record], None] | None
 ) -> RunOptions:
-    order = RunOptions(
+    return RunOptions(
         job=job,
         selection=selection or Selection(),
         deadline=deadline_of(job.limits.until, None, datetime.now(UTC)),
+        observer=Observer() if on_record is None else _Callback(on_record),
     )
-    return order if on_record is None else replace(order, observer=_Callback(on_record))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from batchgen.commands import note, settle
+from batchgen.commands import flush_streams, note
 from batchgen.errors import (
     BatchgenError,
     ExitCode,
@@ -73,7 +73,7 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message}{hint}", ctx) from None
 
 
-class Harmless(logging.Formatter):
+class EscapingFormatter(logging.Formatter):
     """Log lines that cannot steer a terminal, whatever a label or a message in them holds."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -91,7 +91,7 @@ def root(verbose: int) -> None:
     """Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler()
-    handler.setFormatter(Harmless("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
     # The SDK's DEBUG lines hold session tokens, keys, signatures and prompts.
     for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, whatever happens."""
     _replace_closed_streams()
     code = _run(arguments)
-    settle()
+    flush_streams()
     return code
 
 
@@ -132,7 +132,7 @@ def _ended_by(error: Exception) -> int:
             return _complain(usage.getvalue().rstrip(), ExitCode.USAGE)
         case BatchgenError():
             return _complain(str(error), _exit_code(error))
-        case BrokenPipeError() if not settle():
+        case BrokenPipeError() if not flush_streams():
             return 0  # the reader of a help text went away
         case _:
             logging.getLogger(__name__).debug("the fault", exc_info=error)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batchgen.commands.streams import note, settle
+from batchgen.commands.streams import flush_streams, note
 
-__all__ = ["note", "settle"]
+__all__ = ["flush_streams", "note"]

@@ -24,7 +24,7 @@ class BarScreen:
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        with _lost():
+        with _ignore_lost_terminal():
             self._progress.console.print(Text(text))
 
     def show(self, summary: Summary) -> None:
@@ -32,7 +32,7 @@ class BarScreen:
         if not summary.total:
             return
         self._progress.live.transient = not summary.done
-        with _lost():
+        with _ignore_lost_terminal():
             self._progress.update(
                 self._bar,
                 completed=summary.done,
@@ -54,22 +54,22 @@ def bar_screen(every: float) -> Iterator[BarScreen]:
     progress = Progress(
         *columns,
         console=Console(stderr=True, highlight=False, emoji=False, markup=False),
-        auto_refresh=False,  # a thread could tell nobody that the terminal went away
+        auto_refresh=False,  # an error in rich's thread would reach nobody
         redirect_stdout=False,  # results go where the user sent them
-        transient=True,  # of a run that never began nothing stays but the complaint
+        transient=True,  # a run that never began leaves its complaint alone on the screen
     )
     shown = BarScreen(progress, every)
-    with _lost():
+    with _ignore_lost_terminal():
         progress.start()
     try:
         yield shown
     finally:
-        with _lost():
+        with _ignore_lost_terminal():
             progress.stop()
 
 
 @contextmanager
-def _lost() -> Iterator[None]:
-    """What a terminal that went away does not take is lost, and the run goes on."""
+def _ignore_lost_terminal() -> Iterator[None]:
+    """Ignore a terminal that went away: its text is lost, and the run goes on."""
     with suppress(OSError):
         yield

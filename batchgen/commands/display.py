@@ -15,7 +15,7 @@ from batchgen.text import escaped
 
 
 class Display(Observer):
-    """Tells a person what happens."""
+    """Prints what an observer of a run hears."""
 
     def __init__(self, screen: Screen, failures: Failures) -> None:
         self._screen = screen

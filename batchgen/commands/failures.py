@@ -1,4 +1,4 @@
-"""What went wrong with tasks, told once for each kind and then counted."""
+"""What went wrong with tasks: each kind is printed once and then counted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchgen.text import escaped
 MESSAGE_SHOWN = 300
 """Characters of a service's message that are printed."""
 KINDS = 50
-"""Different failures that are told apart; more than that nobody reads on a screen."""
+"""Different failures that are counted apart; nobody reads more of them on a screen."""
 
 VERBS = {
     Status.FILTERED: ("was filtered by the service:", "were filtered by the service:"),

@@ -8,7 +8,7 @@ from batchgen.commands.display import Display
 from batchgen.commands.failures import Failures
 from batchgen.commands.figures import report, status_line
 from batchgen.commands.screens import Screen, screen
-from batchgen.commands.signals import Signals, handled
+from batchgen.commands.signals import Signals, handle_signals
 from batchgen.job import Job
 from batchgen.runner import Batch, Deadline, RunOptions, Selection, Summary
 
@@ -45,7 +45,7 @@ class ForegroundRun:
         batch = Batch(options)
         signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
         with (
-            handled(signals, lambda: terminal.line(status_line(batch.snapshot()))),
+            handle_signals(signals, lambda: terminal.line(status_line(batch.snapshot()))),
             display.showing(batch.snapshot),
         ):
             summary = await _completed(batch)

@@ -12,7 +12,7 @@ import click
 from batchgen.text import quoted
 
 MOST_USD = 1_000_000_000
-"""What nobody spends on images: a slip, and too wide for a line of figures."""
+"""A larger sum is a slip."""
 MOST_TASKS = 1_000_000_000
 
 

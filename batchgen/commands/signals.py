@@ -23,11 +23,11 @@ class Signals:
     """Turns signals into a drain, and a second one into an end."""
 
     def __init__(
-        self, stop: Stop, in_flight: Callable[[], int], tell: Callable[[str], None]
+        self, stop: Stop, in_flight: Callable[[], int], notify: Callable[[str], None]
     ) -> None:
         self._stop = stop
         self._in_flight = in_flight
-        self._tell = tell
+        self._notify = notify
         self._task = asyncio.current_task()
         self._received = 0
 
@@ -43,7 +43,7 @@ class Signals:
         flying = self._in_flight()
         self._stop.request(CAUSES[number], f"Stopped by {number.name}.")
         if flying:
-            self._tell(
+            self._notify(
                 f"{number.name}: no more calls are started. In flight, and paid for: {flying}, "
                 f"which get up to {DRAIN_TIMEOUT:g} s to end. A second signal ends them now."
             )
@@ -51,13 +51,13 @@ class Signals:
             asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._end, late)
 
     def _end(self, text: str) -> None:
-        self._tell(text)
+        self._notify(text)
         if self._task is not None:
             self._task.cancel()
 
 
 @contextmanager
-def handled(signals: Signals, status: Callable[[], None]) -> Iterator[None]:
+def handle_signals(signals: Signals, status: Callable[[], None]) -> Iterator[None]:
     """Signals go to `signals`, and SIGUSR1 calls `status`, for the length of the block."""
     loop = asyncio.get_running_loop()
     for number in CAUSES:

@@ -12,7 +12,7 @@ from batchgen.errors import StorageError
 
 
 def result(text: str) -> None:
-    """Print one result; that nobody reads it any more (`| head`) changes nothing.
+    """Print one result; a reader that went away (`| head`) changes nothing.
 
     Raises:
         StorageError: standard output cannot be written.
@@ -34,7 +34,7 @@ def note(text: str) -> None:
         _drop(sys.__stderr__)
 
 
-def settle() -> bool:
+def flush_streams() -> bool:
     """Write what is buffered, or drop it: Python ends with 120 where its own attempt fails.
 
     Returns:
@@ -52,7 +52,7 @@ def settle() -> bool:
 
 
 def _drop(stream: TextIO | None) -> None:
-    """From now on everything that is written to a stream is lost."""
+    """Send whatever is written to a stream from now on to /dev/null."""
     if stream is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from batchgen import __version__
-from batchgen.cli import COMMANDS, Harmless, main
+from batchgen.cli import COMMANDS, EscapingFormatter, main
 from batchgen.errors import (
     BatchgenError,
     JobError,
@@ -492,7 +492,7 @@ class TestExitCodes:
         """A label in a log entry is escaped; the lines of a traceback stay lines."""
         entry = logging.makeLogRecord({"msg": "at %s\nthen", "args": ("mug\x1b[2J",)})
 
-        assert Harmless("%(message)s").format(entry) == "at mug\\x1b[2J\nthen"
+        assert EscapingFormatter("%(message)s").format(entry) == "at mug\\x1b[2J\nthen"
 
     def test_the_sdk_never_says_everything(self, folder):
         """Its loggers stay at INFO, for their DEBUG lines hold tokens, keys and prompts."""

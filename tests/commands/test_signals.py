@@ -7,7 +7,7 @@ import signal
 import pytest
 from virtual_time import virtual_time
 
-from batchgen.commands.signals import DRAIN_TIMEOUT, Signals, handled
+from batchgen.commands.signals import DRAIN_TIMEOUT, Signals, handle_signals
 from batchgen.policies.stop import Stop, StopCause
 
 
@@ -24,7 +24,7 @@ class Run:
 
     async def run(self):
         signals = Signals(self.stop, lambda: self.in_flight, self.told.append)
-        with handled(signals, self.asked.set):
+        with handle_signals(signals, self.asked.set):
             self.signals = signals
             self.ready.set()
             await self.stop.wait()

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
-from shell import CORE
+from shell import CORE, until
 
 import batchgen as library
 from batchgen import Item, Job, StorageError
@@ -49,15 +49,14 @@ class TestLeaving:
 
     async def test_whoever_is_cancelled_does_so_too(self, job, service):
         """The consumer is cancelled while it waits for a record: the run drains, and then ends."""
-        seen = []
+        begun = asyncio.Event()
 
         async def consume():
-            async for record in library.records(job):
-                seen.append(record)
+            async for _ in library.records(job):
+                begun.set()
 
         consumer = asyncio.create_task(consume())
-        while not seen:
-            await asyncio.sleep(0.02)  # another process answers
+        await begun.wait()
         consumer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await consumer
@@ -70,9 +69,7 @@ class TestLeaving:
         service.reset()
         service.script("late", seconds=30)
         consumer = asyncio.create_task(anext(library.records(job)))
-        while service.in_flight() < IN_FLIGHT:
-            await asyncio.sleep(0.02)  # another process is called
-
+        await asyncio.to_thread(until, lambda: service.in_flight() == IN_FLIGHT)
         consumer.cancel()
         await asyncio.sleep(0)
         consumer.cancel()
