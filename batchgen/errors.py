@@ -162,8 +162,18 @@ class Unavailable(AttemptError):
 class CredentialsRefused(AttemptError):
     """The service did not accept the signature: expired or wrong credentials, or a wrong clock."""
 
-    clock_skew: float | None = None
-    """Seconds by which this machine's clock is ahead of the service's, where the service said."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        advice: str = "",
+        request_id: str | None = None,
+        clock_skew: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, advice=advice, request_id=request_id)
+        self.clock_skew = clock_skew
+        """Seconds by which this machine's clock is ahead of the service's; None: not known."""
 
 
 class RouteDenied(AttemptError):

@@ -1,4 +1,4 @@
-"""Why a question about an account stayed unanswered, from what the SDK raised."""
+"""Why a question about an account has no answer, from what the SDK raised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AccountErrorReason(StrEnum):
     DENIED = "denied"
     """The account may not ask; whether it may call is another matter."""
     NO_CREDENTIALS = "no credentials"
-    """Nothing was asked: there are none, or they could not be had."""
+    """Nothing was asked: there are none, or they could not be fetched."""
     REFUSED = "refused"
     """The service does not accept the credentials."""
     UNKNOWN = "unknown"
@@ -40,8 +40,8 @@ class AccountError(BatchgenError):
         """One sentence of what a person can do; empty where there is nothing to do."""
 
 
-def refused(error: Any, operation: str) -> AccountError:
-    """What an error reply says.
+def refusal_of(error: Any, operation: str) -> AccountError:
+    """Why an error reply is no answer.
 
     Args:
         error: botocore's ClientError.
@@ -70,21 +70,21 @@ def refused(error: Any, operation: str) -> AccountError:
     )
 
 
-def failed(error: Exception) -> AccountError:
-    """What an error of the SDK or the network says."""
+def failure_of(error: Exception) -> AccountError:
+    """Why no reply came, from an error of the SDK or the network."""
     if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
-        return lacking(error)
+        return no_credentials(error)
     ours = local_error(error, sent=False)  # asking again costs nothing
     text = str(error) or type(error).__name__
     if ours is None:
         return AccountError(AccountErrorReason.UNREACHABLE, text)
     if isinstance(ours, CredentialsRefused):
-        return lacking(error)
+        return no_credentials(error)
     return AccountError(AccountErrorReason.UNREACHABLE, text, ours.advice)
 
 
-def lacking(error: Exception) -> AccountError:
-    """What an error says that the SDK met on its way to credentials."""
+def no_credentials(error: Exception) -> AccountError:
+    """Why there are no credentials, from the error that the SDK met on its way to them."""
     if isinstance(error, AttemptError):  # a role's credentials, when the SDK came for them
         return AccountError(AccountErrorReason.NO_CREDENTIALS, str(error), error.advice)
     ours = local_error(error)

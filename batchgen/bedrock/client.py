@@ -13,18 +13,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import botocore.exceptions
-import botocore.utils
 
+from batchgen.bedrock.connection import Connection
 from batchgen.bedrock.routes import Answer
-from batchgen.bedrock.sdk_errors import translated
+from batchgen.bedrock.sdk_errors import translate
 from batchgen.bedrock.session import (
     FIXED_SOURCES,
-    Connection,
-    _credential_source,
+    credential_source,
     quiet_sdk,
     sdk_config,
     sdk_session,
-    unusable,
+    service_unusable,
 )
 from batchgen.errors import AttemptError, UnusableReply
 
@@ -57,7 +56,7 @@ class Bedrock:
         connection = self._connection
         try:
             session = sdk_session(connection)
-            source = await _credential_source(session, connection)
+            source = await credential_source(session, connection)
             client = session.client(
                 "bedrock-runtime",
                 endpoint_url=connection.url,
@@ -71,7 +70,7 @@ class Bedrock:
             OSError,  # a `credential_process` that is not there
             ValueError,  # a URL that is none
         ) as error:
-            raise unusable(error, profile=connection.profile, role=connection.role) from error
+            raise service_unusable(error, connection) from error
         return source not in FIXED_SOURCES
 
     async def invoke(self, model_id: str, body: bytes) -> Answer:
@@ -94,9 +93,9 @@ class Bedrock:
         except AttemptError:
             raise
         except Exception as error:
-            ours = translated(error)
+            ours = translate(error)
             if ours is None:
-                raise  # nobody foresaw it: a fault of ours, and not for a retry to cover up
+                raise  # not foreseen: a fault of ours, and not for a retry to cover up
             raise ours from error
         latency = round((time.monotonic() - started) * 1000)
         return Answer(body=content, request_id=request_id, latency_ms=latency)

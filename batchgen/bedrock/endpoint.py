@@ -1,13 +1,27 @@
-"""Open what a job calls: AWS, a URL, or a simulator that lives as long as the run."""
+"""Open what a job calls: AWS, a URL or a simulator that lives as long as the run, by each route."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-from batchgen.bedrock.routes import Endpoint
+from batchgen.bedrock.account import Account, open_account, quotas_of
+from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
+from batchgen.bedrock.connection import Connection
+from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service, shared_quotas
 from batchgen.errors import ServiceUnusable
-from batchgen.job import Job
+from batchgen.job import Complaints, Job, Route
+from batchgen.plan import error
+from batchgen.text import sentences
+
+if TYPE_CHECKING:
+    from batchgen.bedrock.client import Bedrock
+
+QUESTIONS = 4
+"""Calls in flight while an account is asked."""
 
 
 @asynccontextmanager
@@ -19,30 +33,39 @@ async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoin
         ServiceUnusable: no simulator; or, on every route: no credentials, an unknown profile or
             Region, a role that cannot be assumed.
     """
-    # The SDK takes a third of a second to import; only a run that makes calls pays for it.
-    from batchgen.bedrock.connect import connection_of, open_route, refuse_twins, try_route  # noqa: PLC0415
-
     async with AsyncExitStack() as stack:
-        url = await url_of(job, stack)
-        ways = [(route, connection_of(route, url, calls_in_flight)) for route in job.ways]
+        url = await _url_of(job, stack)
+        ways = [(route, Connection.of(route, url, calls_in_flight)) for route in job.ways]
         if not job.routes:
-            yield Endpoint(routes=(await open_route(*ways[0], stack),))
+            yield Endpoint(routes=(await _open_route(*ways[0], stack),))
             return
-        found = [await try_route(route, connection, stack) for route, connection in ways]
-        refuse_twins(job, found)
-        usable = tuple(each.opened for each in found if each.opened is not None)
-        notices = tuple(each.why for each in found if each.why)
+        attempts = [await _try_route(route, connection, stack) for route, connection in ways]
+        _refuse_shared_quotas(job, attempts)
+        usable = tuple(each.opened for each in attempts if each.opened is not None)
+        notices = tuple(each.why for each in attempts if each.why)
         if not usable:
             raise ServiceUnusable(f"No route can be used. {' '.join(notices)}")
         yield Endpoint(routes=usable, notices=notices)
 
 
-async def url_of(job: Job, stack: AsyncExitStack) -> str | None:
-    """Where a job's calls go, None for AWS; a simulator that it starts ends with the stack.
+@asynccontextmanager
+async def open_accounts(job: Job) -> AsyncIterator[list[tuple[Route, Account]]]:
+    """The account behind each route of a job, to be asked free questions.
 
     Raises:
         ServiceUnusable: the simulator did not start.
     """
+    async with AsyncExitStack() as stack:
+        url = await _url_of(job, stack)
+        connections = [(route, Connection.of(route, url, QUESTIONS)) for route in job.ways]
+        yield [
+            (route, await stack.enter_async_context(open_account(connection)))
+            for route, connection in connections
+        ]
+
+
+async def _url_of(job: Job, stack: AsyncExitStack) -> str | None:
+    """Where a job's calls go, None for AWS; a simulator that it starts ends with the stack."""
     if job.endpoint == "aws":
         return None
     if job.endpoint != "simulator":
@@ -51,8 +74,8 @@ async def url_of(job: Job, stack: AsyncExitStack) -> str | None:
 
     try:
         simulator = await stack.enter_async_context(running(*_simulator_options(job)))
-    except OSError as error:
-        raise ServiceUnusable(f"The simulator did not start: {error}") from error
+    except OSError as failure:
+        raise ServiceUnusable(f"The simulator did not start: {failure}") from failure
     return simulator.url
 
 
@@ -62,3 +85,87 @@ def _simulator_options(job: Job) -> tuple[str, ...]:
         "--requests-per-minute": job.simulator.requests_per_minute,
     }
     return tuple(f"{name}={value:g}" for name, value in wanted.items() if value is not None)
+
+
+async def _open_route(route: Route, connection: Connection, stack: AsyncExitStack) -> OpenRoute:
+    """A route that is ready for calls.
+
+    Raises:
+        ServiceUnusable: no credentials, an unknown profile or Region, or a role that it
+            cannot assume.
+    """
+    # The SDK takes a third of a second to import; only a run that makes calls pays for it.
+    from batchgen.bedrock.client import connect  # noqa: PLC0415
+
+    bedrock = await stack.enter_async_context(connect(connection))
+    service: Service = _Renaming(bedrock, route) if route.models else bedrock
+    quotas = partial(quotas_of, connection)
+    return OpenRoute(service=service, renew=bedrock.renew, quotas=quotas, route=route)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteAttempt:
+    """What became of connecting to one route."""
+
+    route: Route
+    opened: OpenRoute | None = None
+    why: str = ""
+    """Why it cannot be used."""
+    account: str | None = None
+    """Twelve digits; None if not known."""
+
+
+async def _try_route(route: Route, connection: Connection, stack: AsyncExitStack) -> RouteAttempt:
+    """As `_open_route`, for one route of several: the others go on without it."""
+    try:
+        opened = await _open_route(route, connection, stack)
+        async with open_account(connection) as account:
+            owner = await _account_number(account)
+    except (ServiceUnusable, AccountError) as failure:
+        advice = failure.advice if isinstance(failure, AccountError) else ""
+        why = sentences(f"Route {route.name} cannot be used: {failure}", advice)
+        return RouteAttempt(route=route, why=why)
+    return RouteAttempt(route=route, opened=opened, account=owner)
+
+
+async def _account_number(account: Account) -> str | None:
+    """Whose credentials they are; None if that cannot be asked.
+
+    Raises:
+        AccountError: there are none, or the service refuses them.
+    """
+    try:
+        if (await account.credentials()).api_key:
+            return None
+        return (await account.identity()).account
+    except AccountError as failure:
+        if failure.reason in (AccountErrorReason.NO_CREDENTIALS, AccountErrorReason.REFUSED):
+            raise
+        return None
+
+
+def _refuse_shared_quotas(job: Job, attempts: Iterable[RouteAttempt]) -> None:
+    """Two routes that share one quota would take it from each other.
+
+    Raises:
+        JobError: two routes are the same account and Region, with a model in common.
+    """
+    found = Complaints()
+    names = [route.name for route in job.ways]
+    for shared in shared_quotas((each.route, each.account) for each in attempts):
+        if shared.account is not None:
+            number = names.index(shared.route.name)
+            found.add(("routes", number), f"{shared.route.name} {shared.text}")
+    if found:
+        raise error(job, found)
+
+
+class _Renaming:
+    """A service that knows models by other ids than the job."""
+
+    def __init__(self, service: Bedrock, route: Route) -> None:
+        self._service = service
+        self._route = route
+
+    async def invoke(self, model_id: str, body: bytes) -> Answer:
+        return await self._service.invoke(self._route.called(model_id) or model_id, body)

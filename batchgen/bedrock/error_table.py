@@ -40,7 +40,7 @@ REGION_ADVICE = (
 )
 ACCESS_ADVICE = (
     "Allow bedrock:InvokeModel on this model in IAM, and aws-marketplace:Subscribe and "
-    "ViewSubscriptions for its first call; `batchgen doctor` tells how it stands."
+    "ViewSubscriptions for its first call; `batchgen doctor` shows what the account has."
 )
 LIFE_CYCLE_ADVICE = "Choose a model that is still served; `batchgen models` lists them."
 PROFILE_ADVICE = "Name the inference profile (its id starts with `us.`) or its ARN as the model."
@@ -195,7 +195,7 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     "ReadTimeoutError": Meaning(AnswerLost),
     "AioReadTimeoutError": Meaning(AnswerLost),
     "ConnectionClosedError": Meaning(AnswerLost),
-    "EndpointConnectionError": Meaning(AnswerLost),  # unless its cause says otherwise, see bedrock
+    "EndpointConnectionError": Meaning(AnswerLost),  # unless its cause says otherwise
     "HTTPClientError": Meaning(AnswerLost),
     "IncompleteReadError": Meaning(AnswerLost),
     "ResponseStreamingError": Meaning(AnswerLost),
@@ -216,7 +216,7 @@ By name, so that the table can be read without importing any of them.
 
 
 def local_error(error: BaseException, *, sent: bool = True) -> AttemptError | None:
-    """Our error for one that the SDK raised by itself; None for one that nobody foresaw.
+    """Our error for one that the SDK raised by itself; None for one that was not foreseen.
 
     Args:
         error: what was raised; its class or the nearest base class in the table counts.

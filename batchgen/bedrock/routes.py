@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Protocol
 
-from batchgen.job import Job, Route
+from batchgen.job import Job, Route, overlap, same_quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +21,17 @@ class Answer:
 
 
 class Service(Protocol):
-    """What makes the call: `bedrock.Bedrock`, or a fake in a test."""
+    """What makes the call: `client.Bedrock`, or a fake in a test."""
 
     async def invoke(self, model_id: str, body: bytes) -> Answer:
         """One InvokeModel, one POST; raises `errors.AttemptError`."""
 
 
 AskQuotas = Callable[[Iterable[str]], Awaitable[Mapping[str, float | None]]]
-"""From model ids to calls a minute; None where nobody can tell, 0 for an account without any."""
+"""From model ids to calls a minute; None if not known, 0 for an account that may make none."""
 
 
-async def nobody_can_tell(model_ids: Iterable[str]) -> Mapping[str, float | None]:
+async def unknown_quotas(model_ids: Iterable[str]) -> Mapping[str, float | None]:
     """For a service that has no quotas to ask for."""
     return dict.fromkeys(model_ids)
 
@@ -42,7 +43,7 @@ class OpenRoute:
     service: Service
     renew: Callable[[], Awaitable[bool]]
     """Reads credentials anew; False if only a person can change them."""
-    quotas: AskQuotas = nobody_can_tell
+    quotas: AskQuotas = unknown_quotas
     """Asked by the ids that models have on this route."""
     route: Route = field(default_factory=Route)
 
@@ -58,5 +59,35 @@ class Endpoint:
 
 
 Open = Callable[[Job, int], AbstractAsyncContextManager[Endpoint]]
-"""From a job and the most calls in flight on a route to its endpoint; `endpoint.opened`, or a fake
-in a test."""
+"""From a job and the most calls in flight on a route to its endpoint: `open_endpoint`, or a fake in
+a test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedQuota:
+    """Two routes of one Region that call a model in common."""
+
+    route: Route
+    other: Route
+    """The one that the job names first."""
+    account: str | None
+    """Whose both are; None if it is not known that they are of one account."""
+
+    @property
+    def text(self) -> str:
+        """What is wrong with the second route, if the account is known."""
+        return same_quota(f"{self.other.name} (account {self.account})")
+
+
+def shared_quotas(owned: Iterable[tuple[Route, str | None]]) -> Iterator[SharedQuota]:
+    """Every pair of routes that take calls from one quota, or may do so.
+
+    Args:
+        owned: routes in the order of the job, each with its account where that is known.
+    """
+    for (other, its), (route, account) in combinations(owned, 2):
+        if route.region != other.region or not overlap(route, other):
+            continue
+        if None in (its, account) or its == account:
+            known = account if its == account else None
+            yield SharedQuota(route=route, other=other, account=known)

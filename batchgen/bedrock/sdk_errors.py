@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,8 +19,8 @@ LONGEST_MESSAGE = 2_000
 """Characters; where a proxy answers, the SDK takes its whole page for the message."""
 
 
-def translated(error: Exception) -> AttemptError | None:
-    """Our error for what a call raised; None for one that nobody foresaw."""
+def translate(error: Exception) -> AttemptError | None:
+    """Our error for what a call raised; None for one that was not foreseen."""
     if isinstance(error, botocore.exceptions.ClientError):
         return _client_error(error)
     cause = _cause(error)
@@ -48,17 +49,27 @@ def _client_error(error: Any) -> AttemptError:
         # The SDK was still at its credentials: a role that cannot be assumed, say.
         text = f"{error.operation_name}: {message}"
         return CredentialsRefused(text, code=code, advice=REFRESH_ADVICE, request_id=request_id)
-    ours = reply_error(int(metadata.get("HTTPStatusCode", 0)), code, message, request_id)
+    status = int(metadata.get("HTTPStatusCode", 0))
+    ours = reply_error(status, code, message, request_id)
     if isinstance(ours, CredentialsRefused):
-        ours.clock_skew = _clock_skew(metadata.get("HTTPHeaders", {}).get("date"))
+        return CredentialsRefused(
+            message,
+            code=code,
+            advice=ours.advice,
+            request_id=request_id,
+            clock_skew=clock_skew(metadata),
+        )
     return ours
 
 
-def _clock_skew(date: str | None) -> float | None:
-    """Seconds by which this machine's clock is ahead of the service's; None if it did not say."""
-    if date is None:
-        return None
+def clock_skew(metadata: Mapping[str, Any]) -> float | None:
+    """Seconds by which this machine's clock is ahead of the service's; None if it did not say.
+
+    Args:
+        metadata: of a reply, as the SDK parses it.
+    """
     try:
-        return (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
-    except (TypeError, ValueError):
+        date = parsedate_to_datetime(metadata["HTTPHeaders"]["date"])
+        return (datetime.now(UTC) - date).total_seconds()
+    except (KeyError, TypeError, ValueError):
         return None

@@ -54,7 +54,7 @@ def _lasting(found: Credentials, text: str, values: Mapping[str, object], now: d
     if not found.temporary:
         return CREDENTIALS.ok(sentences(text), **values)
     if found.expires_at is None:
-        until = "They are temporary, and nobody can say until when"
+        until = "They are temporary, and it is not known until when"
         return CREDENTIALS.warning(sentences(text, until, _KEEP), **values, expires_at=None)
     left = (found.expires_at - now).total_seconds() / 3600
     until = f"They expire at {found.expires_at:%Y-%m-%d %H:%M %Z}, in {left:.1f} hours"
@@ -111,7 +111,7 @@ def look_at_clock(skew: float | None) -> Finding:
         skew: seconds by which this machine is ahead; None if no answer came.
     """
     if skew is None:
-        return CLOCK.warning(sentences("Not known: no service told its time"))
+        return CLOCK.warning(sentences("Not known: no service gave its time"))
     off = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
     text = f"This machine's clock is {off}"
     values = {"seconds_ahead": round(skew)}

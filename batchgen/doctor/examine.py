@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
 
-from batchgen.bedrock import Account, connection_of, open_account, url_of
+from batchgen.bedrock import Account, open_accounts
 from batchgen.doctor.credentials import SERVICE, look_at_clock
 from batchgen.doctor.findings import Finding
 from batchgen.doctor.job import Workload, survey
@@ -20,50 +19,37 @@ from batchgen.job import Job
 from batchgen.record import utc_now
 from batchgen.text import sentences
 
-QUESTIONS = 4
-"""Calls in flight while an account is asked."""
-
 
 async def examine(job: Job, *, now: Callable[[], datetime] = utc_now) -> list[Finding]:
     """Look at everything that a run of this job needs; what fails does not stop the rest."""
-    looked = await asyncio.to_thread(survey, job)
-    work = looked.workload
-    findings = [*looked.findings, *await _ask(job, work, now())]
+    surveyed = await asyncio.to_thread(survey, job)
+    work = surveyed.workload
+    findings = [*surveyed.findings, *await _ask(job, work, now())]
     findings += await asyncio.to_thread(look_at_output, Path(job.output), work.total, job.places)
     return findings
 
 
 async def _ask(job: Job, work: Workload, now: datetime) -> list[Finding]:
     """What the services say, by each route."""
-    async with AsyncExitStack() as stack:
-        try:
-            url = await url_of(job, stack)
-        except ServiceUnusable as error:
-            text = sentences(str(error))
-            return [SERVICE.failed(ExitCode.SERVICE, text)]
-        asked = [
-            (
-                route,
-                await stack.enter_async_context(open_account(connection_of(route, url, QUESTIONS))),
-            )
-            for route in job.ways
-        ]
-        async with asyncio.TaskGroup() as group:
-            looking = [
+    try:
+        async with open_accounts(job) as accounts, asyncio.TaskGroup() as group:
+            reports = [
                 group.create_task(look_at_route(account, job, route, work, now))
-                for route, account in asked
+                for route, account in accounts
             ]
-        routes = Routes(looked=[each.result() for each in looking], work=work)
-        return [
-            *routes.owners(),
-            look_at_clock(_skew(account for _, account in asked)),
-            *routes.access(),
-            *routes.quotas(),
-            look_at_time(job, work, routes.rates(), now),
-        ]
+    except ServiceUnusable as error:
+        return [SERVICE.failed(ExitCode.SERVICE, sentences(str(error)))]
+    routes = Routes(reports=[each.result() for each in reports], work=work)
+    return [
+        *routes.owners(),
+        look_at_clock(_skew(account for _, account in accounts)),
+        *routes.access(),
+        *routes.quotas(),
+        look_at_time(job, work, routes.rates(), now),
+    ]
 
 
 def _skew(accounts: Iterable[Account]) -> float | None:
-    """Seconds by which this machine's clock is ahead; None if no service told its time."""
-    told = (account.clock_skew for account in accounts)
-    return next((skew for skew in told if skew is not None), None)
+    """Seconds by which this machine's clock is ahead; None if no service gave its time."""
+    skews = (account.clock_skew for account in accounts)
+    return next((skew for skew in skews if skew is not None), None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,6 @@ from batchgen import plan
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode, JobError, ManifestError
 from batchgen.job import Job
-from batchgen.models import find
 from batchgen.models.base import Model, UnknownModel
 from batchgen.output import MANIFEST_NAME, History, load_history
 from batchgen.plan import PlanSummary
@@ -31,7 +31,7 @@ class Workload:
     tasks: Mapping[str, int]
     """Every model, as the job names it -> tasks to make; of a job that is wrong, all its tasks."""
     models: Mapping[str, Model]
-    """What is known of these models; one that nobody knows is missing."""
+    """What is known of these models; an unknown one is missing."""
     stand_ins: Mapping[str, Model] = field(default_factory=dict)
     """Models that only stand in for others: no task is theirs."""
     fallbacks: Mapping[str, frozenset[tuple[str, ...]]] = field(default_factory=dict)
@@ -102,8 +102,8 @@ def _right(job: Job, outline: PlanSummary) -> Finding:
     file = f"job {job.name}" if job.source is None else job.source.file
     price = _usd(outline.price_usd)
     text = f"{file} is right. Tasks: {outline.tasks}, for {price} in all"
-    tell = JOB.warning if outline.warnings else JOB.ok
-    return tell(sentences(text, *outline.warnings), tasks=outline.tasks)
+    finding = JOB.warning if outline.warnings else JOB.ok
+    return finding(sentences(text, *outline.warnings), tasks=outline.tasks)
 
 
 def _history(job: Job) -> History:
@@ -156,15 +156,9 @@ def _all_named(job: Job) -> Workload:
     for item in job.items:
         tasks[item.model or job.model or ""] += item.variants or job.variants
     del tasks[""]  # items without a model are a mistake that is on the list already
-    return Workload(tasks=tasks, models=dict(_known(job)))
-
-
-def _known(job: Job) -> Iterator[tuple[str, Model]]:
-    named = {item.model: item.family for item in job.items if item.model is not None}
-    if job.model is not None:
-        named.setdefault(job.model, job.family)
-    for model_id, family in named.items():
-        try:
-            yield model_id, find(model_id, family)
-        except UnknownModel:
-            continue  # on the list of mistakes already
+    known = plan.JobModels(job)
+    models = {}
+    for model_id in tasks:
+        with suppress(UnknownModel):  # on the list of mistakes already
+            models[model_id] = known.of(model_id)
+    return Workload(tasks=tasks, models=models)

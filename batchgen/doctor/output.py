@@ -1,4 +1,4 @@
-"""Before a run: can the output be written, does nobody hold it, is there room? Nothing is made."""
+"""Before a run: can the output be written, is it free, is there room? Nothing is made."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _writable(folder: Path, place: Path) -> Finding:
         text = f"{folder} cannot be made: {place} is no folder"
         return OUTPUT.failed(ExitCode.RESUMABLE, sentences(text, "Name another output"))
     try:
-        # Without a name where the system can do that, so that nobody ever sees it.
+        # Without a name where the system can do that, so that no other program sees it.
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"batchgen")
             file.flush()

@@ -47,7 +47,7 @@ class Allowance:
 
     @property
     def rate(self) -> float | None:
-        """Calls a minute that a run can count on; None where nobody knows."""
+        """Calls a minute that a run can count on; None if not known."""
         quota = self.documented if self.found is None else self.found
         if not isinstance(self.given, int | float):
             return quota
@@ -124,7 +124,7 @@ def _assumed(it: Allowance) -> str:
             f"{said}, more than the documented default of {it.documented:g}: the rest is rejected"
         )
     if it.documented is None:
-        return "Nobody knows the quota: the run will find it"
+        return "The quota is not known: the run will find it"
     return f"The documented default of {it.documented:g} calls a minute is assumed; it may be less"
 
 
@@ -134,7 +134,7 @@ def look_at_time(
     """How long the tasks take at their quotas, and whether the job's deadline leaves that.
 
     Args:
-        rates: model -> calls a minute on all its routes together; None where nobody knows.
+        rates: model -> calls a minute on all its routes together; None if not known.
     """
     left = {model: count for model, count in workload.tasks.items() if count}
     if not left:

@@ -9,16 +9,15 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import combinations
 
-from batchgen.bedrock import Account
+from batchgen.bedrock import Account, shared_quotas
 from batchgen.doctor.credentials import look_at_credentials, look_at_service
 from batchgen.doctor.findings import Check, Finding, Verdict
 from batchgen.doctor.job import Workload
 from batchgen.doctor.model_access import look_at_model
 from batchgen.doctor.quotas import Allowance, ask_allowances, look_at_allowance
 from batchgen.errors import ExitCode
-from batchgen.job import Job, Route, overlap, same_quota
+from batchgen.job import Job, Route
 from batchgen.text import sentences
 
 ROUTES = Check("routes")
@@ -59,9 +58,10 @@ class RouteReport:
         return Verdict.FAILED not in (self.credentials.verdict, self.service.verdict)
 
     @property
-    def account(self) -> object:
-        """Twelve digits; None where nobody tells."""
-        return self.credentials.values.get("account")
+    def account(self) -> str | None:
+        """Twelve digits; None if not known."""
+        number = self.credentials.values.get("account")
+        return None if number is None else str(number)
 
 
 async def look_at_route(
@@ -111,18 +111,18 @@ def _named(finding: Finding, name: str, route: Route) -> Finding:
 class Routes:
     """All routes of a job; a job without routes has one without a name."""
 
-    looked: Sequence[RouteReport]
+    reports: Sequence[RouteReport]
     work: Workload
 
     def owners(self) -> Iterator[Finding]:
         """Of each route, its credentials and its service; then who shares a quota with whom."""
         usable = self._usable()
-        for each in self.looked:
+        for each in self.reports:
             for finding in (each.credentials, each.service):
                 failed = finding.verdict is Verdict.FAILED
                 yield finding.softened(WITHOUT_IT) if failed and usable else finding
         if usable and usable[0].route.name is not None:
-            yield from _look_at_quotas_in_common(usable)
+            yield from _look_at_shared_quotas(usable)
 
     def access(self) -> list[Finding]:
         """Each model on each route."""
@@ -133,18 +133,18 @@ class Routes:
         return [self._judged(served.quota) for served in self._served()]
 
     def rates(self) -> dict[str, float | None]:
-        """Model -> calls a minute on all routes that can call it; None where nobody knows.
+        """Model -> calls a minute on all routes that can call it; None if not known.
 
         One that no route can call is counted as if all could, for what it would take.
         """
         return {name: _sum(self._callable(name) or self._of(name)) for name in self.work.tasks}
 
     def _usable(self) -> list[RouteReport]:
-        return [each for each in self.looked if each.usable]
+        return [each for each in self.reports if each.usable]
 
     def _asked(self) -> list[RouteReport]:
         """Routes of which there is more to tell: if any can be used, those that can."""
-        return self._usable() or list(self.looked)
+        return self._usable() or list(self.reports)
 
     def _served(self) -> Iterator[ModelReport]:
         for each in self._asked():
@@ -177,18 +177,17 @@ def _sum(served: Iterable[ModelReport]) -> float | None:
     return sum(each.allowance.rate or 0.0 for each in served) or None
 
 
-def _look_at_quotas_in_common(usable: Sequence[RouteReport]) -> list[Finding]:
+def _look_at_shared_quotas(usable: Sequence[RouteReport]) -> list[Finding]:
     """Two routes of one account and Region take each other's quota."""
     found = []
-    for other, each in combinations(usable, 2):
-        if each.route.region != other.route.region or not overlap(each.route, other.route):
-            continue
-        if each.account is None or other.account is None:
-            text = f"Whether it shares a quota with {other.route.name} is not known"
-            found.append(replace(ROUTES.warning(sentences(text)), route=each.route.name))
-        elif each.account == other.account:
-            text = f"It {same_quota(str(other.route.name))} (account {each.account})"
-            finding = ROUTES.failed(ExitCode.USAGE, sentences(text), shares_with=other.route.name)
-            found.append(replace(finding, route=each.route.name))
+    for shared in shared_quotas((each.route, each.account) for each in usable):
+        other = shared.other.name
+        if shared.account is None:
+            text = f"Whether it shares a quota with {other} is not known"
+            finding = ROUTES.warning(sentences(text))
+        else:
+            text = sentences(f"It {shared.text}")
+            finding = ROUTES.failed(ExitCode.USAGE, text, shares_with=other)
+        found.append(replace(finding, route=shared.route.name))
     text = f"Routes that can be used: {len(usable)}, each with a quota of its own"
     return found or [ROUTES.ok(sentences(text), usable=len(usable))]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from batchgen.plan.check import ModelSummary, PlanSummary, check, error
 from batchgen.plan.expand import count, expand, matches, task_ids
+from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.substitutes import Substitutes
 
 __all__ = [
+    "JobModels",
     "ModelSummary",
     "PlanSummary",
     "Substitutes",

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import free_port, response, sends, serving
 
-from batchgen.bedrock.account import open_account, quota_of, quotas_of
+from batchgen.bedrock.account import open_account, quotas_of
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
-from batchgen.bedrock.session import Connection
+from batchgen.bedrock.connection import Connection
 from batchgen.models import MODELS
 from batchgen.models.model_ids import TITLES, Foundation, Kind, foundation_of
 from batchgen.simulator import server
@@ -252,7 +252,7 @@ class TestQuotas:
     async def test_the_quota_of_a_model(self, model, quota):
         """As the account has it, and None where none has the model's name."""
         async with simulator(requests_per_minute=45.0) as url:
-            assert await quota_of(connection(url), model) == quota
+            assert await quotas_of(connection(url), [model]) == {model: quota}
 
     async def test_the_quotas_of_many_models(self):
         """One listing answers for all; who may not ask has none of any."""
@@ -267,13 +267,14 @@ class TestQuotas:
     async def test_a_quota_of_nothing_is_a_quota(self):
         """0 is not None: the account may not call the model."""
         async with simulator(quota=((CORE, 0),)) as url:
-            assert await quota_of(connection(url), CORE) == 0.0
+            assert await quotas_of(connection(url), [CORE]) == {CORE: 0.0}
 
     async def test_who_may_not_ask_gets_none(self):
         """Neither a refusal nor silence is an error: the run goes on with what is documented."""
         async with simulator(deny=("servicequotas",)) as url:
-            assert await quota_of(connection(url), CORE) is None
-        assert await quota_of(connection(f"http://127.0.0.1:{free_port()}"), CORE) is None
+            assert await quotas_of(connection(url), [CORE]) == {CORE: None}
+        silent = connection(f"http://127.0.0.1:{free_port()}")
+        assert await quotas_of(silent, [CORE]) == {CORE: None}
 
     async def test_all_pages_are_read(self):
         """The quotas of Bedrock fill many pages."""

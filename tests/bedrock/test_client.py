@@ -16,17 +16,11 @@ from fakes import until
 from loopback import cuts, free_port, resets, response, sends, serving, stalls
 
 from batchgen.bedrock import client as client_module
-from batchgen.bedrock import session
+from batchgen.bedrock import connection, session
 from batchgen.bedrock.client import connect
+from batchgen.bedrock.connection import Connection, is_plain_loopback
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE
-from batchgen.bedrock.session import (
-    LOGGERS,
-    REFRESHES,
-    Connection,
-    is_plain_loopback,
-    quiet_sdk,
-    sdk_config,
-)
+from batchgen.bedrock.session import LOGGERS, REFRESHES, quiet_sdk, sdk_config
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -540,7 +534,7 @@ class TestLoopback:
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Lets the loopback server pass for a service that gets real credentials."""
-    monkeypatch.setattr(session, "LOOPBACK", ())
+    monkeypatch.setattr(connection, "LOOPBACK", ())
 
 
 @pytest.fixture
@@ -727,7 +721,7 @@ class TestRenewal:
 
     async def test_made_up_keys_will_not_change(self, server, monkeypatch):
         """The simulator's keys are always the same."""
-        monkeypatch.setattr(session, "LOOPBACK", ("127.0.0.1",))
+        monkeypatch.setattr(connection, "LOOPBACK", ("127.0.0.1",))
         async with connect(to(server)) as client:
             assert await client.renew() is False
 

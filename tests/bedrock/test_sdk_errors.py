@@ -20,7 +20,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from batchgen.bedrock.sdk_errors import LONGEST_MESSAGE, translated
+from batchgen.bedrock.sdk_errors import LONGEST_MESSAGE, translate
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -117,20 +117,20 @@ class TestWhatTheNetworkProves:
     )
     def test_only_a_failure_to_connect_proves_that_nothing_was_sent(self, error, ours, code):
         """All else may have been read, finished and charged by the service."""
-        found = translated(error)
+        found = translate(error)
         assert (type(found), found.code) == (ours, code)
         assert found.message
 
     def test_a_wrong_certificate_is_named(self):
         """The words are those of the handshake, not of the SDK."""
-        found = translated(SSLError(endpoint_url=URL, error=WRONG_CERTIFICATE))
+        found = translate(SSLError(endpoint_url=URL, error=WRONG_CERTIFICATE))
         assert "certificate has expired" in found.message
         assert "AWS_CA_BUNDLE" in found.advice
 
     @pytest.mark.parametrize("error", [LookupError("a bug"), ValueError(), AttributeError()])
     def test_what_nobody_foresaw_is_none(self, error):
         """The caller raises it as it is: a fault of ours is not for a retry to cover up."""
-        assert translated(error) is None
+        assert translate(error) is None
 
     @pytest.mark.parametrize(
         ("error", "ours"),
@@ -142,7 +142,7 @@ class TestWhatTheNetworkProves:
     )
     def test_what_the_sdk_found_by_itself(self, error, ours):
         """Errors without a cause in the network."""
-        assert type(translated(error)) is ours
+        assert type(translate(error)) is ours
 
 
 def client_error(code="ThrottlingException", status=429, operation="InvokeModel", **metadata):
@@ -159,7 +159,7 @@ def client_error(code="ThrottlingException", status=429, operation="InvokeModel"
 class TestReplies:
     def test_code_words_and_request_id_are_kept(self):
         """What a record needs of an error reply."""
-        found = translated(client_error())
+        found = translate(client_error())
         assert type(found) is Throttled
         assert (found.message, found.code, found.request_id) == (
             "words",
@@ -179,7 +179,7 @@ class TestReplies:
     )
     def test_a_reply_that_lacks_everything(self, response, ours, message):
         """The SDK may leave out what a proxy did not send."""
-        found = translated(ClientError(response, "InvokeModel"))
+        found = translate(ClientError(response, "InvokeModel"))
         assert type(found) is ours
         assert found.message.startswith(message)
         assert found.request_id is None
@@ -190,18 +190,18 @@ class TestReplies:
         error = client_error("502", 502)
         error.response["Error"]["Message"] = "<" * 5_000
         assert LONGEST_MESSAGE == 2_000
-        assert translated(error).message == "<" * 2_000
+        assert translate(error).message == "<" * 2_000
 
     def test_moderation_by_error_is_filtered(self):
         """A 400 that speaks of content filters."""
         error = client_error("ValidationException", 400)
         error.response["Error"]["Message"] = "This request has been blocked by our content filters."
-        assert type(translated(error)) is Filtered
+        assert type(translate(error)) is Filtered
 
     @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException", "InternalFailure"])
     def test_an_error_of_another_call_is_one_of_the_credentials(self, code):
         """Who cannot assume his role has no model to blame, and nothing was billed."""
-        found = translated(client_error(code, 403, "AssumeRole"))
+        found = translate(client_error(code, 403, "AssumeRole"))
         assert type(found) is CredentialsRefused
         assert (found.message, found.code, found.request_id) == ("AssumeRole: words", code, "r-1")
         assert found.advice
@@ -214,7 +214,7 @@ class TestSkew:
         """Positive where this machine is ahead."""
         date = format_datetime(datetime.now(UTC) - timedelta(minutes=minutes), usegmt=True)
         error = client_error("RequestExpired", 400, HTTPHeaders={"date": date})
-        assert translated(error).clock_skew == pytest.approx(60 * minutes, abs=3)
+        assert translate(error).clock_skew == pytest.approx(60 * minutes, abs=3)
 
     @pytest.mark.parametrize(
         "headers", [{}, {"date": ""}, {"date": "now"}, {"date": "Sat, 21 Nov 2026 12:00:00 -0000"}]
@@ -222,9 +222,9 @@ class TestSkew:
     def test_without_a_date_it_is_unknown(self, headers):
         """No date, no date at all, or one without a zone."""
         error = client_error("RequestExpired", 400, HTTPHeaders=headers)
-        assert translated(error).clock_skew is None
+        assert translate(error).clock_skew is None
 
     def test_only_refused_credentials_have_one(self):
         """A throttled call says nothing of the clock."""
         date = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
-        assert not hasattr(translated(client_error(HTTPHeaders={"date": date})), "clock_skew")
+        assert not hasattr(translate(client_error(HTTPHeaders={"date": date})), "clock_skew")

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from loopback import cuts, free_port, resets, response, sends, serving
 
-from batchgen.bedrock import session
 from batchgen.bedrock.account import open_account
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import connect
+from batchgen.bedrock.connection import Connection
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE
-from batchgen.bedrock.session import Connection
 from batchgen.errors import CredentialsRefused, NeverSent, ServiceUnusable
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
@@ -116,7 +115,7 @@ class TestAssuming:
     @pytest.mark.parametrize("token", [True, False], ids=["an API key", "no API key"])
     async def test_nobody_else_signs_for_a_role(self, monkeypatch, token):
         """The keys of the environment assume it; they and an API key sign nothing but that."""
-        monkeypatch.setattr(session, "LOOPBACK", ())
+        monkeypatch.setattr("batchgen.bedrock.connection.LOOPBACK", ())
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
         if token:
@@ -174,7 +173,7 @@ class TestUnusable:
 
     async def test_nobody_who_could_assume_it(self, monkeypatch):
         """Without credentials there is no role; a bearer token cannot assume one."""
-        monkeypatch.setattr(session, "LOOPBACK", ())
+        monkeypatch.setattr("batchgen.bedrock.connection.LOOPBACK", ())
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         async with simulator() as bench:
             with pytest.raises(ServiceUnusable) as caught:
@@ -186,7 +185,7 @@ class TestUnusable:
 
     async def test_a_profile_that_does_not_exist(self, monkeypatch, tmp_path):
         """The profile is named, not the role that it was to assume."""
-        monkeypatch.setattr(session, "LOOPBACK", ())
+        monkeypatch.setattr("batchgen.bedrock.connection.LOOPBACK", ())
         config = tmp_path / "config"
         config.write_text("[profile day]\nregion = us-west-2\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
@@ -271,7 +270,7 @@ class TestAccount:
 
     async def test_an_api_key_is_not_the_role(self, monkeypatch):
         """Where the environment has one, it is not told as the route's credentials."""
-        monkeypatch.setattr(session, "LOOPBACK", ())
+        monkeypatch.setattr("batchgen.bedrock.connection.LOOPBACK", ())
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         connection = Connection(region="us-west-2", calls_in_flight=1, profile="nobody")
         async with open_account(connection) as account:

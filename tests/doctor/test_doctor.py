@@ -281,7 +281,7 @@ class TestAccount:
         ("credentials", "verdict", "words"),
         [
             (Credentials(source="env"), "ok", "from env"),
-            (Credentials(source="env", temporary=True), "warning", "nobody can say until when"),
+            (Credentials(source="env", temporary=True), "warning", "it is not known until when"),
             (
                 Credentials(source="env", temporary=True, expires_at=NOW + timedelta(hours=2)),
                 "warning",
@@ -408,7 +408,7 @@ class TestQuotas:
             (30.0, 90, "The job says 30 calls a minute."),
             (120.0, 90, "120 calls a minute, more than the documented default of 90: the rest is"),
             (120.0, None, "The job says 120 calls a minute."),
-            (None, None, "Nobody knows the quota: the run will find it."),
+            (None, None, "The quota is not known: the run will find it."),
             ("auto", 90, "The documented default of 90 calls a minute is assumed"),
         ],
     )

@@ -280,7 +280,9 @@ class TestSharedQuotas:
 
         finding = found["routes", other["name"]]
         assert finding.verdict is Verdict.FAILED
-        assert finding.text.startswith("It is the same account and Region as day: ")
+        assert finding.text.startswith(
+            "It is the same account and Region as day (account 444455556666): "
+        )
         assert ACCOUNT in finding.text
         assert finding.values == {"shares_with": "day"}
         assert exit_code(found) == 2

@@ -298,9 +298,9 @@ class TestHopeless:
 
 def refused(skew=None, message="Signature expired", advice="Set the clock."):
     """A refusal with this skew."""
-    error = CredentialsRefused(message, code="InvalidSignatureException", advice=advice)
-    error.clock_skew = skew
-    return error
+    return CredentialsRefused(
+        message, code="InvalidSignatureException", advice=advice, clock_skew=skew
+    )
 
 
 class TestDescribe:

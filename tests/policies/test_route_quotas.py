@@ -3,7 +3,7 @@ import time
 import pytest
 
 from batchgen import plan
-from batchgen.bedrock.routes import Endpoint, OpenRoute, nobody_can_tell
+from batchgen.bedrock.routes import Endpoint, OpenRoute, unknown_quotas
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Item, Job
 from batchgen.policies.quotas import open_quotas, require_quotas
@@ -61,9 +61,9 @@ async def test_auto_asks_the_account_once():
     assert account.asked == [[CORE, ULTRA]]
 
 
-async def test_auto_where_nobody_can_tell():
+async def test_auto_where_unknown_quotas():
     """An account that may not ask runs at the documented quotas."""
-    found = await allowed({"requests_per_minute": "auto"}, nobody_can_tell)
+    found = await allowed({"requests_per_minute": "auto"}, unknown_quotas)
 
     assert found == {CORE: 90.0, ULTRA: 10.0}
 
