@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .faults.actions import ACTIONS
-from .faults.directive import DirectiveError, read
+from .faults.directives import DirectiveError, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def administer(
         case "GET", "actions":
             return {name: action.text for name, action in ACTIONS.items()}
         case "POST", "faults":
-            directives = read(_json(body), ACTIONS)
+            directives = read(_json(body))
             service.script.add(directives)
             return {"added": len(directives)}
         case "DELETE", "faults":

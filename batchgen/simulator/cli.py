@@ -11,7 +11,6 @@ import click
 from .options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from dataclasses import Field
 
 _EPILOG = """\
@@ -24,32 +23,9 @@ POST /simulator/faults, /simulator/reset; DELETE /simulator/faults.
 """
 
 
-class _Value(click.ParamType[object]):
-    """One option's value, through its own parser."""
-
-    def __init__(self, parse: Callable[[str], object], metavar: str) -> None:
-        self.name = metavar
-        self._parse = parse
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        try:
-            return self._parse(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-
-
 def _option(entry: Field[Any]) -> click.Option:
     flag, many = isinstance(entry.default, bool), isinstance(entry.default, tuple)
-    choices, metavar = entry.metadata["choices"], entry.metadata["metavar"]
-    kind: dict[str, Any] = (
-        {"is_flag": True}
-        if flag
-        else {"type": click.Choice(choices)}
-        if choices
-        else {"type": _Value(entry.metadata["parse"], metavar), "metavar": metavar}
-    )
+    kind = {"is_flag": True} if flag else {k: entry.metadata[k] for k in ("type", "metavar")}
     return click.Option(
         ["--" + entry.name.replace("_", "-")],
         default=entry.default,

@@ -88,7 +88,7 @@ class ManualClock:
         await future
 
     def advance(self, seconds: float) -> None:
-        """Move time on and wake, in their order, those whose time has come."""
+        """Move time on and wake, in their order, the sleepers that are due."""
         self._now += seconds
         while self._sleepers and self._sleepers[0][0] <= self._now:
             _, _, future = heapq.heappop(self._sleepers)

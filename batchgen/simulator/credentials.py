@@ -1,6 +1,6 @@
 """Who calls: the key id, account and Region of a request's `Authorization`, and whether it is good.
 
-The signature itself is taken on trust, for the simulator knows nobody's secret.
+The signature itself is not checked: the simulator knows no secret keys.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Caller:
     region: str
 
 
-class Gate:
-    """Lets in those whose credentials are good."""
+class Credentials:
+    """Which credentials are good, and whose they are."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
         self._options = options
@@ -110,7 +110,7 @@ def signing_name(headers: Mapping[str, str]) -> str:
 
 
 def account_of(key_id: str) -> str:
-    """The account that a key id has when nobody says another: twelve digits made from it."""
+    """The account of a key id that no option gives one: twelve digits made from the id."""
     return f"{int(_digest(key_id), 16) % 10**12:012}"
 
 

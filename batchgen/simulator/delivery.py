@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .answer import Answer
+    from .calls import Answer
     from .clock import Clock
 
 CHUNK = 256 * 1024
@@ -26,7 +26,7 @@ class NotDelivered(ConnectionResetError):
     """The answer was not sent whole, on purpose."""
 
 
-class Courier:
+class Sender:
     """Sends answers; `closing` frees the connections that wait for nothing."""
 
     def __init__(self, clock: Clock, closing: asyncio.Event) -> None:
@@ -60,6 +60,10 @@ class Courier:
             request.transport.close()
         raise NotDelivered(fault.action)
 
+    def date(self, answer: Answer) -> str:
+        """The `Date` header of an answer."""
+        return formatdate(self._clock.wall() + answer.ahead, usegmt=True)
+
     async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         response = await self._begin(request, answer, answer.parts)
         await response.write_eof()
@@ -69,7 +73,7 @@ class Courier:
         self, request: web.Request, answer: Answer, parts: Iterable[bytes]
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
-        response.headers["Date"] = formatdate(self._clock.wall() + answer.ahead, usegmt=True)
+        response.headers["Date"] = self.date(answer)
         response.content_length = answer.length
         await response.prepare(request)
         for part in parts:

@@ -41,7 +41,7 @@ class Simulator:
         return await self._ask("GET", "stats")
 
     async def script(self, faults: Sequence[Mapping[str, Any]]) -> None:
-        """Add fault directives, as `faults.directive.Directive` has them.
+        """Add fault directives, as `faults.directives.Directive` has them.
 
         Raises:
             SimulatorError: one of them cannot be used.

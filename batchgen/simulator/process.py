@@ -1,4 +1,4 @@
-"""A simulator in a process of its own: announces its address, and ends when it is told to."""
+"""A simulator in its own process: it prints its address and ends on a signal or with its parent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from .faults.directive import DirectiveError
+from .faults.directives import DirectiveError
 from .server import build_app, serving
 
 if TYPE_CHECKING:

@@ -12,19 +12,17 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from .admin import NoSuchEndpoint, administer
+from .aws import router
 from .clock import Clock, SystemClock
-from .control import desk
-from .delivery import Courier
+from .delivery import Sender
 from .errors import Refused
-from .faults.actions import ACTIONS
-from .faults.directive import DirectiveError, read
+from .faults.directives import DirectiveError, read
 from .service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from .answer import Answer
-    from .calls import Call
+    from .calls import Answer, Call
     from .options import Options
 
 MOST_BODY_BYTES = 25_000_000
@@ -49,15 +47,15 @@ def build_app(options: Options, clock: Clock | None = None) -> web.Application:
     clock = clock or SystemClock()
     service = Service(options, clock)
     if options.faults:
-        service.script.add(read(json.loads(options.faults.read_bytes()), ACTIONS))
+        service.script.add(read(json.loads(options.faults.read_bytes())))
     app = web.Application(client_max_size=MOST_BODY_BYTES)
     app[SERVICE] = service
-    front = Front(service, clock)
+    server = HttpServer(service, clock)
     # One route for all: aiohttp would match against a path that it has decoded.
-    app.router.add_route("*", "/{path:.*}", front.receive)
+    app.router.add_route("*", "/{path:.*}", server.receive)
     app.on_response_prepare.append(_without_server)
-    app.on_shutdown.append(front.stop)
-    app.on_cleanup.append(front.close)
+    app.on_shutdown.append(server.stop)
+    app.on_cleanup.append(server.close)
     return app
 
 
@@ -66,7 +64,7 @@ async def serving(
     app: web.Application, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serve an application in this process; gives its URL."""
-    # Cancellation tells a call that its client went away; there is no waiting for slow readers.
+    # Cancellation tells a call that its client went away; slow readers are not waited for.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:
@@ -79,13 +77,13 @@ async def serving(
         await runner.cleanup()
 
 
-class Front:
+class HttpServer:
     """Receives requests; a call goes on to its end even if its client does not wait for it."""
 
     def __init__(self, service: Service, clock: Clock) -> None:
         self._service = service
         self._closing = asyncio.Event()
-        self._courier = Courier(clock, self._closing)
+        self._sender = Sender(clock, self._closing)
         self._calls: set[asyncio.Task[Answer]] = set()
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
@@ -97,9 +95,9 @@ class Front:
         body = await request.read()
         if path.startswith("/simulator/"):
             return self._administer(request, path.removeprefix("/simulator/"), body)
-        reply = desk.answer(self._service, path, request.headers, request.query, body)
-        headers = {"Content-Type": reply.content_type, **reply.headers}
-        return web.Response(status=reply.status, body=reply.body, headers=headers)
+        answer = router.answer(self._service, path, request.headers, request.query, body)
+        headers = {**answer.headers, "Date": self._sender.date(answer)}
+        return web.Response(status=answer.status, body=b"".join(answer.parts), headers=headers)
 
     async def stop(self, app: web.Application) -> None:  # noqa: ARG002 - aiohttp's signature
         """End what is in flight, at once."""
@@ -109,7 +107,7 @@ class Front:
             task.cancel()
 
     async def close(self, app: web.Application) -> None:  # noqa: ARG002 - aiohttp's signature
-        """Let go of threads and files."""
+        """Close threads and files."""
         self._service.close()
 
     async def _invoke(self, request: web.Request, model_id: str) -> web.StreamResponse:
@@ -118,11 +116,11 @@ class Front:
         except web.HTTPRequestEntityTooLarge:
             call = self._service.arrive(model_id, request.headers, b"")
             refused = Refused("ValidationException", _TOO_LARGE)
-            return await self._courier.deliver(request, self._service.refuse(call, refused))
+            return await self._sender.deliver(request, self._service.refuse(call, refused))
         whole = False
         try:
             answer = await self._generated(call)
-            response = await self._courier.deliver(request, answer)
+            response = await self._sender.deliver(request, answer)
             whole = True
         finally:
             self._service.ledger.deliver(call.request_id, whole=whole)

@@ -9,31 +9,32 @@ from dataclasses import replace
 from itertools import chain, count
 from typing import TYPE_CHECKING
 
-from .answer import Answer, damaged, refusal
-from .billing import charge
-from .bodies import SCHEMAS
-from .calls import Call
-from .chance import draw_integer
-from .credentials import Gate
+from .calls import FILTERED, Answer, Call, Finish, Result, draw_integer, refusal
+from .credentials import Credentials
 from .errors import Refused
 from .families import FAMILIES
 from .faults.actions import ACTIONS, Stage
-from .faults.script import Plan, Script, chances, plan, spelled
-from .generation import Generator, Order
-from .identifiers import resolve
-from .ledger import Ledger, entry
-from .moderation import judged
+from .faults.directives import (
+    CallFaults,
+    Script,
+    by_chance,
+    by_moderation,
+    by_prompt,
+    first_of_each_stage,
+)
+from .faults.replies import damaged
+from .generation import Generator, Order, charge
+from .ledger import Ledger, Stats, entry
+from .models import resolve
 from .quota import Quotas
-from .result import FILTERED, Finish, Result
 from .rules import parse
-from .stats import Stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .catalog import Model
     from .clock import Clock
     from .credentials import Caller
+    from .models import Model
     from .options import Options
 
 _log = logging.getLogger("batchgen.simulator")
@@ -46,7 +47,7 @@ class Service:
     def __init__(self, options: Options, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.gate = Gate(options, clock)
+        self.credentials = Credentials(options, clock)
         self.quotas = Quotas(options, clock)
         self.script = Script()
         self.ledger = Ledger(options.ledger)
@@ -76,7 +77,7 @@ class Service:
         self._open.clear()
 
     def close(self) -> None:
-        """Let go of threads and files."""
+        """Close threads and files."""
         self._generator.close()
         self.ledger.close()
 
@@ -107,7 +108,7 @@ class Service:
         return replace(answer, ahead=answer.ahead + self.options.clock_skew)
 
     async def _serve(self, call: Call) -> Answer:
-        caller = call.caller = self.gate.admit(call.headers)
+        caller = call.caller = self.credentials.admit(call.headers)
         model = call.model = resolve(call.model_id, caller.region, self.options)
         if {model.id, "bedrock"} & set(self.options.deny):
             raise Refused("AccessDeniedException")
@@ -120,21 +121,25 @@ class Service:
         family = FAMILIES[model.family]
         self._attempts[model.id, call.sha256] += 1
         call.attempt = self._attempts[model.id, call.sha256]
-        body = parse(call.body, SCHEMAS[model.schema])
+        body = parse(call.body, family.SCHEMAS[model.schema])
         # Both no seed and 0 ask for one of the service's choice.
         seed = body.get("seed") or self._random_seed(call)
-        commission = family.commission(model, body, seed)
+        picture = family.picture_request(model, body, seed)
         faults = self._faults(call, family.prompts(body))
-        return Order(call=call, model=model, body=body, commission=commission, faults=faults)
+        return Order(call=call, model=model, body=body, picture=picture, faults=faults)
 
     def _random_seed(self, call: Call) -> int:
         what = (self.options.seed, "seed", call.sha256, call.attempt)
         return draw_integer(_MOST_RANDOM_SEED, *what)
 
-    def _faults(self, call: Call, prompt: str) -> Plan:
-        by_chance = chances(self.options, call)
-        faults = plan(
-            chain(self.script.pick(call), spelled(prompt, call), judged(prompt), by_chance)
+    def _faults(self, call: Call, prompt: str) -> CallFaults:
+        faults = first_of_each_stage(
+            chain(
+                self.script.pick(call),
+                by_prompt(prompt, call),
+                by_moderation(prompt),
+                by_chance(self.options, call),
+            )
         )
         call.faults = tuple(directive.action for directive in faults.values())
         return faults
@@ -142,13 +147,13 @@ class Service:
     async def _generate(self, order: Order, caller: Caller) -> Result:
         with self.quotas.slot(caller.account, caller.region, order.model):
             result = await self._generator.generate(order)
-        order.call.seed = order.commission.seed
+        order.call.seed = order.picture.seed
         return result
 
     async def _refuse_on_demand(self, order: Order) -> Answer:
         call, directive = order.call, order.faults[Stage.REFUSAL]
         await self.clock.sleep(directive.seconds or 0)
-        call.charged = charge(call, order.body, None, order.faults.values(), self.options)
+        call.charged = charge(order, None, self.options)
         name, message = ACTIONS[directive.action].error or (directive.type or "", None)
         refused = Refused(name, directive.message or message, status=directive.status)
         return _skewed(self.refuse(call, refused), order.faults)
@@ -194,7 +199,7 @@ def _outcome(finish: Finish) -> str:
     return "generated" if finish is Finish.DONE else "inference-error"
 
 
-def _skewed(answer: Answer, faults: Plan) -> Answer:
+def _skewed(answer: Answer, faults: CallFaults) -> Answer:
     if Stage.CLOCK not in faults:
         return answer
     seconds = faults[Stage.CLOCK].seconds

@@ -16,8 +16,7 @@ from batchgen.errors import CredentialsRefused, NeverSent, ServiceUnusable
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of
-from batchgen.simulator.options import Options
-from batchgen.simulator.spelling import Span
+from batchgen.simulator.options import Options, Span
 
 CORE = "stability.stable-image-core-v1:1"
 ACCOUNT = "444455556666"

@@ -26,12 +26,10 @@ from batchgen.runner.batch import Batch
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.simulator.clock import LoopClock
-from batchgen.simulator.faults.actions import ACTIONS
-from batchgen.simulator.faults.directive import read
-from batchgen.simulator.options import Options
+from batchgen.simulator.faults.directives import read
+from batchgen.simulator.options import Options, span
 from batchgen.simulator.server import SERVICE, build_app, serving
 from batchgen.simulator.service import Service
-from batchgen.simulator.spelling import span
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,8 +134,8 @@ class Bench:
     folder: Path
 
     def script(self, *faults: dict[str, Any]) -> None:
-        """Add fault directives; see `batchgen.simulator.faults.directive`."""
-        self.service.script.add(read(list(faults), ACTIONS))
+        """Add fault directives; see `batchgen.simulator.faults.directives`."""
+        self.service.script.add(read(list(faults)))
 
     def calls(self) -> list[dict[str, Any]]:
         """The ledger: every POST that arrived."""

@@ -8,7 +8,7 @@ import pytest
 from bench import CORE, PRICE, ULTRA, bench, in_time_of_sockets
 
 from batchgen.errors import ServiceUnusable
-from batchgen.simulator.spelling import span
+from batchgen.simulator.options import span
 
 STRANGE = "127.0.0.2"
 """An address that is not known as this machine's own: it is shown true credentials."""

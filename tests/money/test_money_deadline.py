@@ -11,7 +11,7 @@ from bench import PRICE, bench, in_time_of_sockets
 
 import batchgen.bedrock.client
 from batchgen.runner.deadline import Deadline, deadline_of, next_time
-from batchgen.simulator.spelling import span
+from batchgen.simulator.options import span
 
 
 @pytest.fixture

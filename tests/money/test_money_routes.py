@@ -8,7 +8,7 @@ from bench import CORE, PRICE, ULTRA, bench, in_time_of_sockets
 
 from batchgen.errors import JobError, ServiceUnusable
 from batchgen.simulator.credentials import account_of
-from batchgen.simulator.spelling import span
+from batchgen.simulator.options import span
 
 ROLE = "arn:aws:iam::444455556666:role/night"
 ACCOUNTS = {

@@ -6,7 +6,7 @@ import io
 from PIL import Image
 from wire import CORE, SDXL
 
-from batchgen.simulator.bodies import ASPECT_RATIOS
+from batchgen.simulator.families.stable_image import ASPECT_RATIOS
 
 ULTRA = "stability.stable-image-ultra-v1:1"
 ULTRA_FIELDS = (

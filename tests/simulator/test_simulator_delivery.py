@@ -4,14 +4,13 @@ import pytest
 from wire import CORE, PROMPT, until, wired
 
 from batchgen.simulator.clock import ManualClock
-from batchgen.simulator.faults.actions import ACTIONS
-from batchgen.simulator.faults.directive import read
+from batchgen.simulator.faults.directives import read
 
 
 async def met(action, clock=None, **more):
     """What is heard of one call that meets an action, and its ledger entry."""
     async with wired(clock=clock, picture="plain") as wire:
-        wire.service.script.add(read([{"action": action, **more}], ACTIONS))
+        wire.service.script.add(read([{"action": action, **more}]))
         heard = await wire.post(PROMPT)
         return heard, wire.service.ledger.lines()[0]
 
@@ -52,7 +51,7 @@ async def test_what_was_dropped_need_not_be_charged():
 async def test_a_body_stalls_until_the_client_gives_up():
     """The first bytes come, then nothing, on an open connection."""
     async with wired(picture="plain") as wire:
-        wire.service.script.add(read([{"action": "stall-body", "bytes": 100}], ACTIONS))
+        wire.service.script.add(read([{"action": "stall-body", "bytes": 100}]))
         reader, writer = await wire.send(PROMPT)
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(100)
@@ -67,7 +66,7 @@ async def test_a_body_stalls_until_the_client_gives_up():
 async def test_no_answer_comes_until_the_client_gives_up():
     """The generation was charged all the same."""
     async with wired(picture="plain") as wire:
-        wire.service.script.add(read([{"action": "no-answer"}], ACTIONS))
+        wire.service.script.add(read([{"action": "no-answer"}]))
         reader, writer = await wire.send(PROMPT)
         await in_ledger(wire)
         writer.write_eof()
@@ -82,7 +81,7 @@ async def test_a_late_answer_comes_whole_when_its_time_has_come():
     """Charged long before."""
     clock = ManualClock()
     async with wired(clock=clock, picture="plain") as wire:
-        wire.service.script.add(read([{"action": "late", "seconds": 100}], ACTIONS))
+        wire.service.script.add(read([{"action": "late", "seconds": 100}]))
         reader, writer = await wire.send(PROMPT)
         await clock.sleeping(1)
         entry = wire.service.ledger.lines()[0]
@@ -126,7 +125,7 @@ async def test_what_is_in_flight_when_the_simulator_ends_is_charged():
 async def test_waiting_connections_do_not_hold_up_the_end():
     """A stalled answer ends with the server."""
     async with wired(picture="plain") as wire:
-        wire.service.script.add(read([{"action": "no-answer"}], ACTIONS))
+        wire.service.script.add(read([{"action": "no-answer"}]))
         reader, writer = await wire.send(PROMPT)
         await in_ledger(wire)
 

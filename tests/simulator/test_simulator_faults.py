@@ -5,12 +5,12 @@ from wire import CORE, PROMPT, SDXL, authorization, wired
 
 from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.faults.actions import ACTIONS, Stage
-from batchgen.simulator.faults.directive import DirectiveError, read
+from batchgen.simulator.faults.directives import DirectiveError, read
 
 
 def script(wire, *faults):
     """Put directives in force."""
-    wire.service.script.add(read(list(faults), ACTIONS))
+    wire.service.script.add(read(list(faults)))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_of_each_stage_the_first_directive_acts():
 def test_a_directive_that_cannot_be_used_is_refused_with_its_place(document, words):
     """Which one, which key, which value."""
     with pytest.raises(DirectiveError, match=words):
-        read(document, ACTIONS)
+        read(document)
 
 
 async def test_a_prompt_can_spell_an_action():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.simulator.meters import FixedMinute, SlidingMinute, TokenBucket
+from batchgen.simulator.quota import FixedMinute, SlidingMinute, TokenBucket
 
 GAPS = st.lists(st.floats(0, 90), min_size=1, max_size=80)
 RPM = st.integers(1, 20)

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batchgen.simulator.pictures.lettering import legible
+from batchgen.simulator.pictures.painter import PictureRequest, paint, plain
 from batchgen.simulator.pictures.palette import PALETTES, choose
-from batchgen.simulator.pictures.plain import plain
 from batchgen.simulator.pictures.png import png
 from batchgen.simulator.pictures.scenes import SCENES
-from batchgen.simulator.pictures.studio import Commission, paint
 
-ASKED = Commission(
+ASKED = PictureRequest(
     model="Stable Image Core 1.1",
     request='{"prompt": "a mug"}',
     prompt="a mug",

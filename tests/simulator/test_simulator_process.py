@@ -16,7 +16,7 @@ from wire import CORE, PROMPT, Wire, wired
 
 from batchgen.simulator.cli import command
 from batchgen.simulator.clock import LoopClock, ManualClock, SystemClock
-from batchgen.simulator.faults.directive import DirectiveError
+from batchgen.simulator.faults.directives import DirectiveError
 from batchgen.simulator.launch import SimulatorError, running
 from batchgen.simulator.options import Options
 from batchgen.simulator.server import build_app

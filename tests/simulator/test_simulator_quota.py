@@ -5,9 +5,9 @@ from contextlib import ExitStack
 import pytest
 from wire import CORE, PROMPT, authorization, made, wired
 
-from batchgen.simulator.catalog import MODELS
 from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.errors import Refused
+from batchgen.simulator.models import MODELS
 from batchgen.simulator.quota import Quotas
 
 MODEL = MODELS[CORE]

@@ -9,15 +9,14 @@ from PIL import Image
 from wire import CORE, PROMPT, SDXL, wired
 
 from batchgen.simulator.clock import ManualClock
-from batchgen.simulator.faults.actions import ACTIONS
-from batchgen.simulator.faults.directive import read
+from batchgen.simulator.faults.directives import read
 
 SDXL_BODY = {"text_prompts": [{"text": "a blue mug"}], "seed": 7}
 
 
 def script(wire, *faults):
     """Put directives in force."""
-    wire.service.script.add(read(list(faults), ACTIONS))
+    wire.service.script.add(read(list(faults)))
 
 
 async def answered(action, body=PROMPT, model=CORE, **more):

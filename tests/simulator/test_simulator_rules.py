@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import made
 
-from batchgen.simulator.bodies import SCHEMAS
-from batchgen.simulator.catalog import MODELS
 from batchgen.simulator.errors import Refused
 from batchgen.simulator.families import FAMILIES
+from batchgen.simulator.models import MODELS
 from batchgen.simulator.rules import parse
 
 
@@ -20,7 +19,8 @@ def checked(model_id, body):
     model = MODELS[model_id]
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        FAMILIES[model.family].commission(model, parse(data, SCHEMAS[model.schema]), 1)
+        family = FAMILIES[model.family]
+        family.picture_request(model, parse(data, family.SCHEMAS[model.schema]), 1)
     except Refused as refused:
         return refused.message if refused.name == "ValidationException" else refused.name
     return None
@@ -43,7 +43,14 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=8,
 )
-FIELDS = sorted({name for schema in SCHEMAS.values() for name in schema.rules})
+FIELDS = sorted(
+    {
+        name
+        for family in FAMILIES.values()
+        for schema in family.SCHEMAS.values()
+        for name in schema.rules
+    }
+)
 
 
 @settings(max_examples=60)
@@ -58,6 +65,6 @@ def test_no_body_whatever_breaks_the_check(model_id, body):
 def test_every_model_has_a_schema_and_a_family():
     """The tables agree with each other."""
     for model in MODELS.values():
-        assert model.schema in SCHEMAS
+        assert model.schema in FAMILIES[model.family].SCHEMAS
         assert model.family in FAMILIES
     assert made().requests_per_minute is None

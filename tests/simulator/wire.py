@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.options import Options
@@ -103,9 +104,9 @@ def made(**settings):
     fields = Options.__dataclass_fields__
 
     def value(name, given):
-        parse = fields[name].metadata["parse"]
+        convert = partial(fields[name].metadata["type"].convert, param=None, ctx=None)
         if isinstance(given, (list, tuple)):
-            return tuple(parse(one) if isinstance(one, str) else one for one in given)
-        return parse(given) if isinstance(given, str) else given
+            return tuple(convert(one) if isinstance(one, str) else one for one in given)
+        return convert(given) if isinstance(given, str) else given
 
     return Options(**{name: value(name, given) for name, given in settings.items()})

@@ -12,10 +12,14 @@ from PIL import Image
 from batchgen.simulator.errors import Refused
 
 if TYPE_CHECKING:
-    from batchgen.simulator.catalog import Model
-    from batchgen.simulator.pictures.studio import Commission
-    from batchgen.simulator.result import Finish, Result
+    from collections.abc import Mapping
 
+    from batchgen.simulator.calls import Finish, Result
+    from batchgen.simulator.models import Model
+    from batchgen.simulator.pictures.painter import PictureRequest
+    from batchgen.simulator.rules import Schema
+
+MOST_SEED = 4_294_967_295
 MOST_PIXELS = 9_437_184
 """Of a picture that is sent (AWS Bedrock User Guide, "Stability AI Image Services")."""
 
@@ -23,10 +27,14 @@ MOST_PIXELS = 9_437_184
 class Family(Protocol):
     """A family of models that share their wire format."""
 
+    @property
+    def SCHEMAS(self) -> Mapping[str, Schema]:  # noqa: N802 - a constant of the module
+        """What the request body of each schema may hold (AWS Bedrock User Guide)."""
+
     def prompts(self, body: dict[str, Any]) -> str:
         """The text that moderation reads and that the picture shows."""
 
-    def commission(self, model: Model, body: dict[str, Any], seed: int) -> Commission:
+    def picture_request(self, model: Model, body: dict[str, Any], seed: int) -> PictureRequest:
         """What to paint.
 
         Raises:

@@ -6,17 +6,109 @@ Source: AWS Bedrock User Guide, "Stability.ai Diffusion 1.0 text to image" and i
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from batchgen.simulator.calls import PLACEHOLDER, Finish, Result, assemble
 from batchgen.simulator.errors import Refused
-from batchgen.simulator.pictures.studio import Commission
-from batchgen.simulator.result import PLACEHOLDER, Finish, Result, assemble
+from batchgen.simulator.pictures.painter import PictureRequest
+from batchgen.simulator.rules import Rule, Schema
 
-from .base import canonical, decode
+from .base import MOST_SEED, canonical, decode
 
 if TYPE_CHECKING:
-    from batchgen.simulator.catalog import Model
+    from batchgen.simulator.models import Model
 
+_SIZES = (
+    (1024, 1024),
+    (1152, 896),
+    (1216, 832),
+    (1344, 768),
+    (1536, 640),
+    (640, 1536),
+    (768, 1344),
+    (832, 1216),
+    (896, 1152),
+)
+_PICTURE = Rule(type="String")
+_SDXL = {
+    "text_prompts": Rule(
+        type="JSONArray",
+        required=True,
+        fewest=1,
+        items={
+            "text": Rule(type="String", longest=2000, required=True),
+            "weight": Rule(type="Number"),
+        },
+    ),
+    "cfg_scale": Rule(type="Number", least=0, most=35),
+    "clip_guidance_preset": Rule(
+        type="String",
+        choices=("FAST_BLUE", "FAST_GREEN", "NONE", "SIMPLE", "SLOW", "SLOWER", "SLOWEST"),
+    ),
+    "height": Rule(type="Integer", step=64),
+    "width": Rule(type="Integer", step=64),
+    "sampler": Rule(
+        type="String",
+        choices=(
+            "DDIM",
+            "DDPM",
+            "K_DPMPP_2M",
+            "K_DPMPP_2S_ANCESTRAL",
+            "K_DPM_2",
+            "K_DPM_2_ANCESTRAL",
+            "K_EULER",
+            "K_EULER_ANCESTRAL",
+            "K_HEUN",
+            "K_LMS",
+        ),
+    ),
+    "samples": Rule(type="Integer", least=1, most=1),
+    "seed": Rule(type="Integer", least=0, most=MOST_SEED),
+    "steps": Rule(type="Integer", least=10, most=150),
+    "style_preset": Rule(
+        type="String",
+        choices=(
+            "3d-model",
+            "analog-film",
+            "anime",
+            "cinematic",
+            "comic-book",
+            "digital-art",
+            "enhance",
+            "fantasy-art",
+            "isometric",
+            "line-art",
+            "low-poly",
+            "modeling-compound",
+            "neon-punk",
+            "origami",
+            "photographic",
+            "pixel-art",
+            "tile-texture",
+        ),
+    ),
+    "extras": Rule(type="JSONObject"),
+    "init_image": _PICTURE,
+    "init_image_mode": Rule(type="String", choices=("IMAGE_STRENGTH", "STEP_SCHEDULE")),
+    "image_strength": Rule(type="Number", least=0, most=1),
+    "step_schedule_start": Rule(type="Number", least=0, most=1),
+    "step_schedule_end": Rule(type="Number", least=0, most=1),
+    "mask_source": Rule(
+        type="String", choices=("MASK_IMAGE_WHITE", "MASK_IMAGE_BLACK", "INIT_IMAGE_ALPHA")
+    ),
+    "mask_image": _PICTURE,
+}
+SCHEMAS = MappingProxyType(
+    {
+        "sdxl": Schema(
+            rules=_SDXL,
+            sizes=_SIZES,
+            needs={"mask_image": ("init_image", "mask_source"), "mask_source": ("init_image",)},
+            excludes={"init_image": ("width", "height")},
+        ),
+    }
+)
 FILTERED_WORDS = (
     "invalid_prompts\nsagemaker_inference.errors.BaseInferenceToolkitError: "
     "(400, 'invalid_prompts', 'One or more prompts contains filtered words.')"
@@ -34,9 +126,9 @@ def prompts(body: dict[str, Any]) -> str:
     return ", ".join(part["text"] for part in body["text_prompts"] if part.get("weight", 1) > 0)
 
 
-def commission(model: Model, body: dict[str, Any], seed: int) -> Commission:
+def picture_request(model: Model, body: dict[str, Any], seed: int) -> PictureRequest:
     """What to paint, from text or from `init_image`."""
-    asked = Commission(
+    asked = PictureRequest(
         model=model.title,
         request=canonical(body),
         prompt=prompts(body),
@@ -49,7 +141,7 @@ def commission(model: Model, body: dict[str, Any], seed: int) -> Commission:
     if "init_image" not in body:
         return asked
     source, width, height = decode(body["init_image"], "init_image")
-    # `image_strength` near 1 keeps the source: the opposite of the commission's sense.
+    # `image_strength` near 1 keeps the source: the opposite of the request's sense.
     strength = 1 - float(body.get("image_strength", 0.35))
     return replace(asked, size=(width, height), source=source, strength=strength)
 

@@ -6,18 +6,69 @@ Source: AWS Bedrock User Guide, "Stability.ai Stable Image ... request and respo
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from batchgen.simulator.bodies import ASPECT_RATIOS
+from batchgen.simulator.calls import PLACEHOLDER, Finish, Result, assemble
 from batchgen.simulator.errors import Refused
-from batchgen.simulator.pictures.studio import Commission
-from batchgen.simulator.result import PLACEHOLDER, Finish, Result, assemble
+from batchgen.simulator.pictures.painter import PictureRequest
+from batchgen.simulator.rules import Rule, Schema
 
-from .base import canonical, decode, refused_picture
+from .base import MOST_SEED, canonical, decode, refused_picture
 
 if TYPE_CHECKING:
-    from batchgen.simulator.catalog import Model
+    from batchgen.simulator.models import Model
 
+ASPECT_RATIOS = MappingProxyType(
+    {
+        "16:9": (1344, 768),
+        "1:1": (1024, 1024),
+        "21:9": (1536, 640),
+        "2:3": (832, 1216),
+        "3:2": (1216, 832),
+        "4:5": (896, 1088),
+        "5:4": (1088, 896),
+        "9:16": (768, 1344),
+        "9:21": (640, 1536),
+    }
+)
+"""Width and height; AWS publishes only the ratios, these are the usual sizes of one megapixel."""
+_SEED = Rule(type="Integer", least=0, most=MOST_SEED)
+_TEXT = Rule(type="String", longest=10_000)
+_PICTURE = Rule(type="String")
+_PNG_OR_JPEG = Rule(type="String", choices=("jpeg", "png"), any_case=True)
+_ANY_FORMAT = Rule(type="String", choices=("jpeg", "png", "webp"), any_case=True)
+_MODE = Rule(type="String", choices=("text-to-image", "image-to-image"))
+
+_ULTRA = {
+    "prompt": Rule(type="String", longest=10_000, required=True),
+    "negative_prompt": _TEXT,
+    "mode": _MODE,
+    "strength": Rule(type="Number", least=0, most=1),
+    "seed": _SEED,
+    "output_format": _PNG_OR_JPEG,
+    "image": _PICTURE,
+    "aspect_ratio": Rule(type="String", choices=tuple(ASPECT_RATIOS)),
+}
+"""In the order in which the service lists the fields it knows."""
+_CORE = {
+    **{name: rule for name, rule in _ULTRA.items() if name not in {"strength", "image"}},
+    "mode": Rule(type="String", choices=("text-to-image",)),
+    "output_format": _ANY_FORMAT,
+}
+_SD35 = {
+    **_ULTRA,
+    "seed": Rule(type="Integer", least=0, most=4_294_967_294),
+    "output_format": _ANY_FORMAT,
+}
+SCHEMAS = MappingProxyType(
+    {
+        "core": Schema(rules=_CORE, names_fields=True),
+        "ultra": Schema(rules=_ULTRA, names_fields=True),
+        "sd3": Schema(rules=_ULTRA, names_fields=True, needs={"image": ("strength",)}),
+        "sd3.5": Schema(rules=_SD35, names_fields=True, needs={"image": ("strength",)}),
+    }
+)
 _WORDS = {
     Finish.DONE: None,
     Finish.PROMPT: "Filter reason: prompt",
@@ -34,9 +85,9 @@ def prompts(body: dict[str, Any]) -> str:
     return text
 
 
-def commission(model: Model, body: dict[str, Any], seed: int) -> Commission:
+def picture_request(model: Model, body: dict[str, Any], seed: int) -> PictureRequest:
     """What to paint, from text or from `image`."""
-    asked = Commission(
+    asked = PictureRequest(
         model=model.title,
         request=canonical(body),
         prompt=body["prompt"],
@@ -75,7 +126,7 @@ def answer(result: Result) -> tuple[bytes, ...]:
     return assemble({**document, **result.extra}, pictures)
 
 
-def _from_picture(asked: Commission, body: dict[str, Any]) -> Commission:
+def _from_picture(asked: PictureRequest, body: dict[str, Any]) -> PictureRequest:
     source, width, height = decode(body["image"], "image")
     if min(width, height) < _SHORTEST_SIDE or max(width, height) > _LONGEST_SIDE:
         sides = f"{_SHORTEST_SIDE} to {_LONGEST_SIDE} pixels"

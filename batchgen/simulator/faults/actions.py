@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from batchgen.simulator.calls import Finish
 from batchgen.simulator.errors import END_OF_LIFE, ERRORS, INVALID_MODEL
 from batchgen.simulator.families.sdxl import FILTERED_WORDS
-from batchgen.simulator.result import Finish, Result
 
-from . import alterations
-from .directive import Directive
+from .replies import ALTERATIONS
+
+if TYPE_CHECKING:
+    from batchgen.simulator.calls import Result
+
+    from .directives import Directive
 
 
 class Stage(IntEnum):
@@ -128,7 +133,7 @@ ACTIONS = MappingProxyType(
         **_JUDGEMENTS,
         **{
             name: Action(stage=Stage.ALTERATION, alter=alter, text=alter.__doc__ or name)
-            for name, alter in alterations.ALTERATIONS.items()
+            for name, alter in ALTERATIONS.items()
         },
         **{name: Action(stage=Stage.BODY, text=text) for name, text in _BODIES.items()},
         **{name: Action(stage=Stage.DELIVERY, text=text) for name, text in _DELIVERIES.items()},

@@ -3,9 +3,8 @@
 import pytest
 from wire import CORE, SDXL, made
 
-from batchgen.simulator.catalog import MODELS
 from batchgen.simulator.errors import END_OF_LIFE, INVALID_MODEL, Refused
-from batchgen.simulator.identifiers import resolve
+from batchgen.simulator.models import MODELS, resolve
 
 ARN = "arn:aws:bedrock:us-west-2:111122223333:"
 

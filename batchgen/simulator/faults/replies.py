@@ -1,6 +1,7 @@
-"""Replies that are not what the documentation promises: each a function from a result to another.
+"""Replies that are not what the documentation promises.
 
-They are given results whose generation succeeded; on others there is nothing to alter.
+Each alteration is a function from a result whose generation succeeded to another; `damaged` acts on
+the bytes of an answer.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from batchgen.simulator.result import Artifact, Finish, Picture, Result
+from batchgen.simulator.calls import Answer, Artifact, Finish, Picture, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .directive import Directive
+    from .directives import Directive
 
 
 def seeds_as_strings(result: Result, directive: Directive) -> Result:  # noqa: ARG001 - one shape
@@ -137,3 +138,23 @@ _ALL = (
 ALTERATIONS: MappingProxyType[str, Callable[[Result, Directive], Result]] = MappingProxyType(
     {alter.__name__.replace("_", "-"): alter for alter in _ALL}
 )
+
+_PAGE = (
+    b"<html>\r\n<head><title>%(title)s</title></head>\r\n<body>\r\n"
+    b"<center><h1>%(title)s</h1></center>\r\n<hr><center>proxy</center>\r\n</body>\r\n</html>\r\n"
+)
+
+
+def damaged(answer: Answer, directive: Directive) -> Answer:
+    """The answer after one of the actions on the bytes of a reply."""
+    if directive.action == "html":
+        page = _PAGE % {b"title": b"Please sign in to the network"}
+        return replace(answer, parts=(page,), content_type="text/html")
+    if directive.action == "html-502":
+        page = _PAGE % {b"title": b"502 Bad Gateway"}
+        return replace(answer, status=502, parts=(page,), content_type="text/html")
+    if directive.action == "empty-body":
+        return replace(answer, parts=())
+    body = b"".join(answer.parts)
+    keep = len(body) // 2 if directive.bytes is None else directive.bytes
+    return replace(answer, parts=(body[:keep],))

@@ -1,4 +1,4 @@
-"""The models that the simulator knows: where they are, what they cost, how fast they are.
+"""The models that the simulator knows, and which of them an identifier means in a Region.
 
 Sources: AWS Bedrock User Guide (Regions, parameters), AWS General Reference (quotas), public price
 lists. This table is the simulator's own and is not shared with batchgen's.
@@ -6,9 +6,16 @@ lists. This table is the simulator's own and is not shared with batchgen's.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .errors import END_OF_LIFE, INVALID_MODEL, Refused
+
+if TYPE_CHECKING:
+    from .options import Options
 
 _OREGON = ("us-west-2",)
 _FIRST_REGIONS = ("us-east-1", "us-west-2")
@@ -23,7 +30,7 @@ class Model:
     family: str
     """`stable-image` or `sdxl`."""
     schema: str
-    """Which table of `bodies` its requests are checked against."""
+    """Which of its family's `SCHEMAS` its requests are checked against."""
     regions: tuple[str, ...]
     rpm: int
     """Default requests a minute of one account in one Region."""
@@ -152,3 +159,38 @@ def price(model: Model, body: dict[str, object]) -> Decimal:
 
 
 _FEW_STEPS = 50
+
+
+_ARN = re.compile(
+    r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]*):\d*:"
+    r"(?:foundation-model|inference-profile|application-inference-profile|provisioned-model"
+    r"|custom-model|imported-model)/(?P<tail>.+)"
+)
+_GEOGRAPHY = re.compile(r"(?P<prefix>us|eu|apac|jp|au|global)\.(?P<model>.+)")
+
+
+def resolve(identifier: str, region: str, options: Options) -> Model:
+    """The model that is meant.
+
+    Raises:
+        Refused: it is unknown, not offered in this Region, or past its end of life.
+    """
+    arn = _ARN.fullmatch(identifier)
+    if arn and arn["region"] not in {"", region}:
+        raise Refused("ValidationException", INVALID_MODEL)
+    named = dict(options.arn).get(identifier)
+    geography = _GEOGRAPHY.fullmatch(arn["tail"]) if arn else None
+    tail = geography["model"] if geography else arn["tail"] if arn else identifier
+    model = MODELS.get(named or tail)
+    if model is None:
+        raise Refused("ValidationException", INVALID_MODEL)
+    if model.retired and options.end_of_life:
+        raise Refused("ResourceNotFoundException", END_OF_LIFE)
+    if not (named or geography or offered(model, region, options)):
+        raise Refused("ValidationException", INVALID_MODEL)
+    return model
+
+
+def offered(model: Model, region: str, options: Options) -> bool:
+    """Whether a Region has a model. A retired one, kept for old jobs, is in every Region."""
+    return options.any_region or model.retired or region in model.regions

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from .reply import Reply
+from batchgen.simulator.calls import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchgen.simulator.credentials import Caller, Gate
+    from batchgen.simulator.credentials import Caller, Credentials
     from batchgen.simulator.errors import Refused
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -24,18 +24,18 @@ _DURATIONS = range(900, 43_201)
 """Seconds that the keys of a role may live."""
 
 
-def answer(body: bytes, caller: Caller, gate: Gate) -> Reply:
+def answer(body: bytes, caller: Caller, credentials: Credentials) -> Answer:
     """The answer to one STS request."""
     asked = dict(parse_qsl(body.decode("utf-8", "replace")))
     action = asked.get("Action", "")
     if action == "GetCallerIdentity":
         return _result(action, _identity(caller))
     if action == "AssumeRole":
-        return _assume(asked, gate)
+        return _assume(asked, credentials)
     return _error(400, "InvalidAction", f"Could not find operation {action} for version 2011-06-15")
 
 
-def refused(error: Refused) -> Reply:
+def refused(error: Refused) -> Answer:
     """An error in the shape of STS, whose names have no `Exception` at their end."""
     return _error(error.status, error.name.removesuffix("Exception"), error.message)
 
@@ -50,7 +50,7 @@ def _identity(caller: Caller) -> str:
     )
 
 
-def _assume(asked: Mapping[str, str], gate: Gate) -> Reply:
+def _assume(asked: Mapping[str, str], credentials: Credentials) -> Answer:
     role = _ROLE.fullmatch(asked.get("RoleArn", ""))
     session = asked.get("RoleSessionName", "")
     seconds = _whole(asked.get("DurationSeconds", "3600"))
@@ -58,9 +58,9 @@ def _assume(asked: Mapping[str, str], gate: Gate) -> Reply:
         wrong = "RoleArn, RoleSessionName and DurationSeconds must be given and valid"
         return _error(400, "ValidationError", wrong)
     key_id = "ASIA" + secrets.token_hex(8).upper()
-    gate.enrol(key_id, role["account"])
-    expires = datetime.fromtimestamp(gate.now() + seconds, UTC)
-    credentials = _elements(
+    credentials.enrol(key_id, role["account"])
+    expires = datetime.fromtimestamp(credentials.now() + seconds, UTC)
+    keys = _elements(
         {
             "AccessKeyId": key_id,
             "SecretAccessKey": secrets.token_urlsafe(30),
@@ -74,7 +74,7 @@ def _assume(asked: Mapping[str, str], gate: Gate) -> Reply:
             "Arn": f"arn:aws:sts::{role['account']}:assumed-role/{role['name']}/{session}",
         }
     )
-    xml = f"<Credentials>{credentials}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
+    xml = f"<Credentials>{keys}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
     return _result("AssumeRole", xml)
 
 
@@ -86,7 +86,7 @@ def _elements(values: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in values.items())
 
 
-def _result(action: str, xml: str) -> Reply:
+def _result(action: str, xml: str) -> Answer:
     return _xml(
         200,
         f'<{action}Response xmlns="{_NAMESPACE}"><{action}Result>{xml}</{action}Result>'
@@ -94,7 +94,7 @@ def _result(action: str, xml: str) -> Reply:
     )
 
 
-def _error(status: int, code: str, message: str) -> Reply:
+def _error(status: int, code: str, message: str) -> Answer:
     told = _elements({"Type": "Sender", "Code": code, "Message": message})
     return _xml(
         status,
@@ -106,5 +106,5 @@ def _metadata() -> str:
     return f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
 
 
-def _xml(status: int, xml: str) -> Reply:
-    return Reply(status=status, body=xml.encode(), content_type="text/xml")
+def _xml(status: int, xml: str) -> Answer:
+    return Answer(status=status, parts=(xml.encode(),), content_type="text/xml")

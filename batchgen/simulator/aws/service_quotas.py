@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from batchgen.simulator.catalog import MODELS, Model
+from batchgen.simulator.calls import Answer, json_answer
 from batchgen.simulator.errors import Refused
-
-from .reply import Reply, plain_json
+from batchgen.simulator.models import MODELS, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +30,7 @@ _TITLES = {
 """How Service Quotas calls a model; one quota is for all versions of it."""
 
 
-def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Reply:
+def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Answer:
     """The answer to one request."""
     asked = _asked(body)
     operation = target.removeprefix(TARGET)
@@ -49,7 +48,7 @@ def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Reply:
         for id_ in _TITLES:
             quota = _quota(id_, caller, quotas if applied else None)
             if quota["QuotaCode"] == asked.get("QuotaCode"):
-                return plain_json({"Quota": quota}, _JSON)
+                return json_answer({"Quota": quota}, _JSON)
         raise Refused(
             "NoSuchResourceException",
             "The request failed because the specified quota does not exist.",
@@ -57,10 +56,10 @@ def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Reply:
     raise Refused("UnknownOperationException")
 
 
-def refused(error: Refused) -> Reply:
+def refused(error: Refused) -> Answer:
     """An error in the shape of this protocol, which names it in the body."""
     body = json.dumps({"__type": error.name, "Message": error.message}).encode("ascii")
-    return Reply(status=error.status, body=body, content_type=_JSON)
+    return Answer(status=error.status, parts=(body,), content_type=_JSON)
 
 
 def _asked(body: bytes) -> Mapping[str, Any]:
@@ -73,7 +72,7 @@ def _asked(body: bytes) -> Mapping[str, Any]:
     return asked
 
 
-def _page(listed: list[dict[str, Any]], asked: Mapping[str, Any]) -> Reply:
+def _page(listed: list[dict[str, Any]], asked: Mapping[str, Any]) -> Answer:
     try:
         start = int(asked.get("NextToken") or 0)
         end = start + int(asked.get("MaxResults") or _PAGE)
@@ -82,7 +81,7 @@ def _page(listed: list[dict[str, Any]], asked: Mapping[str, Any]) -> Reply:
     document: dict[str, Any] = {"Quotas": listed[start:end]}
     if end < len(listed):
         document["NextToken"] = str(end)
-    return plain_json(document, _JSON)
+    return json_answer(document, _JSON)
 
 
 def _quota(id_: str, caller: Caller, applied: Quotas | None) -> dict[str, Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batchgen.simulator.catalog import MODELS, Model
+from batchgen.simulator.calls import Answer, json_answer
 from batchgen.simulator.errors import INVALID_MODEL, Refused
-from batchgen.simulator.identifiers import offered, resolve
-
-from .reply import Reply, plain_json
+from batchgen.simulator.models import MODELS, Model, offered, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from batchgen.simulator.options import Options
 
 
-def models(query: Mapping[str, str], caller: Caller, options: Options) -> Reply:
+def models(query: Mapping[str, str], caller: Caller, options: Options) -> Answer:
     """`ListFoundationModels`: those of the caller's Region."""
     found = [
         _details(model, caller.region)
@@ -28,24 +26,24 @@ def models(query: Mapping[str, str], caller: Caller, options: Options) -> Reply:
         and query.get("byOutputModality", "IMAGE") == "IMAGE"
         and query.get("byInferenceType", "ON_DEMAND") == "ON_DEMAND"
     ]
-    return plain_json({"modelSummaries": found})
+    return json_answer({"modelSummaries": found})
 
 
-def model(identifier: str, caller: Caller, options: Options) -> Reply:
+def model(identifier: str, caller: Caller, options: Options) -> Answer:
     """`GetFoundationModel`."""
     known = _find(identifier)
     gone = known.retired and options.end_of_life
     if gone or not offered(known, caller.region, options):
         raise Refused("ResourceNotFoundException", "The provided model identifier is not found.")
-    return plain_json({"modelDetails": _details(known, caller.region)})
+    return json_answer({"modelDetails": _details(known, caller.region)})
 
 
-def availability(identifier: str, caller: Caller, options: Options) -> Reply:
+def availability(identifier: str, caller: Caller, options: Options) -> Answer:
     """`GetFoundationModelAvailability`."""
     known = _find(identifier)
     may = known.id not in options.deny
     here = offered(known, caller.region, options)
-    return plain_json(
+    return json_answer(
         {
             "modelId": known.id,
             "agreementAvailability": {"status": "AVAILABLE" if may else "NOT_AVAILABLE"},
@@ -56,13 +54,13 @@ def availability(identifier: str, caller: Caller, options: Options) -> Reply:
     )
 
 
-def profile(identifier: str, caller: Caller, options: Options) -> Reply:
+def profile(identifier: str, caller: Caller, options: Options) -> Answer:
     """`GetInferenceProfile`: every profile that calls can name, routed to the caller's Region."""
     known = resolve(identifier, caller.region, options)
     if identifier in MODELS or ":foundation-model/" in identifier:
         raise Refused("ResourceNotFoundException", "The provided profile is not found.")
     arn = f"arn:aws:bedrock:{caller.region}:{caller.account}:inference-profile/{identifier}"
-    return plain_json(
+    return json_answer(
         {
             "inferenceProfileName": known.title,
             "inferenceProfileArn": identifier if identifier.startswith("arn:") else arn,
