@@ -421,7 +421,7 @@ class TestCommands:
         ended = folder.run("simulate", "--port", "99999")
 
         assert (ended.code, ended.out) == (2, "")
-        assert "port must be 0-65535" in ended.err
+        assert "99999 is not in the range 0<=x<=65535" in ended.err
 
     def test_models_are_a_table_or_json(self, folder):
         """Every model with price, quota, state and Regions."""
