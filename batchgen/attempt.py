@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from batchgen.errors import AttemptError, Target
+from batchgen.errors import AttemptError
 from batchgen.record import Served, StoredImage
 from batchgen.task import Task
 
@@ -35,14 +36,30 @@ def served_by(substitute: Substitute | None) -> Served | None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where an attempt goes."""
+
+    region: str
+    route: str | None = None
+    """None for a job without routes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """When and where an attempt was sent."""
+
+    at: datetime
+    """UTC."""
+    target: Target
+
+
 @dataclass(slots=True)
 class AttemptState:
-    """How far an attempt is: one that was not sent can still be called back, at no cost."""
+    """How far an attempt is: one that was not sent can still be withdrawn, at no cost."""
 
-    sent: bool = False
-    """It is on record and about to be sent, or was."""
-    withdrawn: bool = False
-    """It was cancelled before it was sent, and never will be."""
+    sent: Sent | None = None
+    """Set just before its line is written; None while it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +71,22 @@ class Attempt:
     """1-based within the run."""
     maybe_billed: int = 0
     """Earlier tries in this run that may have been billed."""
-    maybe_billed_usd: Decimal | None = None
-    """What these may have cost; None where each may have cost what this call does."""
+    maybe_billed_usd: Decimal = Decimal(0)
+    """What these may have cost."""
     substitute: Substitute | None = None
-    course: AttemptState = field(default_factory=AttemptState, compare=False)
+    state: AttemptState = field(default_factory=AttemptState, compare=False)
+    turn: asyncio.Future[None] | None = field(default=None, compare=False)
+    """The balancer's, which sends the next attempt to a route when this one has its turn there."""
 
     @property
     def call(self) -> Task:
         """What is sent, and what it costs."""
         return self.task if self.substitute is None else self.substitute.call
+
+    def begin(self) -> None:
+        """It has its turn of the quota: nothing but the disk can hold it up now."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +96,7 @@ class Generation:
     images: tuple[StoredImage, ...]
     finish_reasons: tuple[str | None, ...]
     request_id: str | None
-    started_at: datetime
     latency_ms: int
-    place: Target | None = None
-    """Set by whoever announced the attempt."""
 
 
 Generate = Callable[[Attempt], Awaitable[Generation]]
@@ -87,24 +108,41 @@ came and could not be stored, `errors.NotStarted` if the run stops before the ca
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one task after all its attempts: a generation or the last error."""
+class _TaskOutcome:
+    """What became of one task after all its attempts."""
 
     task: Task
     attempts: int
     maybe_billed: int
-    maybe_billed_usd: Decimal | None = None
-    """What these may have cost; None where each may have cost what the last call does."""
+    maybe_billed_usd: Decimal
+    """What these may have cost."""
     substitute: Substitute | None = None
     """What the last attempt sent in place of what the task asks for."""
-    generation: Generation | None = None
-    error: AttemptError | None = None
+    sent: Sent | None = None
+    """When and where the last attempt was sent; None if it never was."""
 
     @property
     def call(self) -> Task:
         """What the last attempt sent."""
         return self.task if self.substitute is None else self.substitute.call
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded(_TaskOutcome):
+    """The task has its image."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(_TaskOutcome):
+    """No attempt brought an image we keep; moderation's refusals are among these."""
+
+    error: AttemptError
+    """Of the last attempt."""
+
+
+Outcome = Succeeded | Failed
 
 RunTask = Callable[[Task], Awaitable[Outcome]]
 """All attempts of one task. Raises `NotStarted` and `StorageError`; other errors are values."""

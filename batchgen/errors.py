@@ -29,7 +29,6 @@ BatchgenError                   the base; its text is a sentence for a person
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import IntEnum
 
 from batchgen.text import dotted
@@ -113,15 +112,6 @@ class NotStarted(BatchgenError):
     """The run is stopping: this attempt was never sent and its task stays open."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where an attempt went."""
-
-    region: str
-    route: str | None = None
-    """None for a job without routes."""
-
-
 class AttemptError(BatchgenError):
     """One attempt brought no image we keep."""
 
@@ -141,10 +131,6 @@ class AttemptError(BatchgenError):
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""
         self.request_id = request_id
-        self.started_at: datetime | None = None
-        """When the attempt was sent, UTC; set by whoever announced it."""
-        self.place: Target | None = None
-        """Where it was sent; set by whoever announced it."""
 
 
 class NeverSent(AttemptError):

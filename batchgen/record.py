@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
 
-SELDOM = frozenset(("maybe_billed_usd", "region", "route", "served"))
+SELDOM = frozenset(("region", "route", "served"))
 """Fields that a line leaves out while they are None."""
 
 
@@ -135,7 +135,8 @@ class Record(Line):
     maybe_billed: int
     """Attempts without a usable answer that may have been billed as well."""
     maybe_billed_usd: float | None = None
-    """What these may have cost; left out where each may have cost what this call does."""
+    """What these may have cost. Lines of earlier versions may lack it: then each may have cost
+    what this call does."""
     error: ErrorInfo | None
 
 
@@ -171,7 +172,8 @@ class AttemptLine(Line):
     maybe_billed: int = 0
     """Earlier attempts at the task in this run that may have been billed; this one may be, too."""
     maybe_billed_usd: float | None = None
-    """What these may have cost; left out where each may have cost what this call does."""
+    """What these may have cost. Lines of earlier versions may lack it: then each may have cost
+    what this call does."""
     route: str | None = None
     """Name of the job's route that it takes; None for a job without routes."""
     region: str | None = None

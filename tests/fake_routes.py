@@ -35,10 +35,9 @@ from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
 from batchgen.pacing import Pace, Pacer
 from batchgen.policies.attempt_log import DiskReserve
-from batchgen.policies.balancer import routed
 from batchgen.policies.budget import Budget
+from batchgen.policies.chain import RunContext, by_routes
 from batchgen.policies.quotas import RouteQuotas
-from batchgen.policies.route import RunContext
 from batchgen.policies.stop import Stop
 from batchgen.runner.batch import Batch
 from batchgen.runner.options import RunOptions
@@ -156,7 +155,7 @@ class FakeRoute:
 
 
 def fresh(error: BaseException) -> BaseException:
-    """Another one like it, for the policies write on what they catch."""
+    """Another one like it: an exception that is raised twice keeps its first traceback."""
     if not isinstance(error, AttemptError):
         return error
     return type(error)(error.message, code=error.code, advice=error.advice)
@@ -295,15 +294,15 @@ class Routed:
             )
             for each in routes
         ]
-        means = RunContext(
+        context = RunContext(
             run_id="run-1",
             region="us-west-2",
             manifest=cast("Manifest", self.manifest),
             store=cast("Store", MemoryStore()),
-            room=DiskReserve(folder),
+            reserve=DiskReserve(folder),
             budget=self.budget,
             stop=self.stop,
-            tell=self.told.append,
+            notify=self.told.append,
             clock=clock,
         )
         endpoint = Endpoint(
@@ -316,7 +315,7 @@ class Routed:
                 for each in routes
             )
         )
-        self.generate = routed(endpoint, self.quotas, means)
+        self.generate = by_routes(endpoint, self.quotas, context)
 
     def send(self, task: Task | None = None, number: int = 1) -> asyncio.Task[Generation]:
         """An attempt that is on its way."""

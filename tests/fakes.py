@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from batchgen.attempt import Attempt, Generation
+from batchgen.attempt import Attempt, Failed, Generation, Outcome, Sent, Target
 from batchgen.errors import (
     Ambiguous,
     AnswerLost,
@@ -147,12 +147,19 @@ def make_image(**changes: Any) -> StoredImage:
     return StoredImage(**{**values, **changes})
 
 
+SENT = Sent(at=NOON, target=Target(region="us-west-2"))
+
+
+def error_of(outcome: Outcome) -> AttemptError | None:
+    """What a task ended with; None if it has its image."""
+    return outcome.error if isinstance(outcome, Failed) else None
+
+
 def make_generation(**changes: Any) -> Generation:
     generation = Generation(
         images=(make_image(),),
         finish_reasons=(None,),
         request_id="r-1",
-        started_at=NOON,
         latency_ms=2890,
     )
     return replace(generation, **changes)
@@ -182,6 +189,7 @@ def make_record(task: Task | None = None, **changes: Any) -> Record:
         "latency_ms": 2890,
         "cost_usd": 0.04,
         "maybe_billed": 0,
+        "maybe_billed_usd": 0.0,
         "error": None,
     }
     return Record(**{**values, **changes})
@@ -317,8 +325,8 @@ class Books:
             manifest=self.manifest, store=self.store, tally=self.tally, observer=self.listener
         )
         origin = RunIdentity(run_id="run-1", region="us-west-2", endpoint="simulator")
-        self.availability = ModelHealth((CORE,), self.stop, self.listener.notice, clock=self.clock)
-        self.concluding = Recorder(origin, ledger, self.stop, self.availability, limit)
+        self.health = ModelHealth((CORE,), self.stop, self.listener.notice, clock=self.clock)
+        self.recorder = Recorder(origin, ledger, self.stop, self.health, limit)
 
     def lines(self) -> list[dict[str, Any]]:
         """What stands in the manifest."""

@@ -18,7 +18,7 @@ from batchgen.cli import COMMANDS, main
 from batchgen.commands.run import command as run_command
 from batchgen.models import MODELS
 from batchgen.models.base import LifeCycle
-from batchgen.runner.progress import EXIT_CODES
+from batchgen.policies.stop import RULES
 
 CATALOG = Catalog.LINE
 SIMULATE = 'make simulate ARGS="--port 8080"'
@@ -175,7 +175,7 @@ class TestCommands:
 
         told = {int(code) for cell in codes for code in cell.split(",")}
 
-        assert told == {0, 1, 2, 6, 70, *EXIT_CODES.values()}
+        assert told == {0, 1, 2, 6, 70, *(rule.exit_code for rule in RULES.values())}
 
     def test_every_option_and_command_is_told_somewhere(self):
         """What a document does not mention nobody finds; what is not there nobody can use."""

@@ -73,7 +73,6 @@ class TestAttemptError:
             "Try.",
             "r-9",
         )
-        assert error.started_at is None
 
     def test_only_message_and_code_must_be_given(self):
         """No advice and no request id unless there are some."""

@@ -51,6 +51,7 @@ RECORD = {
     "latency_ms": 2890,
     "cost_usd": 0.04,
     "maybe_billed": 0,
+    "maybe_billed_usd": 0.0,
     "error": None,
 }
 """A record as the contract with users has it: names, order and forms are fixed."""
@@ -61,6 +62,11 @@ class TestContract:
         """Same fields, same order, same forms; ASCII JSON on one line."""
         record = Record.model_validate(RECORD)
         assert record.to_json() == json.dumps(RECORD).encode() + b"\n"
+
+    def test_a_record_of_an_earlier_version_is_read(self):
+        """It may lack what its repeats may have cost: then each cost what the call does."""
+        older = {name: value for name, value in RECORD.items() if name != "maybe_billed_usd"}
+        assert Record.model_validate(older).maybe_billed_usd is None
 
     def test_a_failed_record_says_why(self):
         """`error` is type, code, message and whether a later run may succeed."""
@@ -107,7 +113,13 @@ class TestContract:
     def test_an_attempt_line(self):
         """`attempt` precedes a call and gives its price."""
         line = AttemptLine(
-            run_id="run-1", task_id="t", attempt=2, seed=7, cost_usd=0.04, started_at=NOON
+            run_id="run-1",
+            task_id="t",
+            attempt=2,
+            seed=7,
+            cost_usd=0.04,
+            maybe_billed_usd=0.0,
+            started_at=NOON,
         )
         assert json.loads(line.to_json()) == {
             "kind": "attempt",
@@ -117,6 +129,7 @@ class TestContract:
             "seed": 7,
             "cost_usd": 0.04,
             "maybe_billed": 0,
+            "maybe_billed_usd": 0.0,
             "started_at": "2026-11-21T12:00:00.000Z",
         }
 

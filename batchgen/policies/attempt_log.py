@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from batchgen.attempt import Attempt, Generate, Generation, served_by
-from batchgen.errors import AttemptError, NotStarted, StorageError, Target
+from batchgen.attempt import Attempt, Generate, Generation, Sent, Target, served_by
+from batchgen.errors import NotStarted, StorageError
 from batchgen.output import Manifest, in_thread
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, utc_now
@@ -17,10 +18,6 @@ MB = 1_000_000
 ROOM_FOR_ONE = 25 * MB
 """Bytes that one call in flight may still write: the largest body that Bedrock sends."""
 ROOM_FOR_LINES = 16 * MB
-FULL = (
-    "The disk of {folder} has no room for another image. "
-    "Free some space and run the same command again."
-)
 
 
 class DiskReserve:
@@ -45,48 +42,46 @@ class DiskReserve:
             ) from error
         return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Reserve room for one more call while the body runs."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
 
 def with_attempt_log(
     generate: Generate,
     run_id: str,
     manifest: Manifest,
-    room: DiskReserve,
+    reserve: DiskReserve,
     stop: Stop,
-    place: Target,
+    target: Target,
 ) -> Generate:
-    """Attempts that are announced in the manifest before they are sent to `place`.
+    """Attempts that are announced in the manifest before they are sent to `target`.
 
     The line is written, not synced: it survives a kill, and a loss of power is rarer than a sync
     before each call would be dear.
     """
 
-    async def announce(attempt: Attempt) -> Generation:
-        room.in_flight += 1  # before it is asked for: many may ask at once
-        try:
-            if await room.free() < 0:
-                stop.request(StopCause.DISK, FULL.format(folder=manifest.path.parent))
+    async def announce_and_send(attempt: Attempt) -> Generation:
+        with reserve.one_more():  # before it is asked for: many may ask at once
+            if await reserve.free() < 0:
+                problem = f"The disk of {manifest.path.parent} has no room for another image"
+                stop.apply(StopCause.DISK, problem=problem, remedy="Free some space and")
             if stop.stopping is not None:
                 raise NotStarted("the run is stopping")
-            return await send(attempt)
-        finally:
-            room.in_flight -= 1
+            attempt.state.sent = sent = Sent(at=utc_now(), target=target)
+            await manifest.append(_line(attempt, run_id, sent), durable=False)
+            return await generate(attempt)
 
-    async def send(attempt: Attempt) -> Generation:
-        line = _line(attempt, run_id, place)
-        attempt.course.sent = True
-        try:
-            await manifest.append(line, durable=False)
-            return replace(await generate(attempt), place=place)
-        except AttemptError as error:
-            error.started_at = line.started_at
-            error.place = place
-            raise
-
-    return announce
+    return announce_and_send
 
 
-def _line(attempt: Attempt, run_id: str, place: Target) -> AttemptLine:
-    call, maybe_usd = attempt.call, attempt.maybe_billed_usd
+def _line(attempt: Attempt, run_id: str, sent: Sent) -> AttemptLine:
+    call, target = attempt.call, sent.target
     return AttemptLine(
         run_id=run_id,
         task_id=attempt.task.id,
@@ -94,9 +89,9 @@ def _line(attempt: Attempt, run_id: str, place: Target) -> AttemptLine:
         seed=call.seed,
         cost_usd=None if call.price_usd is None else float(call.price_usd),
         maybe_billed=attempt.maybe_billed,
-        maybe_billed_usd=None if maybe_usd is None else float(maybe_usd),
-        route=place.route,
-        region=None if place.route is None else place.region,
+        maybe_billed_usd=float(attempt.maybe_billed_usd),
+        route=target.route,
+        region=None if target.route is None else target.region,
         served=served_by(attempt.substitute),
-        started_at=utc_now(),
+        started_at=sent.at,
     )

@@ -1,4 +1,4 @@
-"""Which tasks may still start: the one stop of a run, and the budget."""
+"""What may still be spent: every attempt reserves its price before it waits for a turn."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Budget:
             self._changed.notify_all()
 
     def find(self, billed: Decimal) -> None:
-        """Count what an earlier run was billed and nobody has counted yet."""
+        """Count what an earlier run was billed and no line says."""
         self.spent += billed
         self.billed += billed
 
@@ -73,7 +73,7 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
     async def admit(attempt: Attempt) -> Generation:
         price = attempt.call.price_usd or ZERO
         if not await budget.reserve(price):
-            stop.request(StopCause.BUDGET, f"The budget of {budget.limit} USD is used up.")
+            stop.apply(StopCause.BUDGET, limit=budget.limit)
             raise NotStarted("the budget is used up")
         billed = maybe = ZERO
         try:
@@ -85,8 +85,8 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
             maybe = price if may_be_billed(error) else ZERO
             raise
         except BaseException:
-            # Cancelled or broken in mid-call: nobody knows.
-            maybe = ZERO if attempt.course.withdrawn else price
+            # Cancelled or broken: once it was sent, it may have been billed.
+            maybe = ZERO if attempt.state.sent is None else price
             raise
         finally:
             await asyncio.shield(budget.settle(price, billed=billed, maybe=maybe))

@@ -7,11 +7,8 @@ through, the others go on. After ten minutes without success the run ends: a per
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import (
@@ -21,6 +18,7 @@ from batchgen.errors import (
     NotStarted,
     ServiceUnusable,
 )
+from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 
 PATIENCE = 600.0
@@ -29,17 +27,6 @@ PAUSES = (1.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before each renewal; the last one repeats."""
 SKEW_NOTICED = 240.0
 """Seconds by which a clock may be wrong before it is named as the cause; AWS allows 300."""
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """Credentials that were refused and not accepted since."""
-
-    refused: CredentialsRefused
-    since: float
-    next_at: float
-    """When they may be renewed."""
-    renewals: int = 0
 
 
 class CredentialRefresh:
@@ -51,50 +38,51 @@ class CredentialRefresh:
         renew: Callable[[], Awaitable[bool]],
         stop: Stop,
         *,
-        elsewhere: Callable[[], bool] = lambda: False,
-        tell: Callable[[str], None] = lambda _: None,
+        others: Sequence[Stop] = (),
+        notify: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap attempts that have pacing and budget inside: a second try pays both again.
 
         Args:
+            generate: one attempt.
             renew: reads the credentials anew; False if nothing but a person can change them.
             stop: asked to stop what these credentials serve when no renewal helps; its sleep is
                 used for the pauses.
-            elsewhere: whether other credentials could serve an attempt: then nobody waits here for
-                longer than one renewal, but leaves with the refusal.
-            tell: told when the service refuses the credentials, once until it accepts some.
+            others: of the other routes. While one of them goes on, an attempt waits here for
+                one renewal at most and leaves with the refusal.
+            notify: told when the service refuses the credentials, once until it accepts some.
             clock: seconds.
         """
         self._generate = generate
         self._renew = renew
         self._stop = stop
-        self._elsewhere = elsewhere
-        self._tell = tell
-        self._clock = clock
-        self._lock = asyncio.Lock()
+        self._others = others
+        self._notify = notify
+        self._breaker = CircuitBreaker(PAUSES, clock=clock)
+        """Open while the last word of the service on these credentials was a refusal."""
+        self._refused: CredentialsRefused | None = None
+        """That word."""
         self._accepted = 0
         """Counts the renewals that the service accepted."""
-        self._doubt: _Doubt | None = None
 
     def is_in_doubt(self) -> bool:
         """Whether the last word of the service on these credentials was a refusal."""
-        return self._doubt is not None
+        return self._breaker.is_open()
 
     def ready_in(self) -> float:
         """Seconds until an attempt could start; infinite while another one renews."""
-        if self._lock.locked():
-            return math.inf
-        return 0.0 if self._doubt is None else self._pause(self._doubt)
+        return self._breaker.ready_in()
 
     async def __call__(self, attempt: Attempt) -> Generation:
         """One attempt, or the first that renewed credentials let through."""
-        if self._lock.locked() or self._doubt is not None:
-            async with self._lock:  # somebody is renewing: wait for the outcome
-                if self._doubt is not None:
-                    if self._elsewhere() and self._pause(self._doubt) > PAUSES[0]:
-                        raise self._doubt.refused
-                    return await self._persist(attempt, self._doubt)
+        renewing = self._breaker.probe
+        if renewing.locked() or self._refused is not None:
+            async with renewing:  # somebody is renewing: wait for the outcome
+                if self._refused is not None:
+                    if self._elsewhere() and self._breaker.pause > PAUSES[0]:
+                        raise self._refused
+                    return await self._persist(attempt, self._refused)
         before = self._accepted
         try:
             return await self._generate(attempt)
@@ -102,35 +90,35 @@ class CredentialRefresh:
             if self.ready_in() > 0 and self._elsewhere():
                 raise
             refused = error
-        async with self._lock:
+        async with renewing:
             if self._accepted == before and self._stop.stopping is None:
-                self._doubt = self._doubt or self._new_doubt(refused)
-                return await self._persist(attempt, self._doubt)
+                return await self._persist(attempt, self._refused or self._doubt(refused))
         if self._stop.stopping is not None:
             raise NotStarted("the credentials are refused") from refused
         return await self._generate(attempt)  # outside the lock: who was refused goes on at once
 
-    def _new_doubt(self, refused: CredentialsRefused) -> _Doubt:
+    def _elsewhere(self) -> bool:
+        return any(other.stopping is None for other in self._others)
+
+    def _doubt(self, refused: CredentialsRefused) -> CredentialsRefused:
         """The credentials were refused for the first time since they were accepted."""
         said = refused.message.rstrip(".")
-        self._tell(f"The service refuses the credentials ({said}): they are read anew.")
-        now = self._clock()
-        return _Doubt(refused=refused, since=now, next_at=now + PAUSES[0])
+        self._notify(f"The service refuses the credentials ({said}): they are read anew.")
+        self._breaker.refuse()
+        self._refused = refused
+        return refused
 
-    def _pause(self, doubt: _Doubt) -> float:
-        return max(0.0, doubt.next_at - self._clock())
-
-    async def _persist(self, attempt: Attempt, doubt: _Doubt) -> Generation:
+    async def _persist(self, attempt: Attempt, refused: CredentialsRefused) -> Generation:
         """Renew and try until the service accepts, as long as there is hope."""
         while True:
-            await self._stop.sleep(self._pause(doubt))
+            await self._stop.sleep(self._breaker.pause)
             renewable = await self._renewed()
             try:
                 generation = await self._generate(attempt)
             except CredentialsRefused as error:
-                doubt.refused = error
+                self._refused = refused = error
             except NeverSent:
-                self._postpone(doubt)  # nobody has seen them
+                self._breaker.postpone()  # the service has not seen them
                 raise
             except AttemptError:
                 self._accept()  # failed for another reason: the signature was good
@@ -138,21 +126,18 @@ class CredentialRefresh:
             else:
                 self._accept()
                 return generation
-            self._postpone(doubt)
-            if not renewable or self._clock() - doubt.since > PATIENCE:
+            self._breaker.postpone()
+            if not renewable or self._breaker.quiet_s > PATIENCE:
                 break
             if self._elsewhere():
-                raise doubt.refused
-        self._stop.request(StopCause.CREDENTIALS, describe(doubt.refused))
-        raise NotStarted("the credentials are refused") from doubt.refused
-
-    def _postpone(self, doubt: _Doubt) -> None:
-        doubt.renewals += 1
-        doubt.next_at = self._clock() + PAUSES[min(doubt.renewals, len(PAUSES) - 1)]
+                raise refused
+        self._stop.apply(StopCause.CREDENTIALS, refusal=describe(refused))
+        raise NotStarted("the credentials are refused") from refused
 
     def _accept(self) -> None:
         self._accepted += 1
-        self._doubt = None
+        self._refused = None
+        self._breaker.close()
 
     async def _renewed(self) -> bool:
         try:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batchgen.attempt import Outcome, Substitute
+from batchgen.attempt import Failed, Outcome, Substitute, Succeeded
 from batchgen.errors import (
     AttemptError,
     Filtered,
@@ -38,31 +38,31 @@ class _Story:
     """How far one task has come."""
 
     task: Task
-    tries: AttemptCounts = field(default_factory=AttemptCounts)
+    counts: AttemptCounts = field(default_factory=AttemptCounts)
     refusals: int = 0
     """By moderation, whatever model it was: as many new seeds and prompts were used up."""
     left: dict[str, str] = field(default_factory=dict)
     """Model id -> why this task left it, as in `record.Served`."""
-    last: Outcome | None = None
+    last: Failed | None = None
 
 
 class Fallback:
-    """A `Make` that goes on with a substitute where the job allows one."""
+    """A `RunTask` that goes on with a substitute where the job allows one."""
 
     def __init__(
         self,
-        make: RunCall,
+        run_call: RunCall,
         substitutes: Substitutes,
-        availability: ModelHealth,
+        health: ModelHealth,
         on_filtered: OnFiltered,
     ) -> None:
-        self._make = make
+        self._run_call = run_call
         self._substitutes = substitutes
-        self._availability = availability
+        self._health = health
         self._on_filtered = on_filtered
 
     async def __call__(self, task: Task) -> Outcome:
-        """All attempts at one task, by the first of its models that can be had.
+        """All attempts at one task, by the first of its models that may be called.
 
         A model that was left because it refused is gone back to where all others are denied.
 
@@ -74,16 +74,15 @@ class Fallback:
         while models := self._models(story):
             *others, last = models
             model_id = next((each for each in others if self._is_to_be_asked(story, each)), last)
-            made = await self._by_model(story, model_id, is_last=model_id == last)
-            if made is None:
-                story.left[model_id] = self._availability.reason(model_id)
+            outcome = await self._by_model(story, model_id, is_last=model_id == last)
+            if outcome is None:
+                story.left[model_id] = self._health.reason(model_id)
                 continue
-            story.last, error = made, made.error
-            if not isinstance(error, OUT_OF_REACH):
-                return made
-            if model_id == last and not isinstance(error, ModelDenied):
-                return made
-            story.left[model_id] = why(error)
+            if isinstance(outcome, Succeeded) or not isinstance(outcome.error, OUT_OF_REACH):
+                return outcome
+            if model_id == last and not isinstance(outcome.error, ModelDenied):
+                return outcome
+            story.last, story.left[model_id] = outcome, why(outcome.error)
         error = None if story.last is None else story.last.error
         if story.last is None or isinstance(error, NoRoute) or not isinstance(error, ModelDenied):
             raise NotStarted(f"No model is left that could make {task.label}.")
@@ -94,13 +93,13 @@ class Fallback:
         return [
             model_id
             for model_id in (story.task.model_id, *story.task.fallback)
-            if story.left.get(model_id) != "denied" and not self._availability.is_denied(model_id)
+            if story.left.get(model_id) != "denied" and not self._health.is_denied(model_id)
         ]
 
     def _is_to_be_asked(self, story: _Story, model_id: str) -> bool:
         if model_id in story.left:
             return False
-        lost = self._availability.lost(model_id)
+        lost = self._health.lost(model_id)
         if lost is not None:
             story.left[model_id] = lost
         return lost is None
@@ -112,30 +111,30 @@ class Fallback:
         """
 
         def leave(error: AttemptError) -> bool:
-            return isinstance(error, OUT_OF_REACH) and self._availability.refused(model_id, error)
+            return isinstance(error, OUT_OF_REACH) and self._health.refused(model_id, error)
 
-        task, tries = story.task, story.tries
+        task, counts = story.task, story.counts
         base = task
         if model_id != task.model_id:
             base = self._substitutes.of_model(task, task, model_id)
         call = self._version(story, base) or base
         while True:
             substitute = None if call is task else Substitute(call=call, reason=_reason(story))
-            made = await self._made(story, model_id, substitute, never if is_last else leave)
-            if made is None:
+            outcome = await self._race(story, model_id, substitute, never if is_last else leave)
+            if outcome is None:
                 return None
-            self._note(model_id, made.error)
-            if not isinstance(made.error, Filtered):
-                return made
+            self._note(model_id, outcome)
+            if isinstance(outcome, Succeeded) or not isinstance(outcome.error, Filtered):
+                return outcome
             story.refusals += 1
             version = self._version(story, base)
             if version is None:
-                return made
-            if may_be_billed(made.error):
-                tries.set_aside(call.price_usd)
+                return outcome
+            if may_be_billed(outcome.error):
+                counts.set_aside(call.price_usd)
             call = version
 
-    async def _made(
+    async def _race(
         self,
         story: _Story,
         model_id: str,
@@ -144,27 +143,23 @@ class Fallback:
     ) -> Outcome | None:
         """All attempts at one call; None if its model was lost while the next one waited.
 
-        Who waits for a model that is lost would wait for long, and the next model's calls behind.
+        An attempt that waits for a lost model would wait for long, and keep its task from the next
+        model. One that was sent is not called back: it may be paid for.
         """
-        waiting, course = asyncio.current_task(), story.tries.course
-        cancelled = 0 if waiting is None else waiting.cancelling()
-
-        def withdraw() -> None:
-            if waiting is None or waiting is asyncio.current_task():
-                return
-            is_over = leave is not never or self._availability.is_denied(model_id)
-            if is_over and not course.sent and not course.withdrawn:
-                course.withdrawn = True
-                waiting.cancel()
-
+        counts = story.counts
+        call = asyncio.ensure_future(self._run_call(story.task, substitute, counts, leave))
         try:
-            with self._availability.watched(model_id, withdraw):
-                return await self._make(story.task, substitute, story.tries, leave)
+            while not call.done():
+                loss = self._health.loss(model_id)
+                await asyncio.wait((call, loss), return_when=asyncio.FIRST_COMPLETED)
+                is_over = leave is not never or self._health.is_denied(model_id)
+                if loss.done() and is_over and counts.state.sent is None:
+                    call.cancel()
         except asyncio.CancelledError:
-            if not course.withdrawn or waiting is None or waiting.uncancel() > cancelled:
-                raise
-            course.withdrawn = False
-            return None
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            raise
+        return None if call.cancelled() else call.result()
 
     def _version(self, story: _Story, base: Task) -> Task | None:
         """What is sent after so many refusals in place of this call; None if nothing is left."""
@@ -178,14 +173,15 @@ class Fallback:
         call = self._substitutes.of_prompt(story.task, base)
         return None if call.id == base.id else call  # it would be refused again
 
-    def _note(self, model_id: str, error: AttemptError | None) -> None:
+    def _note(self, model_id: str, outcome: Outcome) -> None:
         """Tell the other tasks what this one met."""
+        error = outcome.error if isinstance(outcome, Failed) else None
         if error is None or isinstance(error, Filtered):
-            self._availability.worked(model_id)
+            self._health.worked(model_id)
         elif isinstance(error, ModelDenied):
-            self._availability.denied(model_id, error)
+            self._health.denied(model_id, error)
         elif not isinstance(error, NOT_BILLED):
-            self._availability.served(model_id)
+            self._health.served(model_id)
 
 
 def _reason(story: _Story) -> str:

@@ -12,7 +12,6 @@ from batchgen.models import FAMILIES
 from batchgen.models.base import Artifact, Reply, ReplyError
 from batchgen.models.replies import speaks_of_output
 from batchgen.output import BrokenImage, Inspected, Store, in_thread, inspect_image
-from batchgen.record import utc_now
 from batchgen.task import Task
 
 
@@ -24,12 +23,11 @@ class _Kept:
     images: tuple[tuple[Artifact, Inspected], ...]
 
 
-def generating(service: Service, store: Store) -> Generate:
+def generate_with(service: Service, store: Store) -> Generate:
     """The innermost `Generate`: against this service, into this store."""
 
     async def generate(attempt: Attempt) -> Generation:
         task, call = attempt.task, attempt.call
-        started_at = utc_now()
         name = f"{task.id}-{attempt.number}"
         try:
             answer = await service.invoke(call.model_id, json.dumps(call.request).encode())
@@ -51,7 +49,6 @@ def generating(service: Service, store: Store) -> Generate:
             images=tuple(images),
             finish_reasons=kept.reply.finish_reasons,
             request_id=answer.request_id,
-            started_at=started_at,
             latency_ms=answer.latency_ms,
         )
 

@@ -1,13 +1,14 @@
-"""Which models of a job can be had: equal denials, or a long time of refusals, lose one."""
+"""Which models of a job can be used: equal denials, or a long time of refusals, lose one."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 
 from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
+from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
 
@@ -22,47 +23,38 @@ class ModelHealth:
         self,
         models: Collection[str],
         stop: Stop,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         *,
         patience: float = 1_800.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Watch models, of which all can be had at first.
+        """Watch models, each of which may be called at first.
 
         Args:
-            models: ids of all models of the job, those that only stand in included.
+            models: ids of all models of the job, fallback models included.
             stop: asked to end the run when every model is denied.
-            tell: told when a model is lost, and when it is back.
+            notify: told when a model is lost, and when it is back.
             patience: seconds of nothing but refusals after which a model is lost to tasks that may
                 take another one.
             clock: seconds.
         """
         self._models = frozenset(models)
         self._stop = stop
-        self._tell = tell
-        self._patience = patience
-        self._clock = clock
+        self._notify = notify
         self._denials = DenialCounter()
-        self._refused_since: dict[str, float] = {}
-        self._lost: dict[str, tuple[str, float]] = {}
-        """Model id -> why it was lost, and when to ask for it again."""
+        self._breakers: dict[str, CircuitBreaker] = defaultdict(
+            lambda: CircuitBreaker((TRY_AGAIN,), quiet=patience, clock=clock)
+        )
+        """Model id -> its breaker; open while the model is lost."""
         self._reasons: dict[str, str] = {}
         """Model id -> why it was lost last."""
-        self._waiting: dict[str, dict[Callable[[], None], None]] = defaultdict(dict)
+        self._losses: dict[str, asyncio.Future[None]] = {}
 
-    @contextmanager
-    def watched(self, model_id: str, on_lost: Callable[[], None]) -> Iterator[None]:
-        """Call back as soon as the model is lost or denied while the body runs."""
-        waiting = self._waiting[model_id]
-        waiting[on_lost] = None
-        try:
-            yield
-        finally:
-            del waiting[on_lost]
-
-    def _call_back(self, model_id: str) -> None:
-        for on_lost in list(self._waiting[model_id]):
-            on_lost()
+    def loss(self, model_id: str) -> asyncio.Future[None]:
+        """Done as soon as the model is lost or denied; each loss has a future of its own."""
+        if model_id not in self._losses:
+            self._losses[model_id] = asyncio.get_running_loop().create_future()
+        return self._losses[model_id]
 
     def refuses(self, task: Task) -> bool:
         """Whether no model that may make this task is called any more: it stays open."""
@@ -79,43 +71,38 @@ class ModelHealth:
 
     def lost(self, model_id: str) -> str | None:
         """Why a model is not to be asked for now, as in `record.Served`; None if it is."""
-        if model_id in self._denials.denied:
+        if self.is_denied(model_id):
             return "denied"
-        reason, again_at = self._lost.get(model_id, ("", 0.0))
-        if not reason:
+        breaker = self._breakers[model_id]
+        if not breaker.is_open():
             return None
-        if self._clock() >= again_at:
-            self._lost[model_id] = (reason, self._clock() + TRY_AGAIN)
-            return None
-        return reason
+        if breaker.pause > 0:
+            return self._reasons[model_id]
+        breaker.postpone()  # this task is the probe
+        return None
 
     def served(self, model_id: str) -> None:
         """A call of the model was not refused, whatever came of it: the patience begins anew."""
-        self._refused_since.pop(model_id, None)
+        self._breakers[model_id].answer()
 
     def worked(self, model_id: str) -> None:
         """The model answered with an image or a filter."""
         self._denials.worked(model_id)
-        self._refused_since.pop(model_id, None)
-        if self._lost.pop(model_id, None) is not None:
-            self._tell(f"{model_id} is back: its tasks go to it again.")
+        if self._breakers[model_id].close():
+            self._notify(f"{model_id} is back: its tasks go to it again.")
 
     def refused(self, model_id: str, error: AttemptError) -> bool:
         """Take note of a refusal that was not billed; True if the model is lost for now."""
-        if model_id in self._lost:
-            return True
-        now = self._clock()
-        since = self._refused_since.setdefault(model_id, now)
-        if now - since < self._patience:
-            return False
+        breaker = self._breakers[model_id]
+        if not breaker.refuse():
+            return breaker.is_open()
         self._reasons[model_id] = why(error)
-        self._lost[model_id] = (why(error), now + TRY_AGAIN)
-        self._tell(
-            f"{model_id} has refused every call for {(now - since) / 60:.0f} minutes "
+        self._notify(
+            f"{model_id} has refused every call for {breaker.quiet_s / 60:.0f} minutes "
             f"({error.code}): its tasks go to their fallback models; it is asked again every "
             f"{TRY_AGAIN / 60:.0f} minutes."
         )
-        self._call_back(model_id)
+        self._lose(model_id)
         return True
 
     def denied(self, model_id: str, error: ModelDenied) -> None:
@@ -130,13 +117,19 @@ class ModelHealth:
             ends = self._denials.note(model_id, error)
         if not ends:
             return
-        text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
         if self._models <= self._denials.denied.keys():
-            self._stop.request(StopCause.DENIED, text)
+            facts = {"model_id": model_id, "message": error.message, "advice": error.advice}
+            self._stop.apply(StopCause.DENIED, **facts)
         else:
-            rest = "Its other tasks stay open, or go to their fallback models."
-            self._tell(f"{text} {rest}")
-        self._call_back(model_id)
+            text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
+            self._notify(f"{text} Its other tasks stay open, or go to their fallback models.")
+        self._lose(model_id)
+
+    def _lose(self, model_id: str) -> None:
+        """Wake every task that waits for the model."""
+        loss = self._losses.pop(model_id, None)
+        if loss is not None and not loss.done():
+            loss.set_result(None)
 
 
 def why(error: AttemptError) -> str:

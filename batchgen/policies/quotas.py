@@ -8,7 +8,7 @@ from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Endpoint, OpenRoute
 from batchgen.errors import NoRoute, ServiceUnusable
 from batchgen.job import Job
-from batchgen.pacing import Pace, Pacer, PaceState, paced
+from batchgen.pacing import Pace, Pacer, PaceState
 from batchgen.plan import PlanSummary
 
 
@@ -29,7 +29,7 @@ class RouteQuotas:
         """Models that the account may not call: their quota is 0."""
 
     def stop(self) -> None:
-        """Send home everybody who waits for a turn; calls in flight go on."""
+        """Give no more turns: waiting attempts end unsent; calls in flight go on."""
         for pacer in self._pacers.values():
             pacer.stop()
 
@@ -42,24 +42,25 @@ class RouteQuotas:
         return model_id in self._pacers
 
     def ready_in(self, model_id: str) -> float:
-        """Seconds until an attempt that came now could start; infinite if nobody knows when."""
+        """Seconds until an attempt that came now could start; infinite if that is not known."""
         return self._pacers[model_id].ready_in()
 
     def wrap(self, generate: Generate) -> Generate:
         """Attempts that wait for a turn of their model's quota."""
-        by_model = {model: paced(generate, pacer) for model, pacer in self._pacers.items()}
 
         async def attempt_when_due(attempt: Attempt) -> Generation:
             model_id = attempt.call.model_id
-            if model_id not in by_model:
+            if model_id not in self:
                 raise NoRoute(f"No route is left that serves {model_id}.", code="NoRoute")
-            return await by_model[model_id](attempt)
+            async with self._pacers[model_id].slot():
+                attempt.begin()
+                return await generate(attempt)
 
         return attempt_when_due
 
 
 def documented(outline: PlanSummary) -> dict[str, float | None]:
-    """Every model that a run may call -> its usual calls a minute; None where nobody knows."""
+    """Every model that a run may call -> its usual calls a minute; None where it is not known."""
     models = (*outline.models, *outline.fallbacks)
     return {each.model_id: each.model.requests_per_minute for each in models}
 
@@ -70,9 +71,9 @@ async def open_quotas(
     """A pacer for each model that a route serves, at its quota there.
 
     That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
-    once; else the model's documented default; and where nobody knows, the pacer finds it. A model
-    that the account may not call at all gets none. A number of the job means the models that it
-    asks for: one that only stands in is called at its documented rate if that is less.
+    once; else the model's documented default; without one the pacer finds it. A model that the
+    account may not call at all gets no pacer. A number of the job means the models that it asks
+    for: one that only stands in is called at its documented rate if that is less.
     """
     rates = documented(outline)
     stand_ins = {each.model_id for each in outline.fallbacks}
@@ -103,9 +104,9 @@ def require_quotas(
     outline: PlanSummary,
     endpoint: Endpoint,
     quotas: Sequence[RouteQuotas],
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
-    """Tell of models that an account may not call.
+    """Report models that an account may not call.
 
     Raises:
         ServiceUnusable: no route may call a model that has to be called.
@@ -121,6 +122,6 @@ def require_quotas(
                     f"{text}: this account may not call it. Ask AWS Support, or choose another "
                     "model or Region."
                 )
-            tell(f"{text}: it is not called there.")
+            notify(f"{text}: it is not called there.")
     if not any(model_id in each for model_id in documented(outline) for each in quotas):
         raise ServiceUnusable("No model of the job may be called by any route.")

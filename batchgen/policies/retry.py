@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import tenacity
 
 from batchgen.attempt import (
     Attempt,
     AttemptState,
+    Failed,
     Generate,
-    Generation,
     Outcome,
+    Sent,
     Substitute,
+    Succeeded,
 )
 from batchgen.errors import (
     Ambiguous,
@@ -97,15 +100,39 @@ class AttemptCounts:
     faults: int = 0
     refused: int = 0
     """Refusals by moderation that may have been billed and were followed by another try."""
-    maybe_usd: Decimal = Decimal(0)
+    maybe_billed_usd: Decimal = Decimal(0)
     """What all that may have cost, where the price is known."""
-    course: AttemptState = field(default_factory=AttemptState)
+    state: AttemptState = field(default_factory=AttemptState)
     """Of the present attempt."""
+    sent: Sent | None = None
+    """When and where the last attempt was sent; None if it never was."""
 
     @property
     def maybe_billed(self) -> int:
         """Attempts that may have been billed without bringing an image."""
         return self.lost + self.faults + self.refused
+
+    @contextmanager
+    def attempt(self, task: Task, substitute: Substitute | None) -> Iterator[Attempt]:
+        """The next attempt at the task; what becomes of it in the body is counted."""
+        attempt = Attempt(
+            task=task,
+            number=self.attempts + 1,
+            maybe_billed=self.maybe_billed,
+            maybe_billed_usd=self.maybe_billed_usd,
+            substitute=substitute,
+            state=self.state,
+        )
+        try:
+            yield attempt
+        except AttemptError as error:
+            self.attempts = attempt.number
+            self.note(error, attempt.call.price_usd)
+            raise
+        else:
+            self.attempts = attempt.number
+        finally:
+            self.sent, self.state.sent = self.state.sent, None
 
     def note(self, error: AttemptError, price: Decimal | None) -> None:
         """Count one failed attempt at a call of this price."""
@@ -116,25 +143,25 @@ class AttemptCounts:
         elif isinstance(error, ServiceFault):
             self.faults += 1
         if isinstance(error, Ambiguous):
-            self.maybe_usd += price or 0
+            self.maybe_billed_usd += price or 0
 
     def set_aside(self, price: Decimal | None) -> None:
         """Count a refusal by moderation that may have been billed, for another try follows."""
         self.refused += 1
-        self.maybe_usd += price or 0
+        self.maybe_billed_usd += price or 0
 
 
-def should_retry(policy: RetryPolicy, tries: AttemptCounts, error: BaseException) -> bool:
-    """Whether a task whose last attempt failed like this is tried again; `tries` has counted it."""
+def should_retry(policy: RetryPolicy, counts: AttemptCounts, error: BaseException) -> bool:
+    """Whether a task whose last attempt failed like this is tried again; it is counted already."""
     if isinstance(error, NOT_BILLED):
         return True
     if not isinstance(error, Ambiguous) or not policy.ambiguous:
         return False
-    if tries.counted >= policy.attempts:
+    if counts.counted >= policy.attempts:
         return False
     if isinstance(error, ServiceFault):
-        return tries.faults <= policy.fault_again
-    return tries.lost <= policy.lost_again
+        return counts.faults <= policy.fault_again
+    return counts.lost <= policy.lost_again
 
 
 def retryable(error: AttemptError) -> bool:
@@ -164,7 +191,7 @@ class RunCall(Protocol):
         self,
         task: Task,
         substitute: Substitute | None = None,
-        tries: AttemptCounts | None = None,
+        counts: AttemptCounts | None = None,
         leave: Callable[[AttemptError], bool] = never,
     ) -> Outcome:
         """Make one call with all its attempts.
@@ -172,12 +199,12 @@ class RunCall(Protocol):
         Args:
             task: what is asked for.
             substitute: what is sent in its place.
-            tries: what earlier calls for the task came to; counted on.
+            counts: what earlier calls for the task came to; counted on.
             leave: whether to give up after this refusal that was not billed.
         """
 
 
-def retrying(
+def with_retry(
     generate: Generate,
     policy: RetryPolicy,
     *,
@@ -186,7 +213,7 @@ def retrying(
     draw: Callable[[float, float], float] = random.uniform,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunCall:
-    """Make a task with as many attempts as the policy allows.
+    """Make a call with as many attempts as the policy allows.
 
     Args:
         generate: one attempt; whatever limits the attempts is inside it, so that a wait here holds
@@ -197,80 +224,46 @@ def retrying(
         draw: draws the wait between two bounds in seconds (full jitter).
         clock: seconds, for `max_elapsed`.
     """
-    return _Retrying(generate, policy, sleep, on_retry, draw, clock).make
+    budget = RetryBudget()
 
-
-@dataclass(frozen=True, slots=True)
-class _Retrying:
-    """The parts of `retrying`, and the budget that all tasks of its run share."""
-
-    generate: Generate
-    policy: RetryPolicy
-    sleep: Callable[[float], Awaitable[None]]
-    on_retry: Callable[[Retry], None]
-    draw: Callable[[float, float], float]
-    clock: Callable[[], float]
-    repeats: RetryBudget = field(default_factory=RetryBudget)
-
-    async def make(
-        self,
+    async def run_call(
         task: Task,
         substitute: Substitute | None = None,
-        tries: AttemptCounts | None = None,
+        counts: AttemptCounts | None = None,
         leave: Callable[[AttemptError], bool] = never,
     ) -> Outcome:
-        tries = AttemptCounts() if tries is None else tries
-        last_start = self.clock() + self.policy.max_elapsed
-        retryer = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: self._again(tries, error, leave)),
-            stop=lambda _: self.clock() >= last_start,
-            wait=lambda state: self.draw(0.0, _bound(self.policy, state.attempt_number)),
-            sleep=self.sleep,
-            before_sleep=lambda state: self._tell(task, tries, state),
+        counts = AttemptCounts() if counts is None else counts
+        last_start = clock() + policy.max_elapsed
+
+        def again(error: BaseException) -> bool:
+            if isinstance(error, NOT_BILLED) and leave(error):
+                return False
+            return should_retry(policy, counts, error) and budget.allow(error)
+
+        def announce(state: tenacity.RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, AttemptError):
+                wait = state.upcoming_sleep
+                on_retry(Retry(task=task, attempt=counts.attempts, wait=wait, error=error))
+
+        trials = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(again),
+            stop=lambda _: clock() >= last_start,
+            wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
+            sleep=sleep,
+            before_sleep=announce,
             reraise=True,
         )
         try:
-            generation: Generation = await retryer(self._attempt, task, substitute, tries)
+            async for trial in trials:
+                with trial, counts.attempt(task, substitute) as attempt:
+                    generation = await generate(attempt)
         except AttemptError as error:
-            return _made(task, substitute, tries, error)
-        self.repeats.succeed()
-        return _made(task, substitute, tries, generation)
+            return Failed(**_figures(task, substitute, counts), error=error)
+        budget.succeed()
+        return Succeeded(**_figures(task, substitute, counts), generation=generation)
 
-    async def _attempt(
-        self, task: Task, substitute: Substitute | None, tries: AttemptCounts
-    ) -> Generation:
-        number = tries.attempts + 1
-        attempt = Attempt(
-            task=task,
-            number=number,
-            maybe_billed=tries.maybe_billed,
-            maybe_billed_usd=_maybe_usd(task, substitute, tries),
-            substitute=substitute,
-            course=tries.course,
-        )
-        try:
-            generation = await self.generate(attempt)
-        except AttemptError as error:
-            tries.attempts = number
-            tries.note(error, attempt.call.price_usd)
-            raise
-        finally:
-            tries.course.sent = False
-        tries.attempts = number
-        return generation
-
-    def _again(
-        self, tries: AttemptCounts, error: BaseException, leave: Callable[[AttemptError], bool]
-    ) -> bool:
-        if isinstance(error, NOT_BILLED) and leave(error):
-            return False
-        return should_retry(self.policy, tries, error) and self.repeats.allow(error)
-
-    def _tell(self, task: Task, tries: AttemptCounts, state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, AttemptError):
-            wait = state.upcoming_sleep
-            self.on_retry(Retry(task=task, attempt=tries.attempts, wait=wait, error=error))
+    return run_call
 
 
 def _bound(policy: RetryPolicy, attempt: int) -> float:
@@ -278,24 +271,12 @@ def _bound(policy: RetryPolicy, attempt: int) -> float:
     return min(policy.wait_most, policy.wait_first * 2.0 ** min(attempt - 1, 30))
 
 
-def _made(
-    task: Task,
-    substitute: Substitute | None,
-    tries: AttemptCounts,
-    outcome: Generation | AttemptError,
-) -> Outcome:
-    return Outcome(
-        task=task,
-        attempts=tries.attempts,
-        maybe_billed=tries.maybe_billed,
-        maybe_billed_usd=_maybe_usd(task, substitute, tries),
-        substitute=substitute,
-        generation=outcome if isinstance(outcome, Generation) else None,
-        error=outcome if isinstance(outcome, AttemptError) else None,
-    )
-
-
-def _maybe_usd(task: Task, substitute: Substitute | None, tries: AttemptCounts) -> Decimal | None:
-    """What may have been billed; None where each try may have cost what the task does."""
-    alike = tries.maybe_usd == tries.maybe_billed * (task.price_usd or 0)
-    return None if substitute is None and alike else tries.maybe_usd
+def _figures(task: Task, substitute: Substitute | None, counts: AttemptCounts) -> dict[str, Any]:
+    return {
+        "task": task,
+        "attempts": counts.attempts,
+        "maybe_billed": counts.maybe_billed,
+        "maybe_billed_usd": counts.maybe_billed_usd,
+        "substitute": substitute,
+        "sent": counts.sent,
+    }

@@ -1,13 +1,13 @@
-"""The one switch that ends a run."""
+"""The one switch that ends a run, and the table of the rules that use it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batchgen.errors import NotStarted
+from batchgen.errors import ExitCode, NotStarted
 from batchgen.task import Task
 
 
@@ -28,6 +28,50 @@ class StopCause(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """What a cause means for the run's exit code, and what is said."""
+
+    exit_code: ExitCode
+    sentence: str
+    """What happened and what to do, with the facts in braces."""
+
+
+RULES: Mapping[StopCause, StopRule] = {
+    # `budget`: not even one more attempt can be paid for.
+    StopCause.BUDGET: StopRule(ExitCode.RESUMABLE, "The budget of {limit} USD is used up."),
+    # `credential_refresh`: no renewal brought credentials that the service accepts.
+    StopCause.CREDENTIALS: StopRule(ExitCode.SERVICE, "{refusal}"),
+    # `runner.deadline`
+    StopCause.DEADLINE: StopRule(
+        ExitCode.RESUMABLE,
+        "The deadline {deadline} is too near for another call to end in time.",
+    ),
+    # `model_health`: every model of the job was denied.
+    StopCause.DENIED: StopRule(ExitCode.SERVICE, "{model_id} cannot be used: {message} {advice}"),
+    # `attempt_log`: no room for one more image; `runner`: something could not be written.
+    StopCause.DISK: StopRule(ExitCode.RESUMABLE, "{problem}. {remedy} run the same command again."),
+    # `runner.recorder`: `limits.max_failures`
+    StopCause.FAILURES: StopRule(
+        ExitCode.RESUMABLE, "{failed} tasks failed: limits.max_failures is reached."
+    ),
+    # The command line, or a caller's `Batch.drain`.
+    StopCause.INTERRUPTED: StopRule(ExitCode.INTERRUPTED, "{who} stopped the run."),
+    StopCause.TERMINATED: StopRule(ExitCode.TERMINATED, "{who} stopped the run."),
+    # `runner.recorder`: the service is there and has refused every call for too long.
+    StopCause.THROTTLED_OUT: StopRule(
+        ExitCode.RESUMABLE,
+        "No call has got through for {minutes:g} minutes (limits.give_up_after): "
+        "{message} {advice}",
+    ),
+    # `runner.recorder`: nothing was ever reached.
+    StopCause.UNREACHABLE: StopRule(
+        ExitCode.SERVICE, "Nothing answers at the endpoint: {message}. {advice}"
+    ),
+}
+"""Every rule that stops a run. The first one that applies wins; what is in flight goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopReason:
     """The first reason to stop that came up."""
@@ -35,6 +79,11 @@ class StopReason:
     cause: StopCause
     text: str
     """One sentence for a person: what happened and what to do."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a run ends that has tasks left for this reason."""
+        return RULES[self.cause].exit_code
 
 
 class Stop:
@@ -44,6 +93,10 @@ class Stop:
         self._event = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self.stopping: StopReason | None = None
+
+    def apply(self, cause: StopCause, **facts: object) -> None:
+        """Request the stop with the sentence of the cause's rule."""
+        self.request(cause, RULES[cause].sentence.format(**facts).strip())
 
     def request(self, cause: StopCause, text: str) -> None:
         """Stop handing out tasks. Only the first request counts."""

@@ -32,10 +32,10 @@ from batchgen.policies import (
     RunContext,
     Stop,
     StopCause,
-    availability_of,
+    build_chain,
     documented,
+    health_of,
     open_quotas,
-    policies,
     require_quotas,
 )
 from batchgen.record import EndLine, RunLine, utc_now
@@ -75,7 +75,7 @@ class Batch:
 
     def drain(self) -> None:
         """Start no more calls; `run` returns when those in flight are recorded."""
-        self.stop.request(StopCause.INTERRUPTED, "The caller stopped the run.")
+        self.stop.apply(StopCause.INTERRUPTED, who="The caller")
 
     async def run(self) -> Summary:
         """Make what the output does not have yet, and say what came of it.
@@ -151,7 +151,7 @@ class Batch:
         try:
             await output.manifest.append(line)
         except StorageError as error:
-            self.stop.request(StopCause.DISK, f"{error}.")
+            self.stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
             return self.snapshot()
         return summary
 
@@ -185,16 +185,16 @@ class Batch:
         """
         job = self.options.job
         context = self._run_context(output)
-        availability = availability_of(job, documented(self._outline), context)
+        health = health_of(job, documented(self._outline), context)
         ledger = Ledger(
             manifest=output.manifest,
             store=output.store,
             tally=self.stats,
             observer=self.options.observer,
         )
-        recorder = Recorder(self._origin, ledger, self.stop, availability, job.limits.max_failures)
-        make = policies(job, endpoint, self._quotas, context, recorder.retry, availability)
-        work = working(make, recorder, self.stop)
+        recorder = Recorder(self._origin, ledger, self.stop, health, job.limits.max_failures)
+        run_task = build_chain(job, endpoint, self._quotas, context, recorder.retry, health)
+        work = working(run_task, recorder, self.stop)
         damaged = pending.to_make.empty_like()
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(self._watch_deadline())
@@ -216,7 +216,7 @@ class Batch:
         try:
             missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin)
         except StorageError as error:
-            self.stop.request(StopCause.DISK, f"{error}.")
+            self.stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
             return
         if missing:
             earlier = self.stats.earlier
@@ -232,10 +232,10 @@ class Batch:
             region=self.options.job.region,
             manifest=output.manifest,
             store=output.store,
-            room=DiskReserve(output.folder),
+            reserve=DiskReserve(output.folder),
             budget=self.budget,
             stop=self.stop,
-            tell=self.options.observer.notice,
+            notify=self.options.observer.notice,
             clock=self.options.clock,
         )
 

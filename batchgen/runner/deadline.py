@@ -54,8 +54,7 @@ async def watch_deadline(
     """
     while (left := deadline.at - margin() - now()) > 0:
         await sleep(min(left, 30.0))
-    text = f"The deadline {deadline.text} is too near for another call to end in time."
-    stop.request(StopCause.DEADLINE, text)
+    stop.apply(StopCause.DEADLINE, deadline=deadline.text)
 
 
 def next_time(until: time_of_day, now: datetime) -> datetime:

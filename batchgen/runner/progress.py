@@ -14,20 +14,6 @@ from batchgen.pacing import PaceState
 from batchgen.policies import Budget, Retry, RouteQuotas, StopCause, StopReason
 from batchgen.record import Record, Status
 
-EXIT_CODES = {
-    StopCause.BUDGET: ExitCode.RESUMABLE,
-    StopCause.DEADLINE: ExitCode.RESUMABLE,
-    StopCause.DISK: ExitCode.RESUMABLE,
-    StopCause.FAILURES: ExitCode.RESUMABLE,
-    StopCause.THROTTLED_OUT: ExitCode.RESUMABLE,
-    StopCause.CREDENTIALS: ExitCode.SERVICE,
-    StopCause.DENIED: ExitCode.SERVICE,
-    StopCause.UNREACHABLE: ExitCode.SERVICE,
-    StopCause.INTERRUPTED: ExitCode.INTERRUPTED,
-    StopCause.TERMINATED: ExitCode.TERMINATED,
-}
-"""Why a run stopped early -> its exit code."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
@@ -99,9 +85,9 @@ class Summary:
     def exit_code(self) -> ExitCode:
         """By the contract with users."""
         if self.left and self.stopping is not None:
-            return EXIT_CODES[self.stopping.cause]
+            return self.stopping.exit_code
         if self.stopping is not None and self.stopping.cause is StopCause.DENIED:
-            return EXIT_CODES[StopCause.DENIED]
+            return self.stopping.exit_code
         unmade = self.failed or self.filtered or self.earlier_filtered or self.left
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 

@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from batchgen.attempt import Generation, Outcome, served_by
-from batchgen.errors import AttemptError, CredentialsRefused, Filtered, NeverSent, Target
+from batchgen.attempt import Failed, Outcome, Succeeded, Target, served_by
+from batchgen.errors import AttemptError, CredentialsRefused, Filtered, NeverSent
 from batchgen.job import FailureLimit, Job
 from batchgen.output import Manifest, Store
 from batchgen.policies import (
@@ -67,19 +67,19 @@ class Recorder:
         origin: RunIdentity,
         ledger: Ledger,
         stop: Stop,
-        availability: ModelHealth,
+        health: ModelHealth,
         failure_limit: FailureLimit | None,
     ) -> None:
         self._origin = origin
         self._ledger = ledger
         self._stop = stop
-        self._availability = availability
+        self._health = health
         self._failure_limit = failure_limit
         self._answered = False
 
     def refuses(self, task: Task) -> bool:
         """Whether the task's models were denied so often that its tasks stay open."""
-        return self._availability.refuses(task)
+        return self._health.refuses(task)
 
     def retry(self, retry: Retry) -> None:
         """Take note of an attempt that failed and is made again."""
@@ -98,20 +98,24 @@ class Recorder:
         if not isinstance(retry.error, NeverSent):
             self._answered = True
         elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS and self._is_quiet():
-            text = f"Nothing answers at the endpoint: {retry.error.message}. {retry.error.advice}"
-            self._stop.request(StopCause.UNREACHABLE, text.strip())
+            facts = {"message": retry.error.message, "advice": retry.error.advice}
+            self._stop.apply(StopCause.UNREACHABLE, **facts)
 
-    async def conclude(self, made: Outcome) -> None:
+    async def conclude(self, outcome: Outcome) -> None:
         """Write down what became of a task; one that only the service's state failed stays open.
 
         Raises:
             StorageError: the manifest could not be written.
         """
-        if isinstance(made.error, NOT_BILLED) and self._ledger.tally.has_lost_service():
-            self._give_up(made.error)
+        if (
+            isinstance(outcome, Failed)
+            and isinstance(outcome.error, NOT_BILLED)
+            and self._ledger.tally.has_lost_service()
+        ):
+            self._give_up(outcome.error)
             return
         self._answered = True
-        record = to_record(made, self._origin)
+        record = to_record(outcome, self._origin)
         await self._ledger.manifest.append(record)
         for image in record.images:
             await self._ledger.store.settle(image.path, record.task_id)
@@ -125,21 +129,21 @@ class Recorder:
 
     def _give_up(self, error: AttemptError) -> None:
         if isinstance(error, CredentialsRefused):
-            self._stop.request(StopCause.CREDENTIALS, error.message)
+            self._stop.apply(StopCause.CREDENTIALS, refusal=error.message)
             return
-        text = (
-            f"No call has got through for {self._ledger.tally.patience / 60:g} minutes "
-            f"(limits.give_up_after): {error.message} {error.advice}"
-        ).strip()
-        self._stop.request(StopCause.THROTTLED_OUT, text)
+        self._stop.apply(
+            StopCause.THROTTLED_OUT,
+            minutes=self._ledger.tally.patience / 60,
+            message=error.message,
+            advice=error.advice,
+        )
 
     def _judge(self) -> None:
         """Whether this outcome ends the run."""
         counts = self._ledger.tally.counts
         failed = counts[Status.FAILED]
         if exceeded(self._failure_limit, failed, sum(counts.values())):
-            text = f"{failed} tasks failed: limits.max_failures is reached."
-            self._stop.request(StopCause.FAILURES, text)
+            self._stop.apply(StopCause.FAILURES, failed=failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,31 +162,59 @@ class RunIdentity:
         return cls(run_id=run_id, region=job.region, endpoint=job.endpoint, routes=bool(job.routes))
 
 
-def to_record(made: Outcome, origin: RunIdentity) -> Record:
+def to_record(outcome: Outcome, origin: RunIdentity) -> Record:
     """The record of a task whose attempts have ended."""
-    task, generation, error = made.task, made.generation, made.error
-    filtered = error if isinstance(error, Filtered) else None
-    now, price = utc_now(), _price(made.call)
-    place = _place(generation, error)
-    maybe_usd = made.maybe_billed_usd
-    if maybe_usd is not None and filtered is not None and may_be_billed(filtered):
-        maybe_usd += made.call.price_usd or 0
+    task, sent = outcome.task, outcome.sent
+    now, price = utc_now(), _price(outcome.call)
     return Record(
-        **_asked(task, origin, place),
-        served=served_by(made.substitute),
-        status=_status(error),
-        images=generation.images if generation else (),
-        finish_reasons=_finish_reasons(generation, filtered),
-        attempts=made.attempts,
-        request_id=_request_id(generation, error),
-        started_at=generation.started_at if generation else (error and error.started_at) or now,
+        **_asked(task, origin, None if sent is None else sent.target),
+        served=served_by(outcome.substitute),
+        attempts=outcome.attempts,
+        started_at=now if sent is None else sent.at,
         finished_at=now,
-        latency_ms=generation.latency_ms if generation else None,
-        cost_usd=price if generation or price is None else 0.0,
-        maybe_billed=made.maybe_billed + (filtered is not None and may_be_billed(filtered)),
-        maybe_billed_usd=None if maybe_usd is None else float(maybe_usd),
-        error=_error_info(error),
+        **(_made(outcome, price) if isinstance(outcome, Succeeded) else _unmade(outcome, price)),
     )
+
+
+def _made(outcome: Succeeded, price: float | None) -> dict[str, Any]:
+    """What a record says of an image that came."""
+    generation = outcome.generation
+    return {
+        "status": Status.SUCCEEDED,
+        "images": generation.images,
+        "finish_reasons": generation.finish_reasons,
+        "request_id": generation.request_id,
+        "latency_ms": generation.latency_ms,
+        "cost_usd": price,
+        "maybe_billed": outcome.maybe_billed,
+        "maybe_billed_usd": float(outcome.maybe_billed_usd),
+        "error": None,
+    }
+
+
+def _unmade(outcome: Failed, price: float | None) -> dict[str, Any]:
+    """What a record says of a task without an image."""
+    error = outcome.error
+    filtered = error if isinstance(error, Filtered) else None
+    maybe, maybe_usd = outcome.maybe_billed, outcome.maybe_billed_usd
+    if filtered is not None and may_be_billed(filtered):
+        maybe, maybe_usd = maybe + 1, maybe_usd + (outcome.call.price_usd or 0)
+    return {
+        "status": Status.FAILED if filtered is None else Status.FILTERED,
+        "images": (),
+        "finish_reasons": () if filtered is None else filtered.finish_reasons,
+        "request_id": error.request_id,
+        "latency_ms": None,
+        "cost_usd": None if price is None else 0.0,
+        "maybe_billed": maybe,
+        "maybe_billed_usd": float(maybe_usd),
+        "error": ErrorInfo(
+            type=type(error).__name__,
+            code=error.code,
+            message=error.message,
+            retryable=retryable(error),
+        ),
+    }
 
 
 def adopted_record(
@@ -197,14 +229,14 @@ def adopted_record(
     Args:
         announced: the line that preceded the call; None if it is gone.
     """
-    now, place, served = utc_now(), None, None
+    now, target, served = utc_now(), None, None
     if announced is not None:
         served = announced.served
         if announced.route is not None:
             region = announced.region or origin.region
-            place = Target(region=region, route=announced.route)
+            target = Target(region=region, route=announced.route)
     return Record(
-        **_asked(task, origin, place),
+        **_asked(task, origin, target),
         served=served,
         status=Status.SUCCEEDED,
         images=(image,),
@@ -216,11 +248,12 @@ def adopted_record(
         latency_ms=None,
         cost_usd=_price(task) if served is None or announced is None else announced.cost_usd,
         maybe_billed=0,
+        maybe_billed_usd=0.0,
         error=None,
     )
 
 
-def _asked(task: Task, origin: RunIdentity, place: Target | None) -> dict[str, Any]:
+def _asked(task: Task, origin: RunIdentity, target: Target | None) -> dict[str, Any]:
     """The fields that were certain before the call ended."""
     return {
         "run_id": origin.run_id,
@@ -229,8 +262,8 @@ def _asked(task: Task, origin: RunIdentity, place: Target | None) -> dict[str, A
         "item_id": task.item_id,
         "vars": dict(task.vars),
         "model_id": task.model_id,
-        "region": origin.region if place is None else place.region,
-        "route": None if place is None else place.route,
+        "region": origin.region if target is None else target.region,
+        "route": None if target is None else target.route,
         "endpoint": origin.endpoint,
         "seed": task.seed,
         "request": dict(task.request),
@@ -239,40 +272,3 @@ def _asked(task: Task, origin: RunIdentity, place: Target | None) -> dict[str, A
 
 def _price(task: Task) -> float | None:
     return None if task.price_usd is None else float(task.price_usd)
-
-
-def _place(generation: Generation | None, error: AttemptError | None) -> Target | None:
-    if generation is not None:
-        return generation.place
-    return None if error is None else error.place
-
-
-def _request_id(generation: Generation | None, error: AttemptError | None) -> str | None:
-    if generation is not None:
-        return generation.request_id
-    return None if error is None else error.request_id
-
-
-def _status(error: AttemptError | None) -> Status:
-    if error is None:
-        return Status.SUCCEEDED
-    return Status.FILTERED if isinstance(error, Filtered) else Status.FAILED
-
-
-def _finish_reasons(
-    generation: Generation | None, filtered: Filtered | None
-) -> tuple[str | None, ...]:
-    if generation is not None:
-        return generation.finish_reasons
-    return filtered.finish_reasons if filtered is not None else ()
-
-
-def _error_info(error: AttemptError | None) -> ErrorInfo | None:
-    if error is None:
-        return None
-    return ErrorInfo(
-        type=type(error).__name__,
-        code=error.code,
-        message=error.message,
-        retryable=retryable(error),
-    )

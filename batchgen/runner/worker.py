@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
 from typing import TypeVar
 
-from batchgen.attempt import Outcome, RunTask
+from batchgen.attempt import Failed, RunTask
 from batchgen.errors import BatchgenFault, NotStarted, StorageError
 from batchgen.policies import Stop, StopCause
 from batchgen.runner.recorder import Recorder
@@ -38,21 +39,29 @@ Work = Callable[[Task], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-def working(make: RunTask, concluding: Recorder, stop: Stop) -> Work:
+def working(run_task: RunTask, recorder: Recorder, stop: Stop) -> Work:
     """What the pool does with each task.
 
     It never raises: an exception that left it would cancel the paid calls of all the others.
     """
 
     async def work(task: Task) -> None:
-        if concluding.refuses(task):
+        if recorder.refuses(task):
             return
         try:
-            await concluding.conclude(await _made(make, task))
+            try:
+                outcome = await run_task(task)
+            except (NotStarted, StorageError):
+                raise
+            except Exception as error:
+                # A fault of ours is this task's alone: recorded, and the batch goes on.
+                log.exception("a fault in batchgen itself, at task %s", task.label)
+                outcome = _fault(task, error)
+            await recorder.conclude(outcome)
         except NotStarted:
             return
         except StorageError as error:
-            stop.request(StopCause.DISK, f"{error}. When it is mended, run the same command again.")
+            stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
         except Exception:
             # The image is there and its task open: the next run adopts it.
             log.exception("a fault in batchgen itself, in recording task %s", task.label)
@@ -60,13 +69,11 @@ def working(make: RunTask, concluding: Recorder, stop: Stop) -> Work:
     return work
 
 
-async def _made(make: RunTask, task: Task) -> Outcome:
-    try:
-        return await make(task)
-    except (NotStarted, StorageError):
-        raise
-    except Exception as error:
-        # A fault of ours is this task's alone: recorded, and the batch goes on.
-        log.exception("a fault in batchgen itself, at task %s", task.label)
-        fault = BatchgenFault(f"{type(error).__name__}: {error}", code="Internal")
-        return Outcome(task=task, attempts=1, maybe_billed=1, error=fault)
+def _fault(task: Task, error: Exception) -> Failed:
+    return Failed(
+        task=task,
+        attempts=1,
+        maybe_billed=1,
+        maybe_billed_usd=task.price_usd or Decimal(0),
+        error=BatchgenFault(f"{type(error).__name__}: {error}", code="Internal"),
+    )

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from fakes import ERRORS, Books, make_attempt, make_generation, make_task, until
 
-from batchgen.errors import AnswerLost, NotStarted, StorageError, Target, Throttled
+from batchgen.attempt import Target
+from batchgen.errors import AnswerLost, NotStarted, StorageError, Throttled
 from batchgen.policies.attempt_log import (
     ROOM_FOR_LINES,
     ROOM_FOR_ONE,
@@ -30,18 +31,18 @@ class Calls:
 
     def __init__(self, books):
         self.books = books
-        self.room = DiskReserve(books.folder)
+        self.reserve = DiskReserve(books.folder)
         self.outcome = make_generation()
         self.seen = []
         self.in_flight = []
         self.gate = None
         self.generate = with_attempt_log(
-            self.send, "run-1", books.manifest, self.room, books.stop, Target(region="us-west-2")
+            self.send, "run-1", books.manifest, self.reserve, books.stop, Target(region="us-west-2")
         )
 
     async def send(self, attempt):
         self.seen.append((attempt, self.books.lines()))
-        self.in_flight.append(self.room.in_flight)
+        self.in_flight.append(self.reserve.in_flight)
         if self.gate is not None:
             await self.gate.wait()
         if isinstance(self.outcome, BaseException):
@@ -74,7 +75,7 @@ class TestAnnounce:
         """After a kill the manifest tells which calls may have been paid for."""
         task = make_task()
         generation = await calls.generate(make_attempt(task, 3))
-        assert generation == make_generation(place=Target(region="us-west-2"))
+        assert generation == make_generation()
         ((_, lines),) = calls.seen
         assert [{**line, "started_at": "now"} for line in lines] == [
             {
@@ -85,6 +86,7 @@ class TestAnnounce:
                 "seed": task.seed,
                 "cost_usd": 0.04,
                 "maybe_billed": 0,
+                "maybe_billed_usd": 0,
                 "started_at": "now",
             }
         ]
@@ -107,14 +109,14 @@ class TestAnnounce:
         assert [line["attempt"] for line in calls.books.lines()] == [1, 2]
 
     @pytest.mark.parametrize("kind", [Throttled, AnswerLost])
-    async def test_an_error_is_told_when_it_was_sent(self, calls, kind):
+    async def test_a_failure_is_known_by_when_and_where_it_was_sent(self, calls, kind):
         """The record of a failed task says when its last attempt started."""
-        error = type(ERRORS[kind])("words", code="Code")
-        calls.outcome = error
+        calls.outcome, attempt = ERRORS[kind], make_attempt()
         with pytest.raises(kind):
-            await calls.generate(make_attempt())
-        written = calls.books.lines()[0]["started_at"]
-        assert error.started_at.isoformat(timespec="milliseconds") == written.replace("Z", "+00:00")
+            await calls.generate(attempt)
+        sent, written = attempt.state.sent, calls.books.lines()[0]["started_at"]
+        assert sent.at.isoformat(timespec="milliseconds") == written.replace("Z", "+00:00")
+        assert sent.target == Target(region="us-west-2")
 
     async def test_a_manifest_that_cannot_be_written_stops_the_call(self, calls, monkeypatch):
         """Without its line no call is sent."""
@@ -159,7 +161,7 @@ class TestRoom:
         results = await asyncio.gather(
             *(calls.generate(make_attempt()) for _ in range(3)), return_exceptions=True
         )
-        made = make_generation(place=Target(region="us-west-2"))
+        made = make_generation()
         assert results.count(made) == len(calls.seen) == sent
 
     async def test_calls_in_flight_keep_their_room(self, calls, free):
@@ -179,22 +181,22 @@ class TestRoom:
         calls.outcome = outcome
         await asyncio.gather(calls.generate(make_attempt()), return_exceptions=True)
         assert calls.in_flight == [1]
-        assert calls.room.in_flight == 0
+        assert calls.reserve.in_flight == 0
 
     async def test_a_disk_that_does_not_say_is_broken(self, calls, free):
         """A folder that went away is a fault of the disk, not of each task."""
         free(OSError(errno.ESTALE, "Stale file handle"))
         with pytest.raises(StorageError, match=r"cannot be looked at: .*Stale file handle"):
             await calls.generate(make_attempt())
-        assert calls.room.in_flight == 0
+        assert calls.reserve.in_flight == 0
 
     async def test_the_real_disk_is_asked(self, books):
         """The free space of the output's own file system counts."""
         usage = shutil.disk_usage(books.folder)
-        room = DiskReserve(books.folder)
-        room.in_flight = 2
+        reserve = DiskReserve(books.folder)
+        reserve.in_flight = 2
         needed = ROOM_FOR_LINES + 2 * ROOM_FOR_ONE
-        assert await room.free() == pytest.approx(usage.free - needed, abs=2e9)
+        assert await reserve.free() == pytest.approx(usage.free - needed, abs=2e9)
 
 
 class TestStopping:
@@ -204,7 +206,7 @@ class TestStopping:
         with pytest.raises(NotStarted):
             await calls.generate(make_attempt())
         assert (calls.seen, calls.books.lines()) == ([], [])
-        assert calls.room.in_flight == 0
+        assert calls.reserve.in_flight == 0
 
     async def test_a_call_that_was_sent_is_finished(self, calls):
         """A stop does not touch what is in flight."""
@@ -213,5 +215,5 @@ class TestStopping:
         await until(lambda: calls.seen)
         calls.books.stop.request(StopCause.INTERRUPTED, "INT")
         calls.gate.set()
-        assert await calling == make_generation(place=Target(region="us-west-2"))
+        assert await calling == make_generation()
         assert json.dumps(calls.books.lines())

@@ -6,7 +6,7 @@ from itertools import chain, pairwise, repeat
 
 import pytest
 from fake_routes import AWAY, DENIED, EXPIRED, FakeRoute, Routed, always, between, now, run
-from fakes import CORE, ERRORS, PRICE, ULTRA, make_task, settle
+from fakes import CORE, ERRORS, PRICE, ULTRA, make_attempt, make_task, settle
 from virtual_time import virtual_time
 
 from batchgen.attempt import Generation
@@ -339,12 +339,13 @@ class TestTrouble:
         """Should it be the last word on a task, its record has the place and what to do."""
         routed = Routed(tmp_path, FakeRoute("bad", behave=always(DENIED)), FakeRoute("good", 1))
 
-        denied = await ended(routed.send())
+        attempt = make_attempt()
+        denied = await ended(asyncio.ensure_future(routed.generate(attempt)))
 
         assert type(denied) is RouteDenied
         assert (denied.message, denied.advice) == (f"Route bad: {DENIED.message}", DENIED.advice)
-        assert denied.place.route == "bad"
-        assert denied.started_at is not None
+        assert attempt.state.sent.target.route == "bad"
+        assert attempt.state.sent.at is not None
 
     @virtual_time
     async def test_who_is_refused_late_does_not_wait_there(self, tmp_path):

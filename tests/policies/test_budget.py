@@ -3,7 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from fakes import ERRORS, PRICE, make_attempt, make_generation, make_task, settle
+from fakes import ERRORS, PRICE, SENT, make_attempt, make_generation, make_task, settle
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run, virtual_time
@@ -279,12 +279,13 @@ class TestBudgetAlways:
         run(main())
 
 
-def admitting(outcome, *, limit=Decimal("0.10"), lasts=0.0):
+def admitting(outcome, *, limit=Decimal("0.10"), lasts=0.0, sent=True):
     """A budget, a stop, and attempts that end like this, under the budget."""
     budget, stop = Budget(limit), Stop()
 
-    async def generate(_):
+    async def generate(attempt):
         assert budget.left == limit - PRICE  # reserved while it lasts
+        attempt.state.sent = SENT if sent else None
         await asyncio.sleep(lasts)
         if isinstance(outcome, BaseException):
             raise outcome
@@ -361,6 +362,26 @@ class TestBudgeted:
             await calling
         assert (budget.billed, budget.maybe_billed) == (ZERO, PRICE)
         assert budget.left == Decimal("0.06")
+
+    @pytest.mark.parametrize("error", [StorageError("disk"), ValueError("bug")])
+    @virtual_time
+    async def test_what_broke_before_it_was_sent_costs_nothing(self, error):
+        """Nothing left this machine: the money is there for another attempt."""
+        budget, _, admit = admitting(error, sent=False)
+        with pytest.raises(type(error)):
+            await admit(make_attempt())
+        assert (budget.spent, budget.left) == (ZERO, Decimal("0.10"))
+
+    @virtual_time
+    async def test_an_attempt_cancelled_before_it_was_sent_costs_nothing(self):
+        """It waited for its turn, and its task went on with another model."""
+        budget, _, admit = admitting(make_generation(), lasts=10, sent=False)
+        calling = asyncio.create_task(admit(make_attempt()))
+        await asyncio.sleep(1)
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        assert (budget.spent, budget.left) == (ZERO, Decimal("0.10"))
 
     @virtual_time
     async def test_a_used_up_budget_stops_the_run(self):

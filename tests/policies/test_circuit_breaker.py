@@ -7,7 +7,13 @@ from virtual_time import virtual_time
 
 from batchgen.attempt import Attempt
 from batchgen.errors import AttemptError, NotStarted, Rejected, Throttled, Unavailable
-from batchgen.policies.circuit_breaker import PAUSES, QUIET, REFUSALS, CircuitBreaker
+from batchgen.policies.circuit_breaker import (
+    PAUSES,
+    QUIET,
+    REFUSALS,
+    CircuitBreaker,
+    with_circuit_breaker,
+)
 from batchgen.policies.retry import NOT_BILLED
 from batchgen.policies.stop import Stop, StopCause
 
@@ -39,11 +45,14 @@ def now():
 class Rig:
     def __init__(self):
         self.service, self.stop, self.told = Service(), Stop(), []
-        self.breaking = CircuitBreaker(self.service, self.stop, self.told.append, clock=now)
+        self.breaker = CircuitBreaker(PAUSES, quiet=QUIET, refusals=REFUSALS, clock=now)
+        self.generate = with_circuit_breaker(
+            self.service, self.breaker, self.stop, self.told.append
+        )
 
     async def call(self):
         try:
-            return await self.breaking(Attempt(task=make_task(), number=1))
+            return await self.generate(Attempt(task=make_task(), number=1))
         except AttemptError as error:
             return error
 
@@ -63,7 +72,7 @@ async def test_it_passes_calls_while_the_service_serves():
     await asyncio.gather(*(rig.call() for _ in range(20)))
 
     assert rig.service.most == 20
-    assert not rig.breaking.is_open()
+    assert not rig.breaker.is_open()
 
 
 @virtual_time
@@ -71,11 +80,11 @@ async def test_it_opens_after_refusals_and_time():
     """It takes both: enough refusals in a row, and enough time without an answer."""
     rig = Rig()
     await rig.refuse(REFUSALS - 1)
-    assert not rig.breaking.is_open()
+    assert not rig.breaker.is_open()
 
     await rig.refuse(1)
 
-    assert rig.breaking.is_open()
+    assert rig.breaker.is_open()
     assert len(rig.told) == 1
     assert "One call at a time" in rig.told[0]
 
@@ -88,7 +97,7 @@ async def test_many_refusals_at_once_do_not_open_it():
 
     await asyncio.gather(*(rig.call() for _ in range(50)))
 
-    assert not rig.breaking.is_open()
+    assert not rig.breaker.is_open()
 
 
 @virtual_time
@@ -118,7 +127,7 @@ async def test_one_success_closes_it_and_all_go_on():
 
     await asyncio.gather(*(rig.call() for _ in range(8)))
 
-    assert not rig.breaking.is_open()
+    assert not rig.breaker.is_open()
     assert rig.service.most == 7
     assert rig.told[-1].startswith("The service is back")
 
@@ -134,7 +143,7 @@ async def test_an_answer_is_an_answer(kind):
 
     await rig.refuse(1)
 
-    assert not rig.breaking.is_open()
+    assert not rig.breaker.is_open()
 
 
 @pytest.mark.parametrize("kind", NOT_BILLED)
@@ -145,7 +154,7 @@ async def test_every_refusal_counts(kind):
 
     await rig.refuse(REFUSALS, ERRORS[kind])
 
-    assert rig.breaking.is_open()
+    assert rig.breaker.is_open()
 
 
 @virtual_time
@@ -155,7 +164,7 @@ async def test_the_stop_sends_home_who_waits():
     await rig.refuse(REFUSALS, ERRORS[Unavailable])
     await rig.call()
     waiting = [
-        asyncio.ensure_future(rig.breaking(Attempt(task=make_task(), number=1))) for _ in range(3)
+        asyncio.ensure_future(rig.generate(Attempt(task=make_task(), number=1))) for _ in range(3)
     ]
     await asyncio.sleep(0.1)
     calls = len(rig.service.calls)
@@ -171,17 +180,17 @@ async def test_the_stop_sends_home_who_waits():
 async def test_it_tells_when_a_call_could_start():
     """Closed at once; open at the next probe, and while one is under way nobody knows when."""
     rig = Rig()
-    assert rig.breaking.ready_in() == 0
+    assert rig.breaker.ready_in() == 0
     await rig.refuse(REFUSALS)
     await rig.call()
-    assert rig.breaking.ready_in() == PAUSES[1]
+    assert rig.breaker.ready_in() == PAUSES[1]
 
     probe = asyncio.ensure_future(rig.call())
     await asyncio.sleep(0.1)
-    assert rig.breaking.ready_in() == math.inf
+    assert rig.breaker.ready_in() == math.inf
     rig.service.error = None
     await probe
-    assert rig.breaking.ready_in() == 0
+    assert rig.breaker.ready_in() == 0
 
 
 def test_rejected_is_no_refusal():

@@ -48,7 +48,7 @@ class Account:
             self.call,
             self.renew,
             self.stop,
-            tell=self.told.append,
+            notify=self.told.append,
             clock=asyncio.get_running_loop().time,
         )
 

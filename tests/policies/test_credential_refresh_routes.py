@@ -25,7 +25,7 @@ class Account:
         self.stop = Stop()
         self.calls = []
         self.generate = CredentialRefresh(
-            self.call, self.renew, self.stop, elsewhere=lambda: elsewhere, clock=now
+            self.call, self.renew, self.stop, others=[Stop()] * elsewhere, clock=now
         )
 
     async def call(self, _):

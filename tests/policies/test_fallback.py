@@ -97,7 +97,7 @@ class TestModeration:
 
         lines = ran.lines("attempt")
         assert [line["maybe_billed"] for line in lines] == [0, 1, 1, 2]
-        assert [line.get("maybe_billed_usd") for line in lines] == [None, 0.04, 0.04, 0.08]
+        assert [line.get("maybe_billed_usd") for line in lines] == [0, 0.04, 0.04, 0.08]
         record = ran.record()
         assert (record["maybe_billed"], record["maybe_billed_usd"]) == (2, 0.08)
         assert record["cost_usd"] == 0.04
@@ -269,7 +269,7 @@ class TestDenied:
         assert ran.summary.maybe_billed_usd == Decimal("0.18")
         lines = ran.lines("attempt")
         assert [line["maybe_billed"] for line in lines] == [0, 1, 1, 2]
-        assert [line.get("maybe_billed_usd") for line in lines] == [None, None, 0.04, 0.18]
+        assert [line.get("maybe_billed_usd") for line in lines] == [0, 0.04, 0.04, 0.18]
 
     @virtual_time
     async def test_repeats_are_not_multiplied_by_the_chain(self, tmp_path):

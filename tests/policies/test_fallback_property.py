@@ -80,8 +80,7 @@ def check_record(record, calls):
         )
     assert record["attempts"] == len(calls)
     price = MODELS[last.model_id].price_usd
-    maybe = record.get("maybe_billed_usd")
-    maybe = record["maybe_billed"] * price if maybe is None else Decimal(str(maybe))
+    maybe = Decimal(str(record["maybe_billed_usd"]))
     assert Decimal(str(record["cost_usd"])) == (price if last.step is None else 0)
     assert Decimal(str(record["cost_usd"])) + maybe == sum(call.may_cost for call in calls)
     assert record["maybe_billed"] == sum(

@@ -3,12 +3,12 @@ import random
 from decimal import Decimal
 
 import pytest
-from fakes import ERRORS, make_generation, make_task
+from fakes import ERRORS, error_of, make_generation, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run, virtual_time
 
-from batchgen.attempt import Attempt
+from batchgen.attempt import Attempt, Failed
 from batchgen.errors import (
     AnswerLost,
     AttemptError,
@@ -35,8 +35,8 @@ from batchgen.policies.retry import (
     RetryBudget,
     RetryPolicy,
     retryable,
-    retrying,
     should_retry,
+    with_retry,
 )
 
 FREE = (Throttled, Unavailable, NeverSent, CredentialsRefused, RouteDenied)
@@ -68,7 +68,7 @@ def made_by(script, policy=None, *, draw=max, sleep=asyncio.sleep, task=None):
     async def main():
         retries = []
         loop = asyncio.get_running_loop()
-        make = retrying(
+        make = with_retry(
             script,
             policy or RetryPolicy(),
             sleep=sleep,
@@ -124,8 +124,8 @@ class TestTable:
         wanted = CALLS[error][column]
         script = Script(*errors(error, 50))
         made, retries, _ = made_by(script, POLICIES[column])
-        assert made.error is ERRORS[error]
-        assert made.generation is None
+        assert error_of(made) is ERRORS[error]
+        assert isinstance(made, Failed)
         if wanted is None:
             assert len(script.attempts) > 30  # half an hour of waits of at most a minute
         else:
@@ -142,10 +142,10 @@ class TestTable:
         script = Script(ERRORS[error])
         made, retries, _ = made_by(script)
         if CALLS[error][0] == 1:
-            assert made.error is ERRORS[error]
+            assert error_of(made) is ERRORS[error]
             assert retries == []
         else:
-            assert (made.error, made.attempts) == (None, 2)
+            assert (error_of(made), made.attempts) == (None, 2)
             assert made.generation == make_generation()
             assert [retry.error for retry in retries] == [ERRORS[error]]
         assert made.maybe_billed == (error in (*LOST, ServiceFault))
@@ -171,20 +171,20 @@ class TestCounts:
         """Throttled and unsent attempts leave all six for those that may have cost something."""
         script = Script(*errors(Throttled, 9), *errors(ServiceFault, 2))
         made, _, _ = made_by(script)
-        assert (made.error, made.attempts, made.maybe_billed) == (None, 12, 2)
+        assert (error_of(made), made.attempts, made.maybe_billed) == (None, 12, 2)
 
     def test_lost_answers_and_faults_have_a_limit_each(self):
         """One lost answer and two faults are borne together; the fourth is one too many."""
         mixed = [ERRORS[AnswerLost], *errors(ServiceFault, 2)]
         made, _, _ = made_by(Script(*mixed))
-        assert (made.error, made.attempts, made.maybe_billed) == (None, 4, 3)
+        assert (error_of(made), made.attempts, made.maybe_billed) == (None, 4, 3)
         made, _, _ = made_by(Script(*mixed, ERRORS[UnusableReply]))
-        assert (made.error, made.attempts) == (ERRORS[UnusableReply], 4)
+        assert (error_of(made), made.attempts) == (ERRORS[UnusableReply], 4)
 
     def test_lost_and_unusable_are_one_kind(self):
         """A lost answer and an unusable one share the one retry: both were probably paid."""
         made, _, _ = made_by(Script(ERRORS[AnswerLost], ERRORS[UnusableReply]))
-        assert (made.error, made.attempts, made.maybe_billed) == (ERRORS[UnusableReply], 2, 2)
+        assert (error_of(made), made.attempts, made.maybe_billed) == (ERRORS[UnusableReply], 2, 2)
 
     @pytest.mark.parametrize(("attempts", "calls"), [(1, 1), (2, 2), (3, 3), (4, 4), (20, 11)])
     def test_attempts_bound_what_may_cost_something(self, attempts, calls):
@@ -219,7 +219,7 @@ class TestCounts:
         faults = kinds.count(ServiceFault)
         assert (tries.lost, tries.faults, tries.maybe_billed) == (lost, faults, lost + faults)
         assert tries.counted == sum(kind not in FREE for kind in kinds)
-        assert tries.maybe_usd == (lost + faults) * Decimal("0.04")
+        assert tries.maybe_billed_usd == (lost + faults) * Decimal("0.04")
 
     @given(
         st.integers(1, 8), st.integers(0, 8), st.integers(0, 8), st.booleans(), st.integers(0, 9)
@@ -290,7 +290,7 @@ class TestWaits:
     async def test_drawn_at_random_by_default(self):
         """Without being told how to draw, waits differ: no two clients in lockstep."""
         retries = []
-        make = retrying(
+        make = with_retry(
             Script(*errors(Throttled, 6)),
             RetryPolicy(),
             sleep=asyncio.sleep,
@@ -308,7 +308,7 @@ class TestElapsed:
         """Half an hour after the first attempt began, the next failure ends the task."""
         script = Script(*errors(Throttled, 500), lasts=lasts)
         made, _, elapsed = made_by(script)
-        assert made.error is ERRORS[Throttled]
+        assert error_of(made) is ERRORS[Throttled]
         assert 1800.0 <= elapsed < 1800.0 + 60.0 + lasts
         assert script.starts[-2] + lasts < 1800.0
 
@@ -331,7 +331,7 @@ class TestElapsed:
         """The clock of a task starts with its first attempt, not with the run's."""
 
         async def main():
-            make = retrying(
+            make = with_retry(
                 Script(*errors(Throttled, 10)),
                 RetryPolicy(max_elapsed=2.0),
                 sleep=asyncio.sleep,
@@ -371,7 +371,7 @@ class TestOthers:
     async def test_a_cancelled_task_is_cancelled(self):
         """Cancellation is not retried."""
         script = Script(lasts=10)
-        make = retrying(script, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
+        make = with_retry(script, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
         making = asyncio.create_task(make(make_task()))
         await asyncio.sleep(1)
         making.cancel()
@@ -387,7 +387,7 @@ class TestOthers:
             order.append(seconds)
 
         async def main():
-            make = retrying(
+            make = with_retry(
                 Script(ERRORS[Throttled], ERRORS[ServiceFault]),
                 RetryPolicy(),
                 sleep=sleep,
@@ -413,9 +413,11 @@ class TestOthers:
             script = scripts.setdefault(attempt.task.id, Script(*errors(ServiceFault, 2), lasts=3))
             return await script(attempt)
 
-        make = retrying(generate, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
+        make = with_retry(generate, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
         made = await asyncio.gather(*(make(make_task()) for _ in range(20)))
-        assert {(each.attempts, each.maybe_billed, each.error) for each in made} == {(3, 2, None)}
+        assert {(each.attempts, each.maybe_billed, error_of(each)) for each in made} == {
+            (3, 2, None)
+        }
 
 
 def steadily(outcomes, policy=None):
@@ -428,7 +430,7 @@ def steadily(outcomes, policy=None):
                 raise errors_of_task
             return make_generation()
 
-        make = retrying(
+        make = with_retry(
             generate,
             policy or RetryPolicy(),
             sleep=asyncio.sleep,
@@ -454,7 +456,7 @@ class TestRetryBudget:
         """Where most calls succeed, every lost answer is asked for again."""
         calls = iter(range(10**6))
         made = steadily(lambda _: ERRORS[AnswerLost] if next(calls) % 6 == 0 else None)
-        assert {each.error for each in made} == {None}
+        assert {error_of(each) for each in made} == {None}
 
     def test_what_costs_nothing_takes_nothing(self):
         """Throttled calls are repeated whatever else failed."""

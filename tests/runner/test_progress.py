@@ -13,10 +13,10 @@ from batchgen.errors import ServiceFault, Throttled
 from batchgen.pacing import Pace, Pacer
 from batchgen.policies.budget import Budget
 from batchgen.policies.retry import Retry
-from batchgen.policies.stop import StopCause, StopReason
+from batchgen.policies.stop import RULES, StopCause, StopReason
 from batchgen.record import Status
-from batchgen.runner.progress import EXIT_CODES, Earlier, RunStats
 from batchgen.runner.progress import WINDOW as RATE_WINDOW
+from batchgen.runner.progress import Earlier, RunStats
 
 DENIED = StopReason(cause=StopCause.DENIED, text="no access")
 INTERRUPTED = StopReason(cause=StopCause.INTERRUPTED, text="Stopped by SIGINT.")
@@ -199,7 +199,7 @@ class TestExitCode:
 
         code = summary(tally, stopping=stopping).exit_code
 
-        assert code == EXIT_CODES[cause]
+        assert code == RULES[cause].exit_code
         assert code in (3, 4, 130, 143)
 
     def test_a_stop_after_the_last_task_changes_nothing(self, tally):

@@ -1,12 +1,14 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from fakes import (
     CORE,
     ERRORS,
-    NOON,
+    PRICE,
+    SENT,
     Books,
     make_generation,
     make_image,
@@ -14,7 +16,7 @@ from fakes import (
     picture,
 )
 
-from batchgen.attempt import Outcome
+from batchgen.attempt import Failed, Succeeded
 from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
@@ -55,6 +57,7 @@ CONTRACT = [
     "latency_ms",
     "cost_usd",
     "maybe_billed",
+    "maybe_billed_usd",
     "error",
 ]
 
@@ -73,21 +76,24 @@ def opened(tmp_path):
         each.manifest.close()
 
 
+COUNTS = {"attempts": 1, "maybe_billed": 0, "maybe_billed_usd": Decimal(0), "sent": SENT}
+
+
 def succeeded(task=None, **changes):
     """A task that was made."""
-    values = {"attempts": 1, "maybe_billed": 0, "generation": make_generation()}
-    return Outcome(task=task or make_task(), **{**values, **changes})
+    values = {**COUNTS, "generation": make_generation()}
+    return Succeeded(task=task or make_task(), **{**values, **changes})
 
 
 def failed(error, task=None, **changes):
     """A task that this error ended."""
-    values = {"attempts": 1, "maybe_billed": 0, "error": error}
-    return Outcome(task=task or make_task(), **{**values, **changes})
+    values = {**COUNTS, "error": error}
+    return Failed(task=task or make_task(), **{**values, **changes})
 
 
 async def line_of(books, made):
     """The line that an outcome becomes."""
-    await books.concluding.conclude(made)
+    await books.recorder.conclude(made)
     return books.lines()[-1]
 
 
@@ -95,7 +101,9 @@ class TestRecord:
     async def test_a_success(self, opened):
         """Every field of the contract, in its order, from task, run and generation."""
         task, before = make_task(), datetime.now(UTC)
-        line = await line_of(opened(), succeeded(task, attempts=3, maybe_billed=1))
+        line = await line_of(
+            opened(), succeeded(task, attempts=3, maybe_billed=1, maybe_billed_usd=PRICE)
+        )
         assert list(line) == CONTRACT
         finished = datetime.fromisoformat(line.pop("finished_at"))
         assert before.replace(microsecond=0) <= finished <= datetime.now(UTC)
@@ -120,13 +128,13 @@ class TestRecord:
             "latency_ms": 2890,
             "cost_usd": 0.04,
             "maybe_billed": 1,
+            "maybe_billed_usd": 0.04,
             "error": None,
         }
 
     async def test_a_failure(self, opened):
         """Nothing was made, nothing surely billed, and why stands in `error`."""
         error = ServiceFault("It failed.", code="ModelErrorException", request_id="r-7")
-        error.started_at = NOON
         line = await line_of(opened(), failed(error, attempts=3, maybe_billed=3))
         assert list(line) == CONTRACT
         assert line["status"] == "failed"
@@ -158,7 +166,7 @@ class TestRecord:
     async def test_every_error_has_its_name(self, opened, kind):
         """`error.type` is the name of the class, for programs."""
         books = opened()
-        await books.concluding.conclude(succeeded())  # so that nothing stays open
+        await books.recorder.conclude(succeeded())  # so that nothing stays open
         line = await line_of(books, failed(ERRORS[kind]))
         assert line["error"]["type"] == kind.__name__
         assert line["status"] == ("filtered" if kind is Filtered else "failed")
@@ -169,9 +177,9 @@ class TestRecord:
         made = replace(made, task=replace(made.task, price_usd=None))
         assert (await line_of(opened(), made))["cost_usd"] is None
 
-    async def test_an_attempt_that_nobody_announced_started_now(self, opened):
+    async def test_an_attempt_that_was_never_sent_started_now(self, opened):
         """There is always a time."""
-        line = await line_of(opened(), failed(Rejected("words", code="Code")))
+        line = await line_of(opened(), failed(Rejected("words", code="Code"), sent=None))
         assert line["started_at"] == line["finished_at"]
 
     async def test_words_of_the_service_cannot_break_a_line(self, opened):
@@ -196,9 +204,7 @@ class TestConclude:
             seen.extend(books.files())
 
         books.manifest.append = note
-        await books.concluding.conclude(
-            succeeded(task, generation=make_generation(images=(stored,)))
-        )
+        await books.recorder.conclude(succeeded(task, generation=make_generation(images=(stored,))))
         assert len(seen) == 2
         assert books.files() == [stored.path]
 
@@ -221,7 +227,7 @@ class TestOpenTasks:
         """Where nothing at all was answered for half an hour, it is not the task that failed."""
         books = opened()
         books.clock.advance(1_800)
-        await books.concluding.conclude(failed(ERRORS[kind]))
+        await books.recorder.conclude(failed(ERRORS[kind]))
         assert books.lines() == []
         cause = StopCause.CREDENTIALS if kind is CredentialsRefused else StopCause.THROTTLED_OUT
         assert books.stop.stopping.cause is cause
@@ -232,7 +238,7 @@ class TestOpenTasks:
     async def test_while_others_succeed_it_is_a_failure(self, opened, kind):
         """Half an hour of refusals beside successes is this task's own."""
         books = opened()
-        await books.concluding.conclude(succeeded())
+        await books.recorder.conclude(succeeded())
         books.clock.advance(1_799)
         line = await line_of(books, failed(ERRORS[kind]))
         assert (line["status"], line["error"]["retryable"]) == ("failed", True)
@@ -241,16 +247,16 @@ class TestOpenTasks:
     async def test_a_success_of_long_ago_does_not_count(self, opened):
         """Half an hour after the last image the service counts as down."""
         books = opened()
-        await books.concluding.conclude(succeeded())
+        await books.recorder.conclude(succeeded())
         books.clock.advance(1_800)
-        await books.concluding.conclude(failed(ERRORS[Throttled]))
+        await books.recorder.conclude(failed(ERRORS[Throttled]))
         assert len(books.lines()) == 1
         assert books.stop.stopping.cause is StopCause.THROTTLED_OUT
 
     async def test_a_failure_that_may_have_cost_something_is_recorded(self, opened):
         """An ambiguous end is an outcome, whatever the others do."""
         books = opened()
-        await books.concluding.conclude(failed(ERRORS[AnswerLost], maybe_billed=2))
+        await books.recorder.conclude(failed(ERRORS[AnswerLost], maybe_billed=2))
         assert len(books.lines()) == 1
         assert books.stop.stopping is None
 
@@ -266,9 +272,9 @@ class TestUnreachable:
         assert UNSENT_ATTEMPTS == 6
         books = opened()
         for number in range(1, 6):
-            books.concluding.retry(retry_of(NeverSent, number))
+            books.recorder.retry(retry_of(NeverSent, number))
         assert books.stop.stopping is None
-        books.concluding.retry(retry_of(NeverSent, 6))
+        books.recorder.retry(retry_of(NeverSent, 6))
         assert books.stop.stopping.cause is StopCause.UNREACHABLE
         assert books.stop.stopping.text == "Nothing answers at the endpoint: words."
 
@@ -276,23 +282,23 @@ class TestUnreachable:
     async def test_any_answer_proves_that_somebody_is_there(self, opened, kind):
         """After it, a network that is gone for a while is only a network that is gone."""
         books = opened()
-        books.concluding.retry(retry_of(kind))
-        books.concluding.retry(retry_of(NeverSent, 50))
+        books.recorder.retry(retry_of(kind))
+        books.recorder.retry(retry_of(NeverSent, 50))
         assert books.stop.stopping is None
 
     async def test_so_does_an_outcome(self, opened):
         """A success, or a request that was refused."""
         for made in (succeeded(), failed(ERRORS[Rejected])):
             books = opened()
-            await books.concluding.conclude(made)
-            books.concluding.retry(retry_of(NeverSent, 50))
+            await books.recorder.conclude(made)
+            books.recorder.retry(retry_of(NeverSent, 50))
             assert books.stop.stopping is None
 
     async def test_retries_are_counted_and_told(self, opened):
         """Tally and observer hear of each."""
         books, retries = opened(), [retry_of(Throttled), retry_of(ServiceFault)]
         for each in retries:
-            books.concluding.retry(each)
+            books.recorder.retry(each)
         assert books.listener.retries == retries
         assert (books.tally.retried, books.tally.throttled) == (2, 1)
 
@@ -320,10 +326,10 @@ class TestFailureLimit:
     async def test_the_run_stops(self, opened):
         """The failure that reaches the limit is recorded, and ends the run."""
         books = opened(limit=FailureLimit(count=2))
-        await books.concluding.conclude(failed(ERRORS[Rejected]))
-        await books.concluding.conclude(succeeded())
+        await books.recorder.conclude(failed(ERRORS[Rejected]))
+        await books.recorder.conclude(succeeded())
         assert books.stop.stopping is None
-        await books.concluding.conclude(failed(ERRORS[Rejected]))
+        await books.recorder.conclude(failed(ERRORS[Rejected]))
         assert books.stop.stopping.cause is StopCause.FAILURES
         assert books.stop.stopping.text == "2 tasks failed: limits.max_failures is reached."
         assert len(books.lines()) == 3
@@ -332,24 +338,24 @@ class TestFailureLimit:
         """Moderation is an outcome of its own."""
         books = opened(limit=FailureLimit(count=1))
         for _ in range(5):
-            await books.concluding.conclude(failed(ERRORS[Filtered]))
+            await books.recorder.conclude(failed(ERRORS[Filtered]))
         assert books.stop.stopping is None
 
     async def test_a_share_counts_all_that_finished(self, opened):
         """Successes and filtered ones are finished too."""
         books = opened(limit=FailureLimit(share=0.5))
         for _ in range(9):
-            await books.concluding.conclude(succeeded())
+            await books.recorder.conclude(succeeded())
         for _ in range(10):
-            await books.concluding.conclude(failed(ERRORS[Rejected]))
+            await books.recorder.conclude(failed(ERRORS[Rejected]))
         assert books.stop.stopping is None  # 10 of 19
-        await books.concluding.conclude(failed(ERRORS[Filtered]))
+        await books.recorder.conclude(failed(ERRORS[Filtered]))
         assert books.stop.stopping is None  # 10 of 20
-        await books.concluding.conclude(failed(ERRORS[Rejected]))
+        await books.recorder.conclude(failed(ERRORS[Rejected]))
         assert books.stop.stopping.cause is StopCause.FAILURES  # 11 of 21
 
 
 def test_the_contract_is_complete():
     """The golden names are unique and as many as the contract has."""
-    assert len(set(CONTRACT)) == len(CONTRACT) == 22
+    assert len(set(CONTRACT)) == len(CONTRACT) == 23
     assert json.dumps(CONTRACT)

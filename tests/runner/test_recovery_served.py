@@ -85,7 +85,8 @@ async def test_records_of_a_killed_run_count_at_their_own_prices(shop, told):
     task, other = shop.task("a"), shop.task("b")
     fields = {"cost_usd": 0.14, "maybe_billed": 2, "maybe_billed_usd": told, "served": SERVED}
     record = make_record(task, images=(make_image(),), **fields)
-    refused = make_record(other, status=Status.FILTERED, images=(), cost_usd=0.0, maybe_billed=1)
+    untold = {"maybe_billed": 1, "maybe_billed_usd": None}
+    refused = make_record(other, status=Status.FILTERED, images=(), cost_usd=0.0, **untold)
     lines = (run_line(), by_ultra(task), record, attempt(other), refused)
     async with shop.opened(*lines):
         pass

@@ -2,11 +2,12 @@ import asyncio
 import errno
 import logging
 import os
+from decimal import Decimal
 
 import pytest
 from fakes import ERRORS, Books, make_generation, make_task
 
-from batchgen.attempt import Outcome
+from batchgen.attempt import Failed, Succeeded
 from batchgen.errors import ModelDenied, NotStarted, Rejected, StorageError
 from batchgen.policies.stop import StopCause
 from batchgen.runner.worker import working
@@ -25,14 +26,15 @@ def making(outcome):
     async def make(task):
         if isinstance(outcome, BaseException):
             raise outcome
-        return Outcome(task=task, attempts=1, maybe_billed=0, **outcome)
+        kind = Succeeded if "generation" in outcome else Failed
+        return kind(task=task, attempts=1, maybe_billed=0, maybe_billed_usd=Decimal(0), **outcome)
 
     return make
 
 
 async def work(books, outcome, task=None):
     """Work on one task whose attempts come to this."""
-    await working(making(outcome), books.concluding, books.stop)(task or make_task())
+    await working(making(outcome), books.recorder, books.stop)(task or make_task())
 
 
 class TestWork:
@@ -109,10 +111,13 @@ class TestWork:
 
         async def make(task):
             made.append(task)
-            books.availability.denied(task.model_id, ERRORS[ModelDenied])
-            return Outcome(task=task, attempts=1, maybe_billed=0, error=ERRORS[ModelDenied])
+            books.health.denied(task.model_id, ERRORS[ModelDenied])
+            error = ERRORS[ModelDenied]
+            return Failed(
+                task=task, attempts=1, maybe_billed=0, maybe_billed_usd=Decimal(0), error=error
+            )
 
-        each = working(make, books.concluding, books.stop)
+        each = working(make, books.recorder, books.stop)
         for _ in range(5):
             await each(make_task())
         assert len(made) == len(books.lines()) == 3
