@@ -37,8 +37,7 @@ from batchgen.errors import (
     UnusableReply,
 )
 from batchgen.job import FailureLimit, Item, Job
-from batchgen.models import FAMILIES, MODELS
-from batchgen.models.base import Prompts
+from batchgen.models import FAMILIES, MODELS, Prompts
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
 from batchgen.policies.model_health import ModelHealth

@@ -16,8 +16,7 @@ from readme import ROOT, Catalog, Project, blocks, commands, prose
 from batchgen import load_job, plan_job
 from batchgen.cli import COMMANDS, main
 from batchgen.commands.run import command as run_command
-from batchgen.models import MODELS
-from batchgen.models.base import LifeCycle
+from batchgen.models import MODELS, LifeCycle
 from batchgen.policies.stop import RULES
 
 CATALOG = Catalog.LINE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.connection import Connection, Credentials
-from batchgen.models.model_ids import Foundation, Kind, foundation_of
+from batchgen.models import Foundation, Kind, foundation_of
 
 if TYPE_CHECKING:
     from batchgen.bedrock.questions import Questions

@@ -7,8 +7,7 @@ import json
 import click
 
 from batchgen.commands.streams import result
-from batchgen.models import MODELS
-from batchgen.models.base import Model
+from batchgen.models import MODELS, Model
 
 HEADINGS: tuple[str, ...] = ("MODEL", "FAMILY", "USD", "A MINUTE", "STATE", "REGIONS")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +12,9 @@ from batchgen import plan
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode, JobError, ManifestError
 from batchgen.job import Job
-from batchgen.models.base import Model, UnknownModel
+from batchgen.models import Model
 from batchgen.output import MANIFEST_NAME, History, load_history
-from batchgen.plan import PlanSummary
+from batchgen.plan import JobModels, PlanSummary
 from batchgen.runner import Pending, Selection, select
 from batchgen.text import sentences
 
@@ -156,9 +155,4 @@ def _all_named(job: Job) -> Workload:
     for item in job.items:
         tasks[item.model or job.model or ""] += item.variants or job.variants
     del tasks[""]  # items without a model are a mistake that is on the list already
-    known = plan.JobModels(job)
-    models = {}
-    for model_id in tasks:
-        with suppress(UnknownModel):  # on the list of mistakes already
-            models[model_id] = known.of(model_id)
-    return Workload(tasks=tasks, models=models)
+    return Workload(tasks=tasks, models=JobModels(job).known(tasks))

@@ -14,8 +14,7 @@ from batchgen.bedrock import (
 )
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode
-from batchgen.models.base import LifeCycle, Model
-from batchgen.models.model_ids import Kind, foundation_of
+from batchgen.models import Kind, LifeCycle, Model, foundation_of
 from batchgen.text import sentences
 
 ASK_ADVICE = "Allow bedrock:GetFoundationModel and bedrock:GetFoundationModelAvailability in IAM"

@@ -11,7 +11,7 @@ from batchgen.doctor.findings import Check, Finding
 from batchgen.doctor.job import Workload
 from batchgen.errors import ExitCode
 from batchgen.job import Job, Limits, Route
-from batchgen.models.base import Model
+from batchgen.models import Model
 from batchgen.runner import deadline_of
 from batchgen.text import sentences
 

@@ -1,18 +1,22 @@
-"""Which allowed shape of a picture is nearest to one that is not allowed."""
+"""Which allowed shape of a picture is nearest to another one."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
+from batchgen.models.base import Problem
 from batchgen.text import closest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LONGEST_SIDE = 100_000
 """Longer sides count as this one."""
 SUGGESTIONS = 3
+NEAR = 1.12
+"""Most that two shapes may differ by, one width over height divided by the other's."""
+
+Size: TypeAlias = tuple[int, int]
+"""Width and height."""
 
 
 def nearest_ratio(value: Any, names: tuple[str, ...]) -> str | None:
@@ -24,19 +28,17 @@ def nearest_ratio(value: Any, names: tuple[str, ...]) -> str | None:
         value = f"{value // 60}:{value % 60}"
     if not isinstance(value, str):
         return None
-    sides = re.fullmatch(r"\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*", value, re.ASCII)
-    if sides is None:
+    found = re.fullmatch(r"\s*(\d{1,5})\s*[:x/]\s*(\d{1,5})\s*", value, re.ASCII)
+    if found is None:
         return closest(value, names)
-    shape = _shape(int(sides[1]), int(sides[2]))
-    return min(names, key=lambda name: _apart(shape, _shape(*map(int, name.split(":")))))
+    shape = _shape(int(found[1]), int(found[2]))
+    return min(names, key=lambda name: _apart(shape, _shape(*sides(name))))
 
 
-def nearest_sizes(
-    sizes: Iterable[tuple[int, int]], width: int | None, height: int | None
-) -> list[str]:
+def nearest_sizes(sizes: Iterable[Size], width: int | None, height: int | None) -> list[str]:
     """The three allowed sizes of nearest shape, or nearest by the one side that is given."""
 
-    def distance(size: tuple[int, int]) -> float:
+    def distance(size: Size) -> float:
         if width is None or height is None:
             side, given = (size[0], width) if height is None else (size[1], height)
             return abs(side - (given or 0))
@@ -44,6 +46,24 @@ def nearest_sizes(
 
     near = sorted(sizes, key=distance)[:SUGGESTIONS]
     return [f"{width}x{height}" for width, height in near]
+
+
+def sides(ratio: str) -> Size:
+    """The two numbers of an aspect ratio."""
+    width, height = ratio.split(":")
+    return int(width), int(height)
+
+
+def near_size(size: Size, among: Iterable[Size]) -> Size | None:
+    """What has the nearest shape; None where that one is not near."""
+    shape = _shape(*size)
+    best = min(among, key=lambda each: _apart(shape, _shape(*each)))
+    return best if _apart(shape, _shape(*best)) <= NEAR else None
+
+
+def no_such_shape(size: Size, title: str) -> Problem:
+    """The complaint where none is near."""
+    return Problem(key=(), text=f"{title} makes no picture of the shape {size[0]}:{size[1]}")
 
 
 def _shape(width: int, height: int) -> float:

@@ -1,6 +1,7 @@
 """What every model family offers: pure functions from parameters to a body and back.
 
-A family is one module of this shape, entered in `models.FAMILIES`. No I/O, no clock, no randomness.
+A family is one module of this shape, entered in `registry.FAMILIES`. No I/O, no clock, no
+randomness.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Model:
     """What it can answer in: of `png`, `jpeg` and `webp`; the one we ask for by default first."""
     seed_max: int = 4_294_967_295
     """Largest seed; the smallest that we send is 1, for 0 asks the service for a random one."""
+    quota_title: str | None = None
+    """Its name in Service Quotas, which has one quota for all versions; None where not known."""
 
 
 Key: TypeAlias = tuple[str | int, ...]
@@ -71,6 +74,35 @@ class Prompts:
     prompt: str | None
     negative_prompt: str | None
     """Wins over a `negative_prompt` among the parameters; empty, it takes that one away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a request asks for: in terms that all families share, and what is its family's own."""
+
+    texts: tuple[tuple[str, float], ...]
+    """Each text with its weight: a prompt has 1, a negative prompt -1."""
+    shape: tuple[int, int]
+    """Width and height of the picture, or only their ratio."""
+    image_format: str
+    own: Mapping[str, Any]
+    """Parameters that other families have no word for."""
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt; None where weights say more than a prompt and a negative one after it."""
+        is_plain = tuple(weight for _, weight in self.texts) in ((1,), (1, -1))
+        return self.texts[0][0] if is_plain else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Parts in the terms of one family: what it builds a request of."""
+
+    prompts: Prompts
+    parameters: dict[str, Any]
+    problems: tuple[Problem, ...] = ()
+    """What the family has no word for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +165,15 @@ class Family(Protocol):
         Equal requests are written equally: 7 and 7.0, or an omitted and an explicit default that we
         always send, give one body. The body may share what is nested in the parameters.
         """
+
+    def parts(self, request: Mapping[str, Any]) -> Parts:
+        """What a body that `build` made asks for, so that another family can ask for it."""
+
+    def from_parts(self, parts: Parts, model: Model) -> Asked:
+        """These parts in the family's own terms, for one of its models."""
+
+    def with_prompt(self, request: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+        """The same body with another prompt, where `parts` finds one in it."""
 
     def image_format(self, request: Mapping[str, Any]) -> str:
         """The format that the request asks for: `png`, `jpeg` or `webp`."""

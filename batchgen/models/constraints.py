@@ -194,6 +194,28 @@ def of_texts(prompts: Prompts, prompt: Check, negative: Check, missing: str) -> 
     return (replace(problem, of_prompts=True) for problem in found)
 
 
+def one_prompt(texts: Collection[tuple[str, float]], title: str) -> tuple[Prompts, list[Problem]]:
+    """Texts with weights as one prompt and perhaps a negative one, and what they are beyond that.
+
+    A text stands in the place of one that is missing, so that what is missing is said once.
+    """
+    found: list[Problem] = []
+    for index, (_, weight) in enumerate(texts):
+        if weight not in (1, -1):
+            key = ("text_prompts", index, "weight")
+            found += wrong(key, weight, f"1 or -1, for {title} takes no weights")
+    weights = [weight for _, weight in texts]
+    for weight, least, what in ((1, 1, "prompt"), (-1, 0, "negative prompt")):
+        count = weights.count(weight)
+        if not least <= count <= 1:
+            have = f'"text_prompts" has {count} texts of weight {weight}'
+            text = f"{have}; {title} takes {'one' if least else 'at most one'} {what}"
+            found.append(Problem(key=("text_prompts",), text=text))
+    by_weight = {weight: text for text, weight in texts}
+    prompts = Prompts(prompt=by_weight.get(1, "-"), negative_prompt=by_weight.get(-1))
+    return prompts, found
+
+
 def wrong(key: Key, value: Any, allowed: str) -> tuple[Problem]:
     """The usual complaint of one value."""
     text = f'"{dotted(key)}" cannot be {quoted(value)}; allowed: {allowed}'

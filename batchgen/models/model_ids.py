@@ -1,35 +1,27 @@
-"""Which foundation model a model id stands for, and what Service Quotas calls its quota; pure."""
+"""Which model an id, an inference profile or an ARN names, and what its quota is called."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from batchgen.models import GEOGRAPHIES
+from batchgen.models.base import LifeCycle, Model, UnknownModel
+from batchgen.models.registry import FAMILIES, MODELS
+from batchgen.text import closest, quoted
 
-TITLES: Mapping[str, str] = {
-    "stability.stable-image-core-v1:1": "Stability.ai Stable Image Core",
-    "stability.stable-image-core-v1:0": "Stability.ai Stable Image Core",
-    "stability.stable-image-ultra-v1:1": "Stability.ai Stable Image Ultra",
-    "stability.stable-image-ultra-v1:0": "Stability.ai Stable Image Ultra",
-    "stability.sd3-5-large-v1:0": "Stability.ai Stable Diffusion 3.5 Large",
-    "stability.sd3-large-v1:0": "Stability.ai Stable Diffusion 3 Large",
-    "stability.stable-diffusion-xl-v1": "Stability.ai Stable Diffusion XL 1.0",
-    "stability.stable-diffusion-xl-v0": "Stability.ai Stable Diffusion XL 0.8",
-    "stability.stable-diffusion-xl": "Stability.ai Stable Diffusion XL 0.8",
-}
-"""Foundation model -> its name in Service Quotas, which has one quota for all versions.
-
-Source: AWS General Reference, "Amazon Bedrock endpoints and quotas".
-"""
+GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "au", "ca", "jp", "global")
+"""What a system-defined inference profile puts before the id of its model."""
+ARN_SHOWN = 150
+"""Characters: the end of an ARN tells more than its beginning."""
 ON_DEMAND = "On-demand model inference requests per minute for"
 CROSS_REGION = "Cross-region model inference requests per minute for"
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]*):\d*:(?P<kind>[a-z-]+)/(?P<tail>.+)"
+    r"arn:aws[a-z-]*:bedrock:(?P<region>[a-z0-9-]*):\d*:(?P<kind>[a-z-]+)/(?P<name>[A-Za-z0-9._:/-]+)"
 )
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}")
 
 
 class Kind(StrEnum):
@@ -53,10 +45,10 @@ class Foundation:
     @property
     def quota_name(self) -> str | None:
         """What Service Quotas calls its calls a minute; None where that is not known."""
-        title = TITLES.get(self.model_id or "")
-        if title is None or self.kind is Kind.OTHER:
+        model = MODELS.get(self.model_id or "")
+        if model is None or model.quota_title is None or self.kind is Kind.OTHER:
             return None
-        return f"{CROSS_REGION if self.many_regions else ON_DEMAND} {title}"
+        return f"{CROSS_REGION if self.many_regions else ON_DEMAND} {model.quota_title}"
 
     def routed_to(self, model_arns: Iterable[str]) -> Foundation:
         """The same profile with the foundation models that the service says it calls."""
@@ -64,19 +56,98 @@ class Foundation:
         if not found:
             return self
         regions = {arn["region"] for arn in found}
-        return replace(self, model_id=found[0]["tail"], many_regions=len(regions) > 1)
+        return replace(self, model_id=found[0]["name"], many_regions=len(regions) > 1)
 
 
 def foundation_of(model_id: str) -> Foundation:
     """What an id, an inference profile or an ARN spells out."""
     arn = _ARN.fullmatch(model_id)
-    kind = "" if arn is None else arn["kind"]
-    tail = model_id if arn is None else arn["tail"]
-    geography, _, rest = tail.partition(".")
+    kind, name = ("", model_id) if arn is None else (arn["kind"], arn["name"])
+    geography, _, rest = name.partition(".")
     if kind in ("", "inference-profile") and geography in GEOGRAPHIES and "." in rest:
         return Foundation(kind=Kind.PROFILE, model_id=rest, many_regions=True)
     if kind.endswith("inference-profile"):
         return Foundation(kind=Kind.PROFILE, model_id=None)
     if kind in ("", "foundation-model"):
-        return Foundation(kind=Kind.MODEL, model_id=tail)
+        return Foundation(kind=Kind.MODEL, model_id=name)
     return Foundation(kind=Kind.OTHER, model_id=None)
+
+
+def find(model_id: str, family: str | None = None, *, advice: str | None = None) -> Model:
+    """The model that a job names: a known id, an inference profile, an ARN, or any id at all.
+
+    A profile or an ARN that spells out a known model has the facts of that model, except for the
+    Regions of a profile. All others need `family`: the name of a family, or the known id of the
+    model behind, whose facts then hold.
+
+    Args:
+        model_id: as the job names it.
+        family: as the job names it.
+        advice: what to do about an unknown model; left out: name its family.
+
+    Raises:
+        UnknownModel: nothing tells which facts hold, or `family` contradicts them.
+    """
+    behind = None if family is None else _of_family(family)
+    known = _spelled_out(model_id)
+    if known is None:
+        _require_form(model_id)
+        if behind is None:
+            raise UnknownModel(_unknown(model_id, advice))
+        return replace(behind, id=model_id, regions=())
+    if behind is not None and behind.family != known.family:
+        text = f"{_shown(model_id)} is of the family {known.family}, not {behind.family}"
+        raise UnknownModel(f"{text}: leave the family out")
+    return known
+
+
+def _of_family(name: str) -> Model:
+    if name in MODELS:
+        return MODELS[name]
+    if name in FAMILIES:
+        return FAMILIES[name].generic(name)
+    near = closest(name, (*FAMILIES, *MODELS))
+    hint = f'; did you mean "{near}"?' if near else ""
+    families = ", ".join(FAMILIES)
+    text = f"{quoted(name)} is no model family; allowed: {families}, or a known model id{hint}"
+    raise UnknownModel(text)
+
+
+def _spelled_out(model_id: str) -> Model | None:
+    """The known model that an id, a profile or an ARN spells out."""
+    if model_id in MODELS:
+        return MODELS[model_id]
+    foundation = foundation_of(model_id)
+    model = MODELS.get(foundation.model_id or "")
+    if model is None or not _is_well_formed(model_id):
+        return None
+    is_profile = foundation.kind is Kind.PROFILE
+    return replace(model, id=model_id, regions=() if is_profile else model.regions)
+
+
+def _is_well_formed(model_id: str) -> bool:
+    arn = _ARN.fullmatch(model_id)
+    return bool(arn["region"]) if arn else not model_id.startswith("arn:")
+
+
+def _require_form(model_id: str) -> None:
+    if not _is_well_formed(model_id):
+        text = f"{_shown(model_id)} is no ARN of a Bedrock model"
+        raise UnknownModel(f"{text}: expected arn:aws:bedrock:REGION:ACCOUNT:KIND/NAME")
+    if not _ID.fullmatch(model_id):
+        raise UnknownModel(f"{_shown(model_id)} is no model id: only letters, digits and . _ : / -")
+
+
+def _unknown(model_id: str, advice: str | None) -> str:
+    arn = _ARN.fullmatch(model_id)
+    near = closest(arn["name"] if arn else model_id, MODELS)
+    what = "does not tell which model it runs" if arn else "is not a model that batchgen knows"
+    hint = f'; did you mean "{near}"? Otherwise' if near else ":"
+    if advice is None:
+        active = (name for name, model in MODELS.items() if model.life_cycle is LifeCycle.ACTIVE)
+        advice = f"name its family ({' or '.join(FAMILIES)}), or use one of {', '.join(active)}"
+    return f"{_shown(model_id)} {what}{hint} {advice}"
+
+
+def _shown(model_id: str) -> str:
+    return quoted(model_id, longest=ARN_SHOWN)

@@ -12,8 +12,17 @@ from decimal import Decimal
 from typing import Any
 
 from batchgen.models import replies
-from batchgen.models.aspect_ratios import nearest_sizes
-from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
+from batchgen.models.aspect_ratios import near_size, nearest_sizes, no_such_shape
+from batchgen.models.base import (
+    Asked,
+    LifeCycle,
+    Model,
+    Parts,
+    Problem,
+    Prompts,
+    Reply,
+    ReplyError,
+)
 from batchgen.models.constraints import (
     Check,
     Choice,
@@ -24,6 +33,7 @@ from batchgen.models.constraints import (
     Text,
     Whole,
     of_texts,
+    one_prompt,
     refused,
 )
 from batchgen.models.replies import Entry
@@ -44,6 +54,8 @@ SIZES = (
     (896, 1152),
 )
 """Width and height; no others go together."""
+DEFAULT_SIZE = (1024, 1024)
+"""Where a body does not say."""
 PRESETS = ("FAST_BLUE", "FAST_GREEN", "NONE", "SIMPLE", "SLOW", "SLOWER", "SLOWEST")
 SAMPLERS = (
     "DDIM",
@@ -83,7 +95,8 @@ CHEAP_STEPS = 50
 
 # End of life: AWS's notice of 21 November 2024 for 1.0; the day of 0.8 is not known, only that it
 # was deprecated after 30 April 2024. Prices: a public list of November 2026. 0.8 cost half of this
-# at 512x512, which none of the documented sizes is. Requests a minute: unconfirmed.
+# at 512x512, which none of the documented sizes is. Requests a minute: unconfirmed. Titles of
+# quotas: AWS General Reference, "Amazon Bedrock endpoints and quotas".
 _V1 = Model(
     id="stability.stable-diffusion-xl-v1",
     family=NAME,
@@ -93,6 +106,7 @@ _V1 = Model(
     regions=("us-east-1", "us-west-2"),
     life_cycle=LifeCycle.RETIRED,
     end_of_life=date(2025, 5, 20),
+    quota_title="Stability.ai Stable Diffusion XL 1.0",
 )
 _V0 = replace(
     _V1,
@@ -100,6 +114,7 @@ _V0 = replace(
     title="SDXL 0.8",
     price_usd=Decimal("0.036"),
     end_of_life=None,
+    quota_title="Stability.ai Stable Diffusion XL 0.8",
 )
 _ALIAS = replace(_V0, id="stability.stable-diffusion-xl")
 MODELS: Mapping[str, Model] = {model.id: model for model in (_V1, _V0, _ALIAS)}
@@ -213,6 +228,42 @@ def _plain(number: float) -> float:
     """7 for 7.0: one request, however its numbers were written."""
     exact = isinstance(number, float) and number.is_integer() and abs(number) < EXACT
     return int(number) if exact else number
+
+
+def parts(request: Mapping[str, Any]) -> Parts:
+    """What a body asks for: all but texts and size is this family's alone."""
+    shared = ("height", "samples", "seed", "text_prompts", "width")
+    width, height = DEFAULT_SIZE
+    return Parts(
+        texts=tuple((each["text"], each["weight"]) for each in request["text_prompts"]),
+        shape=(request.get("width", width), request.get("height", height)),
+        image_format=image_format(request),
+        own={name: value for name, value in request.items() if name not in shared},
+    )
+
+
+def from_parts(parts: Parts, model: Model) -> Asked:
+    """Texts that are a prompt and perhaps a negative one as these; others as text prompts."""
+    parameters = dict(parts.own)
+    prompts, found = Prompts(prompt=None, negative_prompt=None), []
+    if parts.prompt is None:
+        parameters["text_prompts"] = [
+            {"text": text, "weight": weight} for text, weight in parts.texts
+        ]
+    else:
+        prompts, _ = one_prompt(parts.texts, model.title)
+    size = near_size(parts.shape, SIZES)
+    if size is None:
+        found.append(no_such_shape(parts.shape, model.title))
+    else:
+        parameters["width"], parameters["height"] = size
+    return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
+
+
+def with_prompt(request: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """The same body with another prompt, which is the first of its texts."""
+    first, *others = request["text_prompts"]
+    return {**request, "text_prompts": [{**first, "text": prompt}, *others]}
 
 
 def image_format(request: Mapping[str, Any]) -> str:  # noqa: ARG001 - one shape for every family

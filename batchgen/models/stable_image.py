@@ -13,9 +13,26 @@ from functools import cache
 from typing import Any
 
 from batchgen.models import replies
-from batchgen.models.aspect_ratios import nearest_ratio
-from batchgen.models.base import LifeCycle, Model, Problem, Prompts, Reply, ReplyError
-from batchgen.models.constraints import Check, Choice, Fields, Text, of_texts, refused
+from batchgen.models.aspect_ratios import near_size, nearest_ratio, no_such_shape, sides
+from batchgen.models.base import (
+    Asked,
+    LifeCycle,
+    Model,
+    Parts,
+    Problem,
+    Prompts,
+    Reply,
+    ReplyError,
+)
+from batchgen.models.constraints import (
+    Check,
+    Choice,
+    Fields,
+    Text,
+    of_texts,
+    one_prompt,
+    refused,
+)
 from batchgen.models.replies import Entry, Verdict, verdict
 
 NAME = "stable-image"
@@ -25,14 +42,18 @@ ASPECT_RATIOS = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:2
 DEFAULT_FORMAT = "png"
 """Always sent: what the service answers in without it is not documented for every model."""
 
+DEFAULT_RATIO = "1:1"
+"""Where a body does not say."""
+
 _EVERY_FORMAT = ("png", "jpeg", "webp")
 _PNG_OR_JPEG = ("png", "jpeg")
 _OREGON = ("us-west-2",)
 
 # States and Regions: AWS Bedrock User Guide, "Model support by AWS Region"; the days on which the
-# retired ones ended are not published. Requests a minute: AWS General Reference, "Amazon Bedrock
-# endpoints and quotas". Prices: a public list of November 2026; check them against the AWS price
-# page. Core's page names JPEG and PNG only; that it takes webp too is unconfirmed.
+# retired ones ended are not published. Requests a minute and titles of quotas: AWS General
+# Reference, "Amazon Bedrock endpoints and quotas". Prices: a public list of November 2026; check
+# them against the AWS price page. Core's page names JPEG and PNG only; that it takes webp too is
+# unconfirmed.
 _CORE = Model(
     id="stability.stable-image-core-v1:1",
     family=NAME,
@@ -42,6 +63,7 @@ _CORE = Model(
     regions=_OREGON,
     life_cycle=LifeCycle.ACTIVE,
     output_formats=_EVERY_FORMAT,
+    quota_title="Stability.ai Stable Image Core",
 )
 _ULTRA = Model(
     id="stability.stable-image-ultra-v1:1",
@@ -52,6 +74,7 @@ _ULTRA = Model(
     regions=_OREGON,
     life_cycle=LifeCycle.ACTIVE,
     output_formats=_PNG_OR_JPEG,
+    quota_title="Stability.ai Stable Image Ultra",
 )
 _SD3_5 = Model(
     id="stability.sd3-5-large-v1:0",
@@ -63,6 +86,7 @@ _SD3_5 = Model(
     life_cycle=LifeCycle.ACTIVE,
     output_formats=_EVERY_FORMAT,
     seed_max=4_294_967_294,
+    quota_title="Stability.ai Stable Diffusion 3.5 Large",
 )
 _SD3 = Model(
     id="stability.sd3-large-v1:0",
@@ -73,6 +97,7 @@ _SD3 = Model(
     regions=_OREGON,
     life_cycle=LifeCycle.RETIRED,
     output_formats=_PNG_OR_JPEG,
+    quota_title="Stability.ai Stable Diffusion 3 Large",
 )
 _CORE_1_0 = replace(
     _CORE,
@@ -146,6 +171,37 @@ def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[st
     if body.get("negative_prompt") == "":
         del body["negative_prompt"]
     return body
+
+
+def parts(request: Mapping[str, Any]) -> Parts:
+    """What a body asks for; nothing in it is this family's alone."""
+    texts: list[tuple[str, float]] = [(request["prompt"], 1)]
+    if "negative_prompt" in request:
+        texts.append((request["negative_prompt"], -1))
+    return Parts(
+        texts=tuple(texts),
+        shape=sides(request.get("aspect_ratio", DEFAULT_RATIO)),
+        image_format=image_format(request),
+        own={},
+    )
+
+
+def from_parts(parts: Parts, model: Model) -> Asked:
+    """One prompt, perhaps a negative one, and the aspect ratio of the shape."""
+    prompts, found = one_prompt(parts.texts, model.title)
+    parameters = {"output_format": parts.image_format}
+    ratios = {sides(ratio): ratio for ratio in ASPECT_RATIOS}
+    near = near_size(parts.shape, ratios)
+    if near is None:
+        found.append(no_such_shape(parts.shape, model.title))
+    else:
+        parameters["aspect_ratio"] = ratios[near]
+    return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
+
+
+def with_prompt(request: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """The same body with another prompt."""
+    return {**request, "prompt": prompt}
 
 
 def image_format(request: Mapping[str, Any]) -> str:

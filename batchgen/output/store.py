@@ -14,7 +14,7 @@ from pathlib import Path
 import aiofiles
 
 from batchgen.errors import StorageError
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output.images import Inspected
 from batchgen.output.threads import in_thread, run_executor
 from batchgen.record import StoredImage

@@ -8,8 +8,7 @@ from decimal import Decimal
 
 from batchgen.errors import JobError
 from batchgen.job import Complaints, Job, Path, conflicts
-from batchgen.models import MODELS
-from batchgen.models.base import LifeCycle, Model
+from batchgen.models import MODELS, LifeCycle, Model
 from batchgen.plan.check_fallbacks import Fallbacks
 from batchgen.plan.duplicates import Unique
 from batchgen.plan.item import FixedRequest, PlannedItem

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from batchgen.job import Complaints, Job, Path
-from batchgen.models import translate
-from batchgen.models.base import LifeCycle, Model, Problem, UnknownModel
-from batchgen.models.translate import Untranslatable
+from batchgen.models import (
+    LifeCycle,
+    Model,
+    Problem,
+    UnknownModel,
+    Untranslatable,
+    translate,
+    with_prompt,
+)
 from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.prepare import WIDEST_SEED
 
 _PROMPT: Path = ("on_filtered", "fallback_prompt")
-_Refuses = Callable[[dict[str, object], Model], Sequence[Problem]]
-"""What a model would refuse of a body of the item's own model."""
 
 
 class Fallbacks:
@@ -39,7 +43,7 @@ class Fallbacks:
         for number, name in enumerate(names):
             self.places.setdefault(name, (*path, number))
             try:
-                self.known[name] = self._models.of(name)
+                self.known[name] = self._models.of_name(name)
             except UnknownModel as error:
                 self._found.add((*path, number), str(error))
 
@@ -54,19 +58,18 @@ class Fallbacks:
         """Complain of whatever of an item a fallback would not take."""
         prompted = blueprint.fallback_prompt is not None and self._can_take_prompt(blueprint)
         if prompted:
-            self._check_prompt(blueprint, blueprint.model, translate.problems)
+            self._check_prompt(blueprint, blueprint.model)
         for path, name in self._fallbacks(blueprint):
             model = self.known.get(name)
             if model is None:
                 continue
             self.used.setdefault(name, model)
-            refuses = _refusals(blueprint.model)
-            for problem in _first_wrong(blueprint, model, refuses, when_refused=False):
+            for problem in _first_wrong(blueprint, model, when_refused=False):
                 where = self._where(blueprint.index, problem) if path[0] != "items" else ""
                 text = f"{name} cannot stand in for {blueprint.model_id}: {problem.text}{where}"
                 self._found.add(path, text)
             if prompted:
-                self._check_prompt(blueprint, model, refuses)
+                self._check_prompt(blueprint, model)
 
     def _fallbacks(self, blueprint: PlannedItem) -> Iterator[tuple[Path, str]]:
         """The item's fallback models, and where they stand."""
@@ -98,29 +101,16 @@ class Fallbacks:
                 return False
         return True
 
-    def _check_prompt(self, blueprint: PlannedItem, model: Model, refuses: _Refuses) -> None:
+    def _check_prompt(self, blueprint: PlannedItem, model: Model) -> None:
         is_template = "{" in (self._job.on_filtered.fallback_prompt or "")
         where = f" (in items[{blueprint.index}])" if is_template else ""
-        for problem in _first_wrong(blueprint, model, refuses, when_refused=True):
+        for problem in _first_wrong(blueprint, model, when_refused=True):
             if problem.key == ("prompt",):  # the rest is of the item, and was said
                 text = problem.text.replace('"prompt"', '"fallback_prompt"', 1)
                 self._found.add(_PROMPT, f"{model.id} cannot take it: {text}{where}")
 
 
-def _refusals(source: Model) -> _Refuses:
-    def refused(request: dict[str, object], target: Model) -> Sequence[Problem]:
-        try:
-            translate.translated(request, source, target)
-        except Untranslatable as error:
-            return error.problems
-        return ()
-
-    return refused
-
-
-def _first_wrong(
-    blueprint: PlannedItem, model: Model, refuses: _Refuses, *, when_refused: bool
-) -> Sequence[Problem]:
+def _first_wrong(blueprint: PlannedItem, model: Model, *, when_refused: bool) -> Sequence[Problem]:
     """What the model would refuse of the first variant of which it would refuse anything.
 
     Prompts that are longest tell for the others.
@@ -130,8 +120,12 @@ def _first_wrong(
         request = blueprint.requests.of(seed, variant)
         prompt = blueprint.prompt_when_refused(seed, variant) if when_refused else None
         if prompt is not None:
-            request = translate.with_prompt(request, blueprint.family.NAME, prompt)
-        return refuses(request, model)
+            request = with_prompt(request, blueprint.family.NAME, prompt)
+        try:
+            translate(request, blueprint.model, model)
+        except Untranslatable as error:
+            return error.problems
+        return ()
 
     requests, template = blueprint.requests, blueprint.fallback_prompt
     if isinstance(requests, FixedRequest) or not requests.texts.live_parameters:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchgen.models.base import Family, Model, Prompts
+from batchgen.models import Family, Model, Prompts
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
 from batchgen.task import SeededId, Task, task_id
@@ -87,8 +87,6 @@ class PlannedItem:
     """Of the item in the job."""
     item_id: str
     variants: int
-    model_id: str
-    """As the job names it."""
     model: Model
     family: Family
     vars: Mapping[str, str]
@@ -104,6 +102,11 @@ class PlannedItem:
     """Models that may make it in place of its own."""
     fallback_prompt: Template | None = None
     """What to ask for after a refusal; only `VARIANT_NAMES` names are left."""
+
+    @property
+    def model_id(self) -> str:
+        """As the job names it."""
+        return self.model.id
 
     def request(self, variant: int) -> dict[str, Any]:
         """The exact body to send."""

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
-from batchgen import models
 from batchgen.job import Complaints, Item, Job, Path
-from batchgen.models.base import Family, Model, Problem, Prompts, UnknownModel
+from batchgen.models import FAMILIES, Model, Problem, Prompts, UnknownModel
 from batchgen.plan import file_names, seeds
 from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
+from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.prompts import ItemTexts
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Template
 from batchgen.task import SeededId
 
 WIDEST_SEED = "9" * 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    model_id: str
-    model: Model
-    family: Family
 
 
 def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
@@ -43,7 +35,7 @@ class ItemPlanner:
         self._key = random_seed_key
         self._found = found
         self._texts = ItemTexts(job, found)
-        self._known: dict[tuple[str, str | None], _Facts | UnknownModel] = {}
+        self._models = JobModels(job)
         self._file_name = self._checked_file_name()
         self._head_tells = self._file_name is not None and _head_tells(self._file_name)
 
@@ -61,15 +53,16 @@ class ItemPlanner:
     def of(self, index: int) -> PlannedItem | None:
         """The blueprint of an item; None if it cannot be made, which is then complained of."""
         item = self._job.items[index]
-        facts = self._facts_of(index, item)
-        if facts is None:
+        model = self._model_of(index, item)
+        if model is None:
             return None
-        texts = self._texts.of(index, item, facts.model_id, facts.family)
-        chosen = self._seeds(index, item, facts)
+        family = FAMILIES[model.family]
+        texts = self._texts.of(index, item, model.id, family)
+        chosen = self._seeds(index, item, model)
         if texts is None or chosen is None:
             return None
         name = self._name(index, texts)
-        requests = self._requests(index, facts, texts, chosen)
+        requests = self._requests(index, model, texts, chosen)
         again = texts.fallback_prompt
         if name is None or requests is None:
             return None
@@ -77,44 +70,27 @@ class ItemPlanner:
             index=index,
             item_id=item.id,
             variants=self.variants(index),
-            model_id=facts.model_id,
-            model=facts.model,
-            family=facts.family,
+            model=model,
+            family=family,
             vars=self._texts.used(item, texts),
             seeds=chosen,
             name=name,
             head_tells=self._head_tells,
             requests=requests,
-            fallback=fallback_of(self._job, item, facts.model_id),
+            fallback=fallback_of(self._job, item, model.id),
             fallback_prompt=None if again is None else again.bind(texts.values),
         )
 
-    def _facts_of(self, index: int, item: Item) -> _Facts | None:
-        named, family = item.model or self._job.model, item.family
-        if named is None:
-            return None
-        if item.model is None and family is None:
-            family = self._job.family
-        facts = self._known.get((named, family))
-        if facts is None:
-            facts = self._known[named, family] = self._find(named, family)
-        if isinstance(facts, _Facts):
-            return facts
-        path: Path = ("model",) if item.model is None else ("items", index, "model")
-        self._found.add(path, str(facts))
-        return None
-
-    def _find(self, named: str, family: str | None) -> _Facts | UnknownModel:
+    def _model_of(self, index: int, item: Item) -> Model | None:
         try:
-            model = models.find(named, family)
+            return self._models.of_item(item)
         except UnknownModel as error:
-            return error
-        if named in self._job.prices:
-            model = replace(model, price_usd=self._job.prices[named])
-        return _Facts(named, model, models.FAMILIES[model.family])
+            path: Path = ("model",) if item.model is None else ("items", index, "model")
+            self._found.add(path, str(error))
+            return None
 
-    def _seeds(self, index: int, item: Item, facts: _Facts) -> Seeds | None:
-        job, seed_max = self._job, facts.model.seed_max
+    def _seeds(self, index: int, item: Item, model: Model) -> Seeds | None:
+        job, seed_max = self._job, model.seed_max
         seed = job.seed if item.seed is None else item.seed
         if seed == "derived":
             return seeds.derived(job.name, item.id, seed_max=seed_max)
@@ -125,7 +101,7 @@ class ItemPlanner:
             return seeds.fixed(int(seed), seed_max=seed_max)
         path: Path = ("seed",) if item.seed is None else ("items", index, "seed")
         what = f"variant {self.variants(index):,} would have the seed {last:,}"
-        self._found.add(path, f"{what}; {facts.model.title} takes 1 to {seed_max:,}")
+        self._found.add(path, f"{what}; {model.title} takes 1 to {seed_max:,}")
         return None
 
     def _checked_file_name(self) -> Template | None:
@@ -162,36 +138,37 @@ class ItemPlanner:
         return bound
 
     def _requests(
-        self, index: int, facts: _Facts, texts: Texts, chosen: Seeds
+        self, index: int, model: Model, texts: Texts, chosen: Seeds
     ) -> FixedRequest | PerVariantRequest | None:
-        live = PerVariantRequest(texts=texts, family=facts.family, model_id=facts.model_id)
+        family = FAMILIES[model.family]
+        live = PerVariantRequest(texts=texts, family=family, model_id=model.id)
         if texts.live_prompts or texts.live_parameters:
-            return live if self._takes_all(index, facts, texts, chosen) else None
+            return live if self._takes_all(index, model, texts, chosen) else None
         prompts, parameters = texts.rendered(1, 1)
-        if not self._takes(index, facts, texts, (prompts, parameters)):
+        if not self._takes(index, model, texts, (prompts, parameters)):
             return None
-        request = facts.family.build(prompts, parameters, 1)
+        request = family.build(prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
             return live
-        return FixedRequest(request=request, ids=SeededId(facts.model_id, request))
+        return FixedRequest(request=request, ids=SeededId(model.id, request))
 
-    def _takes_all(self, index: int, facts: _Facts, texts: Texts, chosen: Seeds) -> bool:
+    def _takes_all(self, index: int, model: Model, texts: Texts, chosen: Seeds) -> bool:
         """Whether the model takes every variant. Prompts that are longest tell for the others."""
         count = self.variants(index)
         if not texts.live_parameters:
             longest = texts.rendered(int(WIDEST_SEED), count)
-            if not any(facts.family.problems(facts.model, *longest)):
+            if not any(FAMILIES[model.family].problems(model, *longest)):
                 return True
         return all(
-            self._takes(index, facts, texts, texts.rendered(chosen.of(variant), variant))
+            self._takes(index, model, texts, texts.rendered(chosen.of(variant), variant))
             for variant in range(1, count + 1)
         )
 
     def _takes(
-        self, index: int, facts: _Facts, texts: Texts, made: tuple[Prompts, dict[str, Any]]
+        self, index: int, model: Model, texts: Texts, made: tuple[Prompts, dict[str, Any]]
     ) -> bool:
         right = True
-        for problem in facts.family.problems(facts.model, *made):
+        for problem in FAMILIES[model.family].problems(model, *made):
             right = False
             path, is_template = self._place(index, problem, texts)
             where = f" (in items[{index}])" if is_template and path[0] != "items" else ""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from batchgen.job import Complaints, Item, Job, Path
-from batchgen.models.base import Family
+from batchgen.models import Family
 from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
     Nested,

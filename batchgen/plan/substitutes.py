@@ -11,8 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 from batchgen.job import Job
-from batchgen.models import FAMILIES, translate
-from batchgen.models.base import Model, UnknownModel
+from batchgen.models import (
+    FAMILIES,
+    Model,
+    Untranslatable,
+    prompt_of,
+    seed_within,
+    translate,
+    with_prompt,
+    with_seed,
+)
 from batchgen.plan import seeds
 from batchgen.plan.model_lookup import JobModels
 from batchgen.task import Task, task_id
@@ -40,10 +48,10 @@ class Substitutes:
         Raises:
             ValueError: this model does not take it, or nothing is known of it.
         """
-        source, target = self._model(task), self._models.of(model_id)
+        source, target = self._models.of_call(task), self._models.of_name(model_id)
         try:
-            request = translate.translated(self._asked(task, call, source), source, target)
-        except translate.Untranslatable as error:
+            request = translate(self._asked(task, call, source), source, target)
+        except Untranslatable as error:
             text = f"{model_id} cannot stand in for {task.model_id} at {task.label}: {error}"
             raise ValueError(text) from error
         family = FAMILIES[target.family]
@@ -65,10 +73,10 @@ class Substitutes:
         """
         if number < 1:
             raise ValueError(f"new seeds count from 1, and {number} is none")
-        chosen = seeds.derived(NEW_SEED, call.id, seed_max=self._model(call).seed_max)
+        chosen = seeds.derived(NEW_SEED, call.id, seed_max=self._models.of_call(call).seed_max)
         if call.seed in (chosen.of(earlier) for earlier in range(1, number + 1)):
             number += 1
-        request = translate.with_seed(call.request, chosen.of(number))
+        request = with_seed(call.request, chosen.of(number))
         return _sent(call, call.model_id, request)
 
     def of_prompt(self, task: Task, call: Task) -> Task:
@@ -79,30 +87,20 @@ class Substitutes:
         """
         if task.fallback_prompt is None:
             raise ValueError(f"{task.label} has no prompt to fall back on")
-        request = translate.with_prompt(call.request, call.family, task.fallback_prompt)
+        request = with_prompt(call.request, call.family, task.fallback_prompt)
         return _sent(call, call.model_id, request)
 
     def _asked(self, task: Task, call: Task, source: Model) -> Mapping[str, Any]:
         """The task's request with the prompt and the seed of the call."""
         request = task.request
         # What the call would be if only the model had changed: the rest was put in on purpose.
-        plain = translate.translated(request, source, self._model(call))
-        prompt = translate.prompt_of(call.request, call.family)
-        if prompt is not None and prompt != translate.prompt_of(plain, call.family):
-            request = translate.with_prompt(request, task.family, prompt)
+        plain = translate(request, source, self._models.of_call(call))
+        prompt = prompt_of(call.request, call.family)
+        if prompt is not None and prompt != prompt_of(plain, call.family):
+            request = with_prompt(request, task.family, prompt)
         if call.seed != plain["seed"]:
-            request = translate.with_seed(request, translate.seed_within(call.seed, source))
+            request = with_seed(request, seed_within(call.seed, source))
         return request
-
-    def _model(self, call: Task) -> Model:
-        """What is known of a call's model; of one that two items give two families, the family."""
-        try:
-            known = self._models.of(call.model_id)
-        except UnknownModel:
-            known = None
-        if known is None or known.family != call.family:
-            return FAMILIES[call.family].generic(call.model_id)
-        return known
 
 
 def _sent(call: Task, model_id: str, request: dict[str, Any]) -> Task:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Answer, Service
 from batchgen.errors import Filtered, ServiceFault, UnusableReply
-from batchgen.models import FAMILIES
-from batchgen.models.base import Artifact, Reply, ReplyError
-from batchgen.models.replies import speaks_of_output
+from batchgen.models import FAMILIES, Artifact, Reply, ReplyError, speaks_of_output
 from batchgen.output import BrokenImage, Inspected, Store, in_thread, inspect_image
 from batchgen.task import Task
 

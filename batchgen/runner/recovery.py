@@ -17,7 +17,7 @@ from pathlib import Path
 from batchgen import plan
 from batchgen.errors import StorageError
 from batchgen.job import Job
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output import (
     ATTEMPT,
     EXTENSIONS,

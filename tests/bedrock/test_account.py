@@ -10,8 +10,7 @@ from loopback import free_port, response, sends, serving
 from batchgen.bedrock.account import open_account, quotas_of
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.connection import Connection
-from batchgen.models import MODELS
-from batchgen.models.model_ids import TITLES, Foundation, Kind, foundation_of
+from batchgen.models import MODELS, Foundation, Kind, foundation_of
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of
@@ -343,8 +342,7 @@ class TestFoundation:
     @pytest.mark.parametrize("model", sorted(MODELS))
     def test_every_known_model_has_a_quota(self, model):
         """A model that is added is looked for in Service Quotas, too."""
-        assert model in TITLES
-        assert foundation_of(model).quota_name.endswith(TITLES[model])
+        assert foundation_of(model).quota_name.endswith(MODELS[model].quota_title)
 
     @given(st.sampled_from(sorted(MODELS)), st.sampled_from(["us", "eu", "apac", "global"]))
     def test_spellings(self, model, geography):

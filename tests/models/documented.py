@@ -13,8 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from batchgen.models import FAMILIES, MODELS
-from batchgen.models.base import Family, Model, Problem, Prompts
+from batchgen.models import FAMILIES, MODELS, Family, Model, Problem, Prompts
 
 RATIOS = ["16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"]
 SIZES = [(1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640)]

@@ -22,8 +22,7 @@ from documented import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.models import FAMILIES, MODELS
-from batchgen.models.base import Model, Prompts
+from batchgen.models import FAMILIES, MODELS, Model, Prompts
 
 
 class TestFacts:
@@ -60,6 +59,7 @@ class TestFacts:
         assert model.requests_per_minute > 0
         assert model.regions
         assert model.title
+        assert model.quota_title.startswith("Stability.ai ")
         assert set(model.output_formats) <= {"png", "jpeg", "webp"}
         assert 2**31 < model.seed_max < 2**32
 
@@ -156,6 +156,36 @@ class TestBuild:
         assert family.price(model, body) == model.price_usd
         assert family.price(replace(model, price_usd=Decimal("1.5")), body) == Decimal("1.5")
         assert family.price(replace(model, price_usd=None), body) is None
+
+
+class TestParts:
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_a_body_taken_apart_and_put_together_asks_for_the_same(self, name, data):
+        """Nothing is lost between `parts` and `from_parts`, and no problem is found."""
+        model, prompts, parameters = data.draw(right_requests(name))
+        family = FAMILIES[name]
+        body = family.build(prompts, parameters, 7)
+        parts = family.parts(body)
+        asked = family.from_parts(parts, model)
+        assert not asked.problems
+        assert found(model, asked.prompts, asked.parameters) == []
+        assert family.parts(family.build(asked.prompts, asked.parameters, 7)) == parts
+
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_another_prompt_changes_the_prompt_alone(self, name, data):
+        """Where a body has one prompt, it is the first text of its parts."""
+        model, prompts, parameters = data.draw(right_requests(name))
+        family = FAMILIES[name]
+        body = family.build(prompts, parameters, 7)
+        parts = family.parts(body)
+        if parts.prompt is not None:
+            changed = family.parts(family.with_prompt(body, "a dog"))
+            texts = (("a dog", 1), *parts.texts[1:])
+            assert changed == replace(parts, texts=texts)
 
 
 class TestProblems:

@@ -7,8 +7,7 @@ from documented import DOCUMENTED, every_family, few, json_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.models import FAMILIES
-from batchgen.models.base import Family, Reply, ReplyError
+from batchgen.models import FAMILIES, Family, Reply, ReplyError
 
 
 class TestParse:

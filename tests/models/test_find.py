@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.models import FAMILIES, MODELS, find
-from batchgen.models.base import UnknownModel
+from batchgen.models import FAMILIES, MODELS, UnknownModel, find
 
 CORE = "stability.stable-image-core-v1:1"
 XL = "stability.stable-diffusion-xl-v1"

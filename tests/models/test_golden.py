@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.models import FAMILIES, MODELS, find
-from batchgen.models.base import Artifact, Prompts, Reply
+from batchgen.models import FAMILIES, MODELS, Artifact, Prompts, Reply, find
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
 GOLDEN = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]

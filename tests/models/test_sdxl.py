@@ -6,8 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchgen.models import find, sdxl
-from batchgen.models.base import LifeCycle, Prompts
+from batchgen.models import LifeCycle, Prompts, find, sdxl
 
 CAT = Prompts(prompt="a cat", negative_prompt=None)
 NOTHING = Prompts(prompt=None, negative_prompt=None)

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from batchgen.models import sdxl
-from batchgen.models.base import ReplyError
+from batchgen.models import ReplyError, sdxl
 
 
 def parsed(**reply):

@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from batchgen.models import find, stable_image
-from batchgen.models.base import LifeCycle, Prompts, ReplyError
+from batchgen.models import LifeCycle, Prompts, ReplyError, find, stable_image
 
 CAT = Prompts(prompt="a cat", negative_prompt=None)
 CORE = find("stability.stable-image-core-v1:1")

@@ -7,7 +7,7 @@ import pytest
 from fakes import make_image, make_record, make_task, picture
 
 from batchgen.errors import ManifestError, NotStarted, OutputBusy, StorageError
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output import folder as outputs
 from batchgen.output.folder import LOCK_EVERY, Leftover, LockWait, open_output
 from batchgen.output.images import inspect_image

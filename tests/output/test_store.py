@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batchgen.errors import StorageError
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect_image
 from batchgen.output.store import EXTENSIONS, Store
 

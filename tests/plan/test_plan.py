@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from batchgen import plan
 from batchgen.errors import JobError
 from batchgen.job import Item, Job, parse
-from batchgen.models import FAMILIES
-from batchgen.models.base import Prompts
+from batchgen.models import FAMILIES, Prompts
 
 CORE = "stability.stable-image-core-v1:1"
 SDXL = "stability.stable-diffusion-xl-v1"

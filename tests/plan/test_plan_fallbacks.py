@@ -155,7 +155,7 @@ class TestModels:
         items = [Item(id="a", model=CORE), Item(id="b", family=family)]
         assert plan.check(job_of(*items, **named)).tasks == 2
         (only,) = complaints(job_of(family=family, fallback=[CUSTOM]))
-        assert f'fallback[0]: "{CUSTOM}" is not a model that batchgen knows: name a known' in only
+        assert f'fallback[0]: "{CUSTOM}" does not tell which model it runs: name a known' in only
 
     def test_a_budget_needs_the_price_of_every_fallback(self):
         """A call for it must not be a surprise."""

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from batchgen import plan
 from batchgen.errors import JobError
 from batchgen.job import Item, Job
-from batchgen.models import FAMILIES, MODELS, find
-from batchgen.models.base import Prompts
+from batchgen.models import FAMILIES, MODELS, Prompts, find
 from batchgen.plan.substitutes import Substitutes
 from batchgen.task import task_id
 

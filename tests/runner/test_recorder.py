@@ -28,7 +28,7 @@ from batchgen.errors import (
     Unavailable,
 )
 from batchgen.job import FailureLimit
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output.images import inspect_image
 from batchgen.policies.retry import NOT_BILLED, Retry
 from batchgen.policies.stop import StopCause

@@ -17,7 +17,7 @@ from fakes import (
 
 from batchgen import plan
 from batchgen.errors import StorageError
-from batchgen.models.base import Artifact
+from batchgen.models import Artifact
 from batchgen.output import open_output
 from batchgen.output.images import inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
