@@ -14,7 +14,6 @@ from batchgen.bedrock.connection import Connection
 from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service, shared_quotas
 from batchgen.errors import ServiceUnusable
 from batchgen.job import Complaints, Job, Route
-from batchgen.plan import error
 from batchgen.text import sentences
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def _refuse_shared_quotas(job: Job, attempts: Iterable[RouteAttempt]) -> None:
             number = names.index(shared.route.name)
             found.add(("routes", number), f"{shared.route.name} {shared.text}")
     if found:
-        raise error(job, found)
+        raise found.error(job)
 
 
 class _Renaming:

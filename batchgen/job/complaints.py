@@ -6,10 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from batchgen.errors import Complaint, JobError
 from batchgen.job.yaml_positions import lines
 from batchgen.text import dotted
+
+if TYPE_CHECKING:
+    from batchgen.job.schema import Job
 
 SHOWN_ALIKE = 20
 """Complaints about one key, counted over all items; the rest is a number."""
@@ -51,6 +55,12 @@ class Complaints:
     def listed(self) -> tuple[Complaint, ...]:
         """The complaints that were kept, then how many more there were of what."""
         return (*self._kept.values(), *(_rest(key, n) for key, n in self._more.items()))
+
+    def error(self, job: Job) -> JobError:
+        """The error that says all of them, with lines where the job has a file."""
+        if job.source is None:
+            return JobError(f"job {job.name}", self.listed())
+        return job.source.error(self.listed())
 
 
 def _rest(key: str, count: int) -> Complaint:

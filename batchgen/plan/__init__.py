@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batchgen.plan.check import ModelSummary, PlanSummary, check, error
+from batchgen.plan.check import ModelSummary, PlanSummary, check
 from batchgen.plan.expand import count, expand, matches, task_ids
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.substitutes import Substitutes
@@ -14,7 +14,6 @@ __all__ = [
     "Substitutes",
     "check",
     "count",
-    "error",
     "expand",
     "matches",
     "task_ids",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from batchgen.errors import JobError
 from batchgen.job import Complaints, Job, Path, conflicts
 from batchgen.models import MODELS, LifeCycle, Model
 from batchgen.plan.check_fallbacks import Fallbacks
 from batchgen.plan.duplicates import Unique
+from batchgen.plan.expand import count
 from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.prepare import ItemPlanner
 from batchgen.text import closest
@@ -60,98 +60,179 @@ def check(
     Raises:
         JobError: with all that is wrong, those complaints included that `job.load` deferred.
     """
-    checking = _Checking(job, random_seed_key or "")
-    checking.run(against_aws=job.endpoint == "aws" if against_aws is None else against_aws)
-    return checking.summary()
+    if against_aws is None:
+        against_aws = job.endpoint == "aws"
+    found = Complaints(() if job.source is None else job.source.complaints)
+    for conflict in conflicts(job):
+        found.add(conflict.path, conflict.text)
+    items = _Items(job, random_seed_key or "", found)
+    tasks = count(job)
+    if tasks > MAX_TASKS:
+        text = f"the job would make {tasks:,} images; {MAX_TASKS:,} is the most for one job"
+        found.add(("items",), text)
+        raise found.error(job)
+    items.walk()
+    warnings = tuple(_Models(job, items, found, against_aws=against_aws).check())
+    if found:
+        raise found.error(job)
+    return _summary(items, warnings)
 
 
-class _Checking:
-    def __init__(self, job: Job, random_seed_key: str) -> None:
+def _summary(items: _Items, warnings: tuple[str, ...]) -> PlanSummary:
+    models = tuple(
+        ModelSummary(model_id=name, model=it.model, tasks=it.tasks, price_usd=it.price_usd)
+        for name, it in items.totals.items()
+    )
+    prices = [each.price_usd for each in models]
+    return PlanSummary(
+        tasks=sum(each.tasks for each in models),
+        models=models,
+        price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
+        if None not in prices
+        else None,
+        warnings=warnings,
+        fallbacks=tuple(
+            ModelSummary(model_id=name, model=model, tasks=0, price_usd=Decimal(0))
+            for name, model in items.only_fallbacks().items()
+        ),
+    )
+
+
+@dataclass(slots=True)
+class ModelTotals:
+    """The tasks of one model, while they are counted."""
+
+    model: Model
+    path: Path
+    """Where the job names it first."""
+    tasks: int = 0
+    price_usd: Decimal | None = Decimal(0)
+    stand_ins: dict[str, None] | None = field(default_factory=dict)
+    """Of a retired model, what its items name in its place; None once an item names none."""
+
+    def add(self, planned: PlannedItem) -> None:
+        """One more item."""
+        self.tasks += planned.variants
+        price = _price(planned)
+        self.price_usd = None if self.price_usd is None or price is None else self.price_usd + price
+
+    def add_stand_in(self, name: str | None) -> None:
+        """Which model can stand in for an item's own; None if none can."""
+        if name is None:
+            self.stand_ins = None
+        elif self.stand_ins is not None:
+            self.stand_ins[name] = None
+
+
+def _price(planned: PlannedItem) -> Decimal | None:
+    """US dollars of all variants; None where nobody knows."""
+    requests, variants = planned.requests, planned.variants
+    if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
+        price = planned.price(planned.request(1))
+        return None if price is None else price * variants
+    total = Decimal(0)
+    for variant in range(1, variants + 1):
+        price = planned.price(planned.request(variant))
+        if price is None:
+            return None
+        total += price
+    return total
+
+
+class _Items:
+    """The walk over all items: each by itself, against the others, and with its fallbacks."""
+
+    def __init__(self, job: Job, random_seed_key: str, found: Complaints) -> None:
         self._job = job
         self._key = random_seed_key
-        self._found = Complaints(() if job.source is None else job.source.complaints)
-        self._fallbacks = Fallbacks(job, self._found)
-        self._tallies: dict[str, ModelTotals] = {}
-        self._warnings: list[str] = []
+        self._found = found
+        self.fallbacks = Fallbacks(job, found)
+        self.totals: dict[str, ModelTotals] = {}
+        """By the name that the job gives the model."""
 
-    def run(self, *, against_aws: bool) -> None:
-        for conflict in conflicts(self._job):
-            self._found.add(conflict.path, conflict.text)
-        tasks = sum(item.variants or self._job.variants for item in self._job.items)
-        if tasks > MAX_TASKS:
-            text = f"the job would make {tasks:,} images; {MAX_TASKS:,} is the most for one job"
-            self._found.add(("items",), text)
-        else:
-            self._walk()
-            self._check_models(against_aws=against_aws)
-        if self._found:
-            raise error(self._job, self._found)
-
-    def summary(self) -> PlanSummary:
-        models = tuple(
-            ModelSummary(model_id=name, model=it.model, tasks=it.tasks, price_usd=it.price)
-            for name, it in self._tallies.items()
-        )
-        prices = [each.price_usd for each in models]
-        return PlanSummary(
-            tasks=sum(each.tasks for each in models),
-            models=models,
-            price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
-            if None not in prices
-            else None,
-            warnings=tuple(self._warnings),
-            fallbacks=tuple(
-                ModelSummary(model_id=name, model=model, tasks=0, price_usd=Decimal(0))
-                for name, model in self._only_fallbacks().items()
-            ),
-        )
-
-    def _only_fallbacks(self) -> dict[str, Model]:
-        used = self._fallbacks.used.items()
-        return {name: model for name, model in used if name not in self._tallies}
-
-    def _walk(self) -> None:
+    def walk(self) -> None:
+        """Look at every item once, and again at those that might clash."""
         unique = Unique()
-        for blueprint in self._blueprints(self._found):
-            unique.note(blueprint)
-            self._tally(blueprint)
-            if blueprint.fallback or blueprint.fallback_prompt is not None:
-                self._fallbacks.check(blueprint)
-        for clash in unique.clashes(lambda: self._blueprints(Complaints())):
+        for planned in self._planned(self._found):
+            unique.note(planned)
+            self._count(planned)
+            if planned.fallback or planned.fallback_prompt is not None:
+                self.fallbacks.check(planned)
+        for clash in unique.clashes(lambda: self._planned(Complaints())):
             self._found.add(("items", clash.index), clash.text)
 
-    def _blueprints(self, found: Complaints) -> ItemPlanner:
+    def only_fallbacks(self) -> dict[str, Model]:
+        """Models that items may fall back on, and that no item has as its own."""
+        used = self.fallbacks.used.items()
+        return {name: model for name, model in used if name not in self.totals}
+
+    def _planned(self, found: Complaints) -> ItemPlanner:
         return ItemPlanner(self._job, self._key, found)
 
-    def _tally(self, blueprint: PlannedItem) -> None:
-        tally = self._tallies.get(blueprint.model_id)
-        if tally is None:
-            own = self._job.items[blueprint.index].model is not None
-            path: Path = ("items", blueprint.index, "model") if own else ("model",)
-            tally = self._tallies[blueprint.model_id] = ModelTotals(blueprint.model, path)
-        tally.add(blueprint)
-        if tally.model.life_cycle is LifeCycle.RETIRED:
-            tally.replaced_by(self._fallbacks.living(blueprint))
+    def _count(self, planned: PlannedItem) -> None:
+        totals = self.totals.get(planned.model_id)
+        if totals is None:
+            is_own = self._job.items[planned.index].model is not None
+            path: Path = ("items", planned.index, "model") if is_own else ("model",)
+            totals = self.totals[planned.model_id] = ModelTotals(planned.model, path)
+        totals.add(planned)
+        if totals.model.life_cycle is LifeCycle.RETIRED:
+            totals.add_stand_in(self.fallbacks.living(planned))
 
-    def _check_models(self, *, against_aws: bool) -> None:
-        models = {name: tally.model for name, tally in self._tallies.items()}
-        stand_ins = self._only_fallbacks()
-        for tally in self._tallies.values():
-            self._check_life_cycle(tally, against_aws=against_aws)
-        self._check_fallbacks(against_aws=against_aws)
-        if against_aws:
-            self._warnings += far_regions(self._job, (models | stand_ins).values())
-        check_routes(self._job, self._named(), models | stand_ins, self._found)
-        prices = {name: tally.price for name, tally in self._tallies.items()}
-        self._check_prices({**prices, **{n: it.price_usd for n, it in stand_ins.items()}})
+
+class _Models:
+    """What is to be said of the models of a job, once its items are counted."""
+
+    def __init__(self, job: Job, items: _Items, found: Complaints, *, against_aws: bool) -> None:
+        self._job = job
+        self._found = found
+        self._totals = items.totals
+        self._fallbacks = items.fallbacks
+        self._only_fallbacks = items.only_fallbacks()
+        self._refuses_retired = against_aws and not job.allow_retired
+        self._against_aws = against_aws
+
+    def check(self) -> Iterator[str]:
+        """Complain of what cannot be called; gives warnings of what should not stay so."""
+        own = {name: totals.model for name, totals in self._totals.items()}
+        called = own | self._only_fallbacks
+        for totals in self._totals.values():
+            yield from self._look_at_own(totals)
+        for name, model in self._fallbacks.known.items():
+            yield from self._look_at_fallback(name, model)
+        if self._against_aws:
+            yield from far_regions(self._job, called.values())
+        check_routes(self._job, self._named(), called, self._found)
+        self._check_prices()
 
     def _named(self) -> set[str]:
         """Every model that an item names, or may fall back on."""
-        job = self._job
-        named = {item.model or job.model or "" for item in job.items} | set(self._fallbacks.places)
-        return named - {""}
+        named = {item.model or self._job.model or "" for item in self._job.items}
+        return (named | set(self._fallbacks.places)) - {""}
 
-    def _check_prices(self, prices: Mapping[str, Decimal | None]) -> None:
+    def _look_at_own(self, totals: ModelTotals) -> Iterator[str]:
+        model = totals.model
+        if model.life_cycle is not LifeCycle.RETIRED or not self._refuses_retired:
+            yield from _end(model)
+        elif totals.stand_ins:
+            instead = " or ".join(totals.stand_ins)
+            yield f"{_ended(model)} and AWS refuses it: its images will be made by {instead}"
+        else:
+            self._refuse(model, totals.path)
+
+    def _look_at_fallback(self, name: str, model: Model) -> Iterator[str]:
+        if model.life_cycle is LifeCycle.RETIRED and self._refuses_retired:
+            self._refuse(model, self._fallbacks.places[name])
+        elif name not in self._totals:
+            yield from _end(model)
+
+    def _refuse(self, model: Model, path: Path) -> None:
+        text = f"{_ended(model)} and AWS refuses it: choose another one, or set allow_retired: true"
+        self._found.add(path, text)
+
+    def _check_prices(self) -> None:
+        prices = {name: totals.price_usd for name, totals in self._totals.items()}
+        prices |= {name: model.price_usd for name, model in self._only_fallbacks.items()}
         if self._job.limits.budget_usd is not None:
             for name, price in prices.items():
                 if price is None:
@@ -164,34 +245,13 @@ class _Checking:
                 hint = f'; did you mean "{near}"?' if near else ""
                 self._found.add(("prices", name), f"no model of this job has that name{hint}")
 
-    def _check_life_cycle(self, tally: ModelTotals, *, against_aws: bool) -> None:
-        model, instead = tally.model, tally.instead
-        if model.life_cycle is LifeCycle.RETIRED and against_aws and not self._job.allow_retired:
-            if instead:
-                text = f"{_ended(model)} and AWS refuses it: its images will be made by "
-                self._warnings.append(text + " or ".join(instead))
-            else:
-                self._refuse_retired(model, tally.path)
-        else:
-            self._warn_of_end(model)
 
-    def _check_fallbacks(self, *, against_aws: bool) -> None:
-        for name, model in self._fallbacks.known.items():
-            retired = model.life_cycle is LifeCycle.RETIRED
-            if retired and against_aws and not self._job.allow_retired:
-                self._refuse_retired(model, self._fallbacks.places[name])
-            elif name not in self._tallies:
-                self._warn_of_end(model)
-
-    def _refuse_retired(self, model: Model, path: Path) -> None:
-        text = f"{_ended(model)} and AWS refuses it: choose another one, or set allow_retired: true"
-        self._found.add(path, text)
-
-    def _warn_of_end(self, model: Model) -> None:
-        if model.life_cycle is LifeCycle.LEGACY:
-            self._warnings.append(f"{model.id} is legacy: it ends{_day(model) or ' soon'}")
-        elif model.life_cycle is LifeCycle.RETIRED:
-            self._warnings.append(f"{_ended(model)}: AWS refuses it")
+def _end(model: Model) -> Iterator[str]:
+    """A sentence about a model that ends, or has ended."""
+    if model.life_cycle is LifeCycle.LEGACY:
+        yield f"{model.id} is legacy: it ends{_day(model) or ' soon'}"
+    elif model.life_cycle is LifeCycle.RETIRED:
+        yield f"{_ended(model)}: AWS refuses it"
 
 
 def _ended(model: Model) -> str:
@@ -200,55 +260,6 @@ def _ended(model: Model) -> str:
 
 def _day(model: Model) -> str:
     return f" ({model.end_of_life})" if model.end_of_life is not None else ""
-
-
-def error(job: Job, found: Complaints) -> JobError:
-    """The error that says all that was found, with lines where the job has a file."""
-    complaints = found.listed()
-    if job.source is None:
-        return JobError(f"job {job.name}", complaints)
-    return job.source.error(complaints)
-
-
-@dataclass(slots=True)
-class ModelTotals:
-    """The tasks of one model, while they are counted."""
-
-    model: Model
-    path: Path
-    """Where the job names it first."""
-    tasks: int = 0
-    price: Decimal | None = Decimal(0)
-    instead: dict[str, None] | None = field(default_factory=dict)
-    """Models that can stand in, of those items that have any; None once an item has none."""
-
-    def add(self, blueprint: PlannedItem) -> None:
-        """One more item."""
-        self.tasks += blueprint.variants
-        price = _price(blueprint)
-        self.price = None if self.price is None or price is None else self.price + price
-
-    def replaced_by(self, name: str | None) -> None:
-        """Which model can stand in for an item's own."""
-        if name is None:
-            self.instead = None
-        elif self.instead is not None:
-            self.instead[name] = None
-
-
-def _price(blueprint: PlannedItem) -> Decimal | None:
-    """US dollars of all variants; None where nobody knows."""
-    requests, variants = blueprint.requests, blueprint.variants
-    if isinstance(requests, FixedRequest) or not requests.texts.live_parameters:
-        price = blueprint.price(blueprint.request(1))
-        return None if price is None else price * variants
-    total = Decimal(0)
-    for variant in range(1, variants + 1):
-        price = blueprint.price(blueprint.request(variant))
-        if price is None:
-            return None
-        total += price
-    return total
 
 
 def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: Complaints) -> None:

@@ -47,38 +47,38 @@ class Fallbacks:
             except UnknownModel as error:
                 self._found.add((*path, number), str(error))
 
-    def living(self, blueprint: PlannedItem) -> str | None:
+    def living(self, planned: PlannedItem) -> str | None:
         """The first model that can stand in for the item's own; None if none can."""
-        for name in blueprint.fallback:
+        for name in planned.fallback:
             if name in self.known and self.known[name].life_cycle is not LifeCycle.RETIRED:
                 return name
         return None
 
-    def check(self, blueprint: PlannedItem) -> None:
+    def check(self, planned: PlannedItem) -> None:
         """Complain of whatever of an item a fallback would not take."""
-        prompted = blueprint.fallback_prompt is not None and self._can_take_prompt(blueprint)
+        prompted = planned.fallback_prompt is not None and self._can_take_prompt(planned)
         if prompted:
-            self._check_prompt(blueprint, blueprint.model)
-        for path, name in self._fallbacks(blueprint):
+            self._check_prompt(planned, planned.model)
+        for path, name in self._fallbacks(planned):
             model = self.known.get(name)
             if model is None:
                 continue
             self.used.setdefault(name, model)
-            for problem in _first_wrong(blueprint, model, when_refused=False):
-                where = self._where(blueprint.index, problem) if path[0] != "items" else ""
-                text = f"{name} cannot stand in for {blueprint.model_id}: {problem.text}{where}"
+            for problem in _first_wrong(planned, model, when_refused=False):
+                where = self._where(planned.index, problem) if path[0] != "items" else ""
+                text = f"{name} cannot stand in for {planned.model_id}: {problem.text}{where}"
                 self._found.add(path, text)
             if prompted:
-                self._check_prompt(blueprint, model)
+                self._check_prompt(planned, model)
 
-    def _fallbacks(self, blueprint: PlannedItem) -> Iterator[tuple[Path, str]]:
+    def _fallbacks(self, planned: PlannedItem) -> Iterator[tuple[Path, str]]:
         """The item's fallback models, and where they stand."""
-        if not blueprint.fallback:
+        if not planned.fallback:
             return
-        own = self._job.items[blueprint.index].fallback
-        path: Path = ("fallback",) if own is None else ("items", blueprint.index, "fallback")
+        own = self._job.items[planned.index].fallback
+        path: Path = ("fallback",) if own is None else ("items", planned.index, "fallback")
         for number, name in enumerate(self._job.fallback if own is None else own):
-            if name != blueprint.model_id:
+            if name != planned.model_id:
                 yield (*path, number), name
 
     def _where(self, index: int, problem: Problem) -> str:
@@ -90,51 +90,51 @@ class Fallbacks:
         is_same = not own and shared is not None and "{" not in str(shared)
         return "" if is_same else f" (in items[{index}])"
 
-    def _can_take_prompt(self, blueprint: PlannedItem) -> bool:
+    def _can_take_prompt(self, planned: PlannedItem) -> bool:
         """Whether a prompt of the item can be replaced at all."""
-        own = self._job.items[blueprint.index].parameters
-        for name in sorted(blueprint.family.PROMPT_PARAMETERS):
+        own = self._job.items[planned.index].parameters
+        for name in sorted(planned.family.PROMPT_PARAMETERS):
             if name in own or name in self._job.parameters:
-                where = f" (in items[{blueprint.index}])" if name in own else ""
+                where = f" (in items[{planned.index}])" if name in own else ""
                 text = f'cannot stand beside "{name}": use prompts, or leave it out{where}'
                 self._found.add(_PROMPT, text)
                 return False
         return True
 
-    def _check_prompt(self, blueprint: PlannedItem, model: Model) -> None:
+    def _check_prompt(self, planned: PlannedItem, model: Model) -> None:
         is_template = "{" in (self._job.on_filtered.fallback_prompt or "")
-        where = f" (in items[{blueprint.index}])" if is_template else ""
-        for problem in _first_wrong(blueprint, model, when_refused=True):
+        where = f" (in items[{planned.index}])" if is_template else ""
+        for problem in _first_wrong(planned, model, when_refused=True):
             if problem.key == ("prompt",):  # the rest is of the item, and was said
                 text = problem.text.replace('"prompt"', '"fallback_prompt"', 1)
                 self._found.add(_PROMPT, f"{model.id} cannot take it: {text}{where}")
 
 
-def _first_wrong(blueprint: PlannedItem, model: Model, *, when_refused: bool) -> Sequence[Problem]:
+def _first_wrong(planned: PlannedItem, model: Model, *, when_refused: bool) -> Sequence[Problem]:
     """What the model would refuse of the first variant of which it would refuse anything.
 
     Prompts that are longest tell for the others.
     """
 
     def of(seed: int, variant: int) -> Sequence[Problem]:
-        request = blueprint.requests.of(seed, variant)
-        prompt = blueprint.prompt_when_refused(seed, variant) if when_refused else None
+        request = planned.requests.of(seed, variant)
+        prompt = planned.prompt_when_refused(seed, variant) if when_refused else None
         if prompt is not None:
-            request = with_prompt(request, blueprint.family.NAME, prompt)
+            request = with_prompt(request, planned.family.NAME, prompt)
         try:
-            translate(request, blueprint.model, model)
+            translate(request, planned.model, model)
         except Untranslatable as error:
             return error.problems
         return ()
 
-    requests, template = blueprint.requests, blueprint.fallback_prompt
-    if isinstance(requests, FixedRequest) or not requests.texts.live_parameters:
-        found = of(int(WIDEST_SEED), blueprint.variants)
+    requests, template = planned.requests, planned.fallback_prompt
+    if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
+        found = of(int(WIDEST_SEED), planned.variants)
         is_live = when_refused and template is not None and bool(template.names)
         if not found or (isinstance(requests, FixedRequest) and not is_live):
             return found
-    for variant in range(1, blueprint.variants + 1):
-        found = of(blueprint.seeds.of(variant), variant)
+    for variant in range(1, planned.variants + 1):
+        found = of(planned.seeds.of(variant), variant)
         if found:
             return found
     return ()

@@ -1,82 +1,46 @@
-"""Finds texts that come twice in streams too long to keep: in fixed memory, and exactly.
+"""Finds texts that come twice in streams too long to keep: exactly, in eight bytes for each.
 
-A first pass puts hashes into a Bloom filter, which names suspects: all that come twice, and now and
-then one that does not. Only if there are suspects, further passes look at these alone.
+A first pass keeps hashes, which name suspects: all that come twice, and perhaps one in a million
+million that does not. Only if there are suspects, further passes look at these alone.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from batchgen.plan import file_names
 from batchgen.plan.item import FOLDER, FixedRequest, PlannedItem
 from batchgen.task import SeededId
 from batchgen.text import quoted
 
-BITS_EACH = 128
-"""Of the table for one hash: with four probes one false suspect in a million, or fewer."""
-SMALLEST = 2**20
-"""Bits of the first table; each further one has `GROWTH` times as many."""
-GROWTH = 8
-LARGEST = 2**28
-"""Bits of the last table: 32 MB, however many hashes come."""
 MOST_SUSPECTS = 200_000
 """More than anybody reads; bounds the memory of the later passes."""
+ALL_64_BITS = 2**64 - 1
 
 
-class Sieve:
-    """A Bloom filter that grows, and keeps the hashes that it may have seen before."""
+class Hashes:
+    """Hashes of 64 bits, in 256 arrays by their first byte, each small enough to be searched."""
 
     def __init__(self) -> None:
-        self._table = bytearray(SMALLEST >> 3)
-        self._full: list[bytearray] = []
-        self._room = SMALLEST // BITS_EACH
-        self.suspects: set[int] = set()
+        self._arrays = [array("Q") for _ in range(256)]
 
     def add(self, key: int) -> None:
-        """One more hash of 64 bits, signed or not."""
-        if self._room == 0:
-            self._grow()
-        self._room -= 1
-        seen = _put(self._table, key)
-        if not seen:
-            for table in self._full:
-                seen = seen or _has(table, key)
-        if seen and len(self.suspects) < MOST_SUSPECTS:
-            self.suspects.add(key)
+        """One more, signed or not."""
+        key &= ALL_64_BITS
+        self._arrays[key >> 56].append(key)
 
-    def _grow(self) -> None:
-        bits = len(self._table) << 3
-        if bits == LARGEST:
-            return
-        bits = min(bits * GROWTH, LARGEST)
-        self._full.append(self._table)
-        self._table = bytearray(bits >> 3)
-        self._room = bits // BITS_EACH if bits < LARGEST else -1
-
-
-def _put(table: bytearray, key: int) -> bool:
-    """Put a hash in; whether all its bits were there already."""
-    mask, step, seen = (len(table) << 3) - 1, (key >> 32) | 1, True
-    for _ in range(4):
-        place = key & mask
-        bit = 1 << (place & 7)
-        if not table[place >> 3] & bit:
-            table[place >> 3] |= bit
-            seen = False
-        key += step
-    return seen
-
-
-def _has(table: bytearray, key: int) -> bool:
-    mask, step = (len(table) << 3) - 1, (key >> 32) | 1
-    for _ in range(4):
-        place = key & mask
-        if not table[place >> 3] & 1 << (place & 7):
-            return False
-        key += step
-    return True
+    def take_repeated(self) -> frozenset[int]:
+        """Those that came more than once, as far as there is room for them; forgets all others."""
+        found: set[int] = set()
+        while self._arrays and len(found) < MOST_SUSPECTS:
+            keys = self._arrays.pop()
+            if len(set(keys)) < len(keys):
+                found.update(key for key, times in Counter(keys).items() if times > 1)
+        return frozenset(islice(found, MOST_SUSPECTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +79,36 @@ class Repeats:
     """Finds the tasks with the same text: `note` every group once, then ask for `found`."""
 
     def __init__(self) -> None:
-        self._groups = Sieve()
+        self._keys = Hashes()
 
     def note(self, group: Group) -> None:
         """The first look at a group."""
-        self._groups.add(group.key)
+        self._keys.add(group.key)
 
     def found(self, groups: Callable[[], Iterable[Group]]) -> Iterator[Twice]:
         """Every task whose text an earlier one has; `groups` gives the noted ones once more."""
-        suspects = self._groups.suspects
+        suspects = self._keys.take_repeated()
         if not suspects:
             return
-        texts = Sieve()
-        for group in groups():
-            if group.key in suspects:
-                for variant in group.variants:
-                    texts.add(hash(group.text(variant)))
-        if texts.suspects:
-            again = (group for group in groups() if group.key in suspects)
-            yield from _exactly(again, texts.suspects)
+
+        def suspected() -> Iterator[Group]:
+            return (group for group in groups() if group.key & ALL_64_BITS in suspects)
+
+        texts = Hashes()
+        for group in suspected():
+            for variant in group.variants:
+                texts.add(hash(group.text(variant)))
+        repeated = texts.take_repeated()
+        if repeated:
+            yield from _exactly(suspected(), repeated)
 
 
-def _exactly(groups: Iterable[Group], suspects: set[int]) -> Iterator[Twice]:
+def _exactly(groups: Iterable[Group], suspects: frozenset[int]) -> Iterator[Twice]:
     first: dict[str, TaskRef] = {}
     for group in groups:
         for variant in group.variants:
             text = group.text(variant)
-            if hash(text) in suspects:
+            if hash(text) & ALL_64_BITS in suspects:
                 place = TaskRef(group.index, group.item_id, variant)
                 earlier = first.setdefault(text, place)
                 if earlier is not place:
@@ -159,25 +126,25 @@ class Duplicate:
 
 
 class Unique:
-    """Looks at every blueprint once, and at all of them again only if there is a suspicion."""
+    """Looks at every planned once, and at all of them again only if there is a suspicion."""
 
     def __init__(self) -> None:
         self._names = Repeats()
         self._requests = Repeats()
 
-    def note(self, blueprint: PlannedItem) -> None:
+    def note(self, planned: PlannedItem) -> None:
         """The first look."""
-        for group in _name_groups(blueprint):
+        for group in _name_groups(planned):
             self._names.note(group)
-        for group in _request_groups(blueprint):
+        for group in _request_groups(planned):
             self._requests.note(group)
 
-    def clashes(self, blueprints: Callable[[], Iterable[PlannedItem]]) -> Iterator[Duplicate]:
-        """Every task that clashes with an earlier one; `blueprints` gives all of them again."""
+    def clashes(self, items: Callable[[], Iterable[PlannedItem]]) -> Iterator[Duplicate]:
+        """Every task that clashes with an earlier one; `items` gives all of them again."""
 
         def again(groups: Callable[[PlannedItem], Iterator[Group]]) -> Iterator[Group]:
-            for blueprint in blueprints():
-                yield from groups(blueprint)
+            for planned in items():
+                yield from groups(planned)
 
         for twice in self._names.found(lambda: again(_name_groups)):
             file = f"{FOLDER}{twice.text} (upper and lower case are one)"
@@ -197,46 +164,46 @@ def _label(place: TaskRef) -> str:
     return f"{quoted(place.item_id)} variant {place.variant}"
 
 
-def _name_groups(blueprint: PlannedItem) -> Iterator[Group]:
+def _name_groups(planned: PlannedItem) -> Iterator[Group]:
     """The file names of an item, in the form in which file systems compare them.
 
     Where the name is a text, then the number of the variant or the seed, then a text that is the
     same for every item, that first text tells all names of the item from those of another.
     """
-    name = blueprint.name
-    variants = range(1, blueprint.variants + 1)
+    name = planned.name
+    variants = range(1, planned.variants + 1)
 
     def text(variant: int) -> str:
-        return file_names.comparable(blueprint.file_name(variant))
+        return file_names.comparable(planned.file_name(variant))
 
-    if not name.names or blueprint.head_tells:
+    if not name.names or planned.prefix_is_unique:
         key = hash(file_names.comparable(name.literals[0]))
-        yield _group(blueprint, key, variants, text)
+        yield _group(planned, key, variants, text)
         return
     for variant in variants:
-        yield _group(blueprint, hash(text(variant)), (variant,), text)
+        yield _group(planned, hash(text(variant)), (variant,), text)
 
 
-def _request_groups(blueprint: PlannedItem) -> Iterator[Group]:
+def _request_groups(planned: PlannedItem) -> Iterator[Group]:
     """The requests of an item, by their ids; what stands around the seed tells items apart."""
-    requests = blueprint.requests
+    requests = planned.requests
     if isinstance(requests, FixedRequest):
         key = hash((requests.ids.before, requests.ids.after))
-        yield _group(blueprint, key, range(1, blueprint.variants + 1), blueprint.id)
+        yield _group(planned, key, range(1, planned.variants + 1), planned.id)
         return
-    for variant in range(1, blueprint.variants + 1):
-        yield _group(blueprint, _live_key(blueprint, variant), (variant,), blueprint.id)
+    for variant in range(1, planned.variants + 1):
+        yield _group(planned, _key_of_variant(planned, variant), (variant,), planned.id)
 
 
 def _group(
-    blueprint: PlannedItem, key: int, variants: Iterable[int], text: Callable[[int], str]
+    planned: PlannedItem, key: int, variants: Iterable[int], text: Callable[[int], str]
 ) -> Group:
-    return Group(key, blueprint.index, blueprint.item_id, variants, text)
+    return Group(key, planned.index, planned.item_id, variants, text)
 
 
-def _live_key(blueprint: PlannedItem, variant: int) -> int:
-    request = blueprint.request(variant)
-    if request.get("seed") != blueprint.seeds.of(variant):
-        return hash(blueprint.id(variant))
-    ids = SeededId(blueprint.model_id, request)
+def _key_of_variant(planned: PlannedItem, variant: int) -> int:
+    request = planned.request(variant)
+    if request.get("seed") != planned.seeds.of(variant):
+        return hash(planned.id(variant))
+    ids = SeededId(planned.model_id, request)
     return hash((ids.before, ids.after))

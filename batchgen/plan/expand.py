@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from itertools import chain, islice
 
 from batchgen.job import Complaints, Job, conflicts
-from batchgen.plan.check import error
 from batchgen.plan.item import PlannedItem
 from batchgen.plan.prepare import ItemPlanner
 from batchgen.task import Task
@@ -37,14 +36,14 @@ def expand(
         JobError: at the first item that no task can be made of.
         ValueError: random seeds without a key.
     """
-    blueprints = _PlannedItems(job, random_seed_key)
+    items = _PlannedItems(job, random_seed_key)
     start = 0
     for index in range(len(job.items)):
-        end = start + blueprints.variants(index)
+        end = start + items.variants(index)
         numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
         for first in islice(numbers, 1):
             variants = (number - start + 1 for number in chain((first,), numbers))
-            yield from blueprints.of(index).tasks(variants)
+            yield from items.of(index).tasks(variants)
         start = end
 
 
@@ -54,10 +53,10 @@ def task_ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
     Raises:
         JobError, ValueError: as `expand`.
     """
-    blueprints = _PlannedItems(job, random_seed_key)
+    items = _PlannedItems(job, random_seed_key)
     for index in range(len(job.items)):
-        blueprint = blueprints.of(index)
-        yield from map(blueprint.id, range(1, blueprint.variants + 1))
+        planned = items.of(index)
+        yield from map(planned.id, range(1, planned.variants + 1))
 
 
 def matches(task: Task, patterns: Sequence[str]) -> bool:
@@ -69,24 +68,24 @@ def matches(task: Task, patterns: Sequence[str]) -> bool:
 
 
 class _PlannedItems:
-    """The blueprints of a job that must be right: what is wrong is raised."""
+    """The planned items of a job that must be right: what is wrong is raised."""
 
     def __init__(self, job: Job, random_seed_key: str | None) -> None:
         if random_seed_key is None and job.seed == "random":
             raise ValueError("a job with random seeds needs a random_seed_key")
         self._job = job
         self._found = Complaints(() if job.source is None else job.source.complaints)
-        self._blueprints = ItemPlanner(job, random_seed_key or "", self._found)
+        self._planner = ItemPlanner(job, random_seed_key or "", self._found)
         if self._found:
-            raise error(job, self._found)
+            raise self._found.error(job)
 
     def variants(self, index: int) -> int:
-        return self._blueprints.variants(index)
+        return self._planner.variants(index)
 
     def of(self, index: int) -> PlannedItem:
-        blueprint = self._blueprints.of(index)
-        if blueprint is None:
+        planned = self._planner.of(index)
+        if planned is None:
             for conflict in conflicts(self._job):
                 self._found.add(conflict.path, conflict.text)
-            raise error(self._job, self._found)
-        return blueprint
+            raise self._found.error(self._job)
+        return planned

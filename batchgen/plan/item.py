@@ -27,15 +27,15 @@ class Texts:
     """A mapping."""
     values: Mapping[str, str]
     """Of every placeholder but `VARIANT_NAMES`."""
-    live_prompts: bool
+    prompts_vary: bool
     """The prompts of one variant differ from those of another."""
-    live_parameters: bool
+    parameters_vary: bool
     fallback_prompt: Template | None = None
 
     def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
         """The texts and the parameters of one variant."""
         values = self.values
-        if self.live_prompts or self.live_parameters:
+        if self.prompts_vary or self.parameters_vary:
             values = {**values, "seed": str(seed), "variant": str(variant)}
         prompt, negative = self.prompt, self.negative_prompt
         prompts = Prompts(
@@ -94,9 +94,9 @@ class PlannedItem:
     seeds: Seeds
     name: Template
     """Of the file below `FOLDER`; only `VARIANT_NAMES` names are left."""
-    head_tells: bool
-    """The name is a text, a live name and a text that all items share: the first one tells apart
-    the names of items, for nothing in it can be taken for a part of the number after it."""
+    prefix_is_unique: bool
+    """What stands before the number or the seed in the file name tells items apart by itself, for
+    nothing in it can be taken for a part of the number after it."""
     requests: FixedRequest | PerVariantRequest
     fallback: tuple[str, ...] = ()
     """Models that may make it in place of its own."""
@@ -135,7 +135,7 @@ class PlannedItem:
         """The tasks of these variants."""
         first = self.request(1)
         image_format, price = self.family.image_format(first), self.price(first)
-        is_live, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
+        varies, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
         name_of = _naming(self)
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
@@ -143,7 +143,7 @@ class PlannedItem:
         for variant in variants:
             seed = self.seeds.of(variant)
             request = self.requests.of(seed, variant)
-            if is_live:
+            if varies:
                 image_format, price = self.family.image_format(request), self.price(request)
             yield Task(
                 id=self.requests.id_of(request),
@@ -163,10 +163,10 @@ class PlannedItem:
             )
 
 
-def _naming(blueprint: PlannedItem) -> Callable[[int], str]:
+def _naming(planned: PlannedItem) -> Callable[[int], str]:
     """From a variant to its file stem; quick for names that hold the variant's number once."""
-    name = blueprint.name
+    name = planned.name
     if name.names != ("variant",):
-        return lambda variant: FOLDER + blueprint.file_name(variant)
+        return lambda variant: FOLDER + planned.file_name(variant)
     before, after = FOLDER + name.literals[0], name.literals[1]
     return lambda variant: f"{before}{variant}{after}"

@@ -1,4 +1,4 @@
-"""From the items of a job to blueprints, one at a time, or to all that is wrong with them."""
+"""From the items of a job to planned items, one at a time, or to all that is wrong with them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
 class ItemPlanner:
     """The items of one job; what is wrong with them goes to `found`.
 
-    The same job and key give the same blueprints every time.
+    The same job and key give the same planned items every time.
     """
 
     def __init__(self, job: Job, random_seed_key: str, found: Complaints) -> None:
@@ -37,21 +37,21 @@ class ItemPlanner:
         self._texts = ItemTexts(job, found)
         self._models = JobModels(job)
         self._file_name = self._checked_file_name()
-        self._head_tells = self._file_name is not None and _head_tells(self._file_name)
+        self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
 
     def __iter__(self) -> Iterator[PlannedItem]:
         """Those that nothing is wrong with."""
         for index in range(len(self._job.items)):
-            blueprint = self.of(index)
-            if blueprint is not None:
-                yield blueprint
+            planned = self.of(index)
+            if planned is not None:
+                yield planned
 
     def variants(self, index: int) -> int:
         """How many tasks an item makes."""
         return self._job.items[index].variants or self._job.variants
 
     def of(self, index: int) -> PlannedItem | None:
-        """The blueprint of an item; None if it cannot be made, which is then complained of."""
+        """The planned of an item; None if it cannot be made, which is then complained of."""
         item = self._job.items[index]
         model = self._model_of(index, item)
         if model is None:
@@ -75,7 +75,7 @@ class ItemPlanner:
             vars=self._texts.used(item, texts),
             seeds=chosen,
             name=name,
-            head_tells=self._head_tells,
+            prefix_is_unique=self._prefix_is_unique,
             requests=requests,
             fallback=fallback_of(self._job, item, model.id),
             fallback_prompt=None if again is None else again.bind(texts.values),
@@ -141,21 +141,21 @@ class ItemPlanner:
         self, index: int, model: Model, texts: Texts, chosen: Seeds
     ) -> FixedRequest | PerVariantRequest | None:
         family = FAMILIES[model.family]
-        live = PerVariantRequest(texts=texts, family=family, model_id=model.id)
-        if texts.live_prompts or texts.live_parameters:
-            return live if self._takes_all(index, model, texts, chosen) else None
+        per_variant = PerVariantRequest(texts=texts, family=family, model_id=model.id)
+        if texts.prompts_vary or texts.parameters_vary:
+            return per_variant if self._takes_all(index, model, texts, chosen) else None
         prompts, parameters = texts.rendered(1, 1)
         if not self._takes(index, model, texts, (prompts, parameters)):
             return None
         request = family.build(prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
-            return live
+            return per_variant
         return FixedRequest(request=request, ids=SeededId(model.id, request))
 
     def _takes_all(self, index: int, model: Model, texts: Texts, chosen: Seeds) -> bool:
         """Whether the model takes every variant. Prompts that are longest tell for the others."""
         count = self.variants(index)
-        if not texts.live_parameters:
+        if not texts.parameters_vary:
             longest = texts.rendered(int(WIDEST_SEED), count)
             if not any(FAMILIES[model.family].problems(model, *longest)):
                 return True
@@ -191,17 +191,17 @@ class ItemPlanner:
 
 
 def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:
-    """Values for the live names that tell for all others whether the name is safe."""
+    """Numbers and seeds that tell for all others whether the name is safe."""
     longest = {"variant": str(variants), "seed": WIDEST_SEED}
     yield longest
     if name.names and file_names.may_be_reserved(name.render(longest)):
         yield from ({"variant": digit, "seed": digit} for digit in "123456789")
 
 
-def _head_tells(file_name: Template) -> bool:
-    """See `Blueprint.head_tells`."""
-    live = [name for name in file_name.names if name in VARIANT_NAMES]
-    if not live or live != list(file_name.names[-1:]):
+def _prefix_is_unique(file_name: Template) -> bool:
+    """See `PlannedItem.prefix_is_unique`."""
+    varying = [name for name in file_name.names if name in VARIANT_NAMES]
+    if not varying or varying != list(file_name.names[-1:]):
         return False
     before, after = file_name.literals[-2][-1:], file_name.literals[-1][:1]
     # With nothing before the number, the end of a value stands there, which may be a digit.

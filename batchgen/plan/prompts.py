@@ -84,8 +84,8 @@ class ItemTexts:
             negative_prompt=None if negative is None else negative.template,
             parameters=parameters.nested,
             values=values,
-            live_prompts=_is_live(prompt) or _is_live(negative),
-            live_parameters=not VARIANT_NAMES.isdisjoint(parameters.names),
+            prompts_vary=_varies(prompt) or _varies(negative),
+            parameters_vary=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
         )
 
@@ -155,7 +155,7 @@ def _place(at: Path, parameters: _Parameters, path: Path) -> Path:
     return (*at, "parameters", *path) if is_own else ("parameters", *path)
 
 
-def _is_live(text: _Text | None) -> bool:
+def _varies(text: _Text | None) -> bool:
     return (
         text is not None
         and text.template is not None

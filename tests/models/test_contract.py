@@ -178,7 +178,7 @@ class TestParts:
     @given(data=st.data())
     def test_another_prompt_changes_the_prompt_alone(self, name, data):
         """Where a body has one prompt, it is the first text of its parts."""
-        model, prompts, parameters = data.draw(right_requests(name))
+        _, prompts, parameters = data.draw(right_requests(name))
         family = FAMILIES[name]
         body = family.build(prompts, parameters, 7)
         parts = family.parts(body)
