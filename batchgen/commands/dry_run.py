@@ -54,17 +54,7 @@ def _minutes(job: Job, outline: PlanSummary, wanted: TaskSet) -> float:
         (
             counts.get(each.model_id, 0) / rate
             for each in outline.models
-            if (rate := _rate(job, each.model_id, each.model.requests_per_minute))
+            if (rate := plan.calls_a_minute_of_all_routes(job, each.model_id, each.model))
         ),
         default=0.0,
     )
-
-
-def _rate(job: Job, model_id: str, documented: float | None) -> float:
-    """Calls a minute on all routes that serve a model, as far as they are known."""
-    rates = 0.0
-    for route in job.ways:
-        if route.called(model_id) is not None:
-            given = route.rate(job.limits)
-            rates += given if isinstance(given, int | float) else documented or 0.0
-    return rates

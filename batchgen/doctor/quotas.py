@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from batchgen.bedrock import Account, AccountError, AccountErrorReason
 from batchgen.doctor.findings import Check, Finding
@@ -12,6 +13,7 @@ from batchgen.doctor.job import Workload
 from batchgen.errors import ExitCode
 from batchgen.job import Job, Limits, Route
 from batchgen.models import Model
+from batchgen.plan import calls_a_minute
 from batchgen.runner import deadline_of
 from batchgen.text import sentences
 
@@ -19,9 +21,6 @@ TIME = Check("time")
 
 ASK_ADVICE = "Allow servicequotas:ListServiceQuotas in IAM, or look at the quota in the console"
 ASK_SUPPORT = "Ask AWS Support why: a new account can be closed for a model"
-
-Given = float | str | None
-"""`limits.requests_per_minute` of a job: a number, `auto`, or None for the documented quota."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,8 @@ class Allowance:
     found: float | None
     """What Service Quotas says."""
     documented: float | None
-    given: Given
+    given: float | Literal["auto"] | None
+    """`Route.rate`."""
     key: str = "limits.requests_per_minute"
     """Of the job, where that is set."""
     why: str = ""
@@ -41,17 +41,14 @@ class Allowance:
 
     def standing_in(self) -> Allowance:
         """The same for a model that only stands in: it is never called faster than is usual."""
-        if not isinstance(self.given, int | float) or self.documented is None:
+        if not isinstance(self.given, int | float):
             return self
-        return replace(self, given=min(self.given, self.documented))
+        return replace(self, given=calls_a_minute(self.given, self.documented, stands_in=True))
 
     @property
     def rate(self) -> float | None:
-        """Calls a minute that a run can count on; None if not known."""
-        quota = self.documented if self.found is None else self.found
-        if not isinstance(self.given, int | float):
-            return quota
-        return self.given if quota is None else min(self.given, quota)
+        """Calls a minute at which a run starts; None if not known."""
+        return calls_a_minute(self.given, self.documented, found=self.found)
 
 
 async def ask_allowances(

@@ -9,7 +9,7 @@ from batchgen.bedrock import Endpoint, OpenRoute
 from batchgen.errors import NoRoute, ServiceUnusable
 from batchgen.job import Job
 from batchgen.pacing import Pace, Pacer, PaceState
-from batchgen.plan import PlanSummary
+from batchgen.plan import PlanSummary, calls_a_minute
 
 
 class RouteQuotas:
@@ -70,10 +70,8 @@ async def open_quotas(
 ) -> RouteQuotas:
     """A pacer for each model that a route serves, at its quota there.
 
-    That is what the route or the job says; for `auto` what the account's Service Quotas say, asked
-    once; else the model's documented default; without one the pacer finds it. A model that the
-    account may not call at all gets no pacer. A number of the job means the models that it asks
-    for: one that only stands in is called at its documented rate if that is less.
+    Which calls a minute that are, `plan.calls_a_minute` says; where nobody knows, the pacer finds
+    it. Service Quotas are asked once, for `auto`. A model that the account may not call gets none.
     """
     rates = documented(outline)
     stand_ins = {each.model_id for each in outline.fallbacks}
@@ -84,17 +82,13 @@ async def open_quotas(
     pacers: dict[str, Pacer] = {}
     closed: list[str] = []
     for model_id, there in called.items():
-        usual = rates[model_id]
-        quota = given if isinstance(given, int | float) else found.get(there)
-        if model_id in stand_ins and isinstance(given, int | float) and usual is not None:
-            quota = min(given, usual)
-        if quota == 0:
+        rate = calls_a_minute(
+            given, rates[model_id], found=found.get(there), stands_in=model_id in stand_ins
+        )
+        if rate == 0:
             closed.append(model_id)
             continue
-        pace = Pace(
-            requests_per_minute=usual if quota is None else quota,
-            concurrency=route.places(job.limits),
-        )
+        pace = Pace(requests_per_minute=rate, concurrency=route.places(job.limits))
         pacers[model_id] = Pacer(pace, clock=clock)
     return RouteQuotas(pacers, closed, route=route.name)
 

@@ -380,21 +380,21 @@ class TestQuotas:
         ("given", "found", "verdict", "rate"),
         [
             (None, 90.0, "ok", 90),
-            (None, 45.0, "warning", 45),
-            (None, 200.0, "ok", 200),
+            (None, 45.0, "warning", 90),
+            (None, 200.0, "ok", 90),
             (None, None, "warning", 90),
             ("auto", 45.0, "ok", 45),
             ("auto", None, "warning", 90),
-            (90.0, 45.0, "warning", 45),
+            (90.0, 45.0, "warning", 90),
             (30.0, 45.0, "ok", 30),
             (45.0, 45.0, "ok", 45),
-            (120.0, None, "warning", 90),
+            (120.0, None, "warning", 120),
             (30.0, None, "warning", 30),
             (90.0, 0.0, "failed", 0),
         ],
     )
     def test_the_quota_against_the_job(self, given, found, verdict, rate):
-        """What the account has counts; asking for more is a doubt, having none a failure."""
+        """The rate is that of the run; asking for more than there is is a doubt, none a failure."""
         it = Allowance(model=CORE, found=found, documented=90, given=given, why="Nobody says")
 
         finding = look_at_allowance(it)

@@ -250,7 +250,7 @@ class TestQuotas:
 
         assert found["quota", "day"].verdict is Verdict.OK
         assert "Set its requests_per_minute to 30 or auto" in found["quota", "night"].text
-        assert found["time", None].values == {"minutes": 1.8}
+        assert found["time", None].values == {"minutes": 1.1}
 
     async def test_an_account_that_is_closed_for_a_model(self, job):
         """A quota of nothing on every route is a failure."""
