@@ -38,7 +38,7 @@ class Task:
     image_format: str
     """The format asked for: `png`, `jpeg` or `webp`."""
     price_usd: Decimal | None
-    """Price of one call; None where nobody knows it."""
+    """Price of one call; None if unknown."""
     fallback: tuple[str, ...] = ()
     """Models that may make it in place of its own, in this order."""
     fallback_prompt: str | None = None

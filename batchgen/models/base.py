@@ -32,7 +32,7 @@ class Model:
     family: str
     title: str
     price_usd: Decimal | None
-    """Price of one image at the default parameters; None where nobody knows.
+    """Price of one image at the default parameters; None if unknown.
 
     Where parameters change the price, `Family.price` changes this one in proportion, so that a job
     overrides the price of a model by one figure.
@@ -43,7 +43,7 @@ class Model:
     """Where it can be called; empty where that is not known: a profile or a custom model."""
     life_cycle: LifeCycle
     end_of_life: date | None = None
-    """None where it has no such day, or nobody knows it."""
+    """None if there is none, or it is unknown."""
     output_formats: tuple[str, ...] = ("png",)
     """What it can answer in: of `png`, `jpeg` and `webp`; the one we ask for by default first."""
     seed_max: int = 4_294_967_295
@@ -179,7 +179,7 @@ class Family(Protocol):
         """The format that the request asks for: `png`, `jpeg` or `webp`."""
 
     def price(self, model: Model, request: Mapping[str, Any]) -> Decimal | None:
-        """Price of one call in USD with these parameters; None where nobody knows."""
+        """Price of one call in USD with these parameters; None if unknown."""
 
     def parse(self, body: bytes) -> Reply:
         """The reply that a response body holds.

@@ -30,7 +30,7 @@ class Entry:
     """What a reply says of one artifact, as it came."""
 
     image: Any
-    """Base64 text, if the service keeps to its word; None where there is no image."""
+    """Base64 text, as documented; None if there is no image."""
     seed: Any
     finish_reason: str | None
 

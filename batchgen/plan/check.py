@@ -28,7 +28,7 @@ class ModelSummary:
     model: Model
     tasks: int
     price_usd: Decimal | None
-    """Of all of them, if each succeeds at once; None where nobody knows."""
+    """Of all of them, if each succeeds at once; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class ModelTotals:
 
 
 def _price(planned: PlannedItem) -> Decimal | None:
-    """US dollars of all variants; None where nobody knows."""
+    """US dollars of all variants; None if unknown."""
     requests, variants = planned.requests, planned.variants
     if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
         price = planned.price(planned.request(1))

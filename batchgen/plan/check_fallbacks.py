@@ -55,7 +55,7 @@ class Fallbacks:
         return None
 
     def check(self, planned: PlannedItem) -> None:
-        """Complain of whatever of an item a fallback would not take."""
+        """Complain of what a fallback model or the fallback prompt cannot make of an item."""
         prompted = planned.fallback_prompt is not None and self._can_take_prompt(planned)
         if prompted:
             self._check_prompt(planned, planned.model)
@@ -111,9 +111,9 @@ class Fallbacks:
 
 
 def _first_wrong(planned: PlannedItem, model: Model, *, when_refused: bool) -> Sequence[Problem]:
-    """What the model would refuse of the first variant of which it would refuse anything.
+    """What the model would refuse of the first variant that it does not take.
 
-    Prompts that are longest tell for the others.
+    If the longest prompts are right, so are the shorter ones.
     """
 
     def of(seed: int, variant: int) -> Sequence[Problem]:
@@ -130,8 +130,8 @@ def _first_wrong(planned: PlannedItem, model: Model, *, when_refused: bool) -> S
     requests, template = planned.requests, planned.fallback_prompt
     if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
         found = of(int(WIDEST_SEED), planned.variants)
-        is_live = when_refused and template is not None and bool(template.names)
-        if not found or (isinstance(requests, FixedRequest) and not is_live):
+        varies = when_refused and template is not None and bool(template.names)
+        if not found or (isinstance(requests, FixedRequest) and not varies):
             return found
     for variant in range(1, planned.variants + 1):
         found = of(planned.seeds.of(variant), variant)

@@ -126,7 +126,7 @@ class Duplicate:
 
 
 class Unique:
-    """Looks at every planned once, and at all of them again only if there is a suspicion."""
+    """Looks at every planned item once, and again only if two may be alike."""
 
     def __init__(self) -> None:
         self._names = Repeats()

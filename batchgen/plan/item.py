@@ -128,7 +128,7 @@ class PlannedItem:
         return template.render({"seed": str(seed), "variant": str(variant)})
 
     def price(self, request: Mapping[str, Any]) -> Decimal | None:
-        """US dollars of one call; None where nobody knows."""
+        """US dollars of one call; None if unknown."""
         return self.family.price(self.model, request)
 
     def tasks(self, variants: Iterable[int]) -> Iterator[Task]:

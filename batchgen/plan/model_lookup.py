@@ -13,7 +13,7 @@ ADVICE = "name a known model and, under models of a route, what the service call
 
 
 class JobModels:
-    """The models of one job; each is looked up once, also one that nobody knows."""
+    """The models of one job; each is looked up once, also an unknown one."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -51,7 +51,7 @@ class ItemPlanner:
         return self._job.items[index].variants or self._job.variants
 
     def of(self, index: int) -> PlannedItem | None:
-        """The planned of an item; None if it cannot be made, which is then complained of."""
+        """What an item makes; None if something is wrong with it, which is then complained of."""
         item = self._job.items[index]
         model = self._model_of(index, item)
         if model is None:

@@ -27,7 +27,7 @@ def calls_a_minute(
 
     Args:
         given: `Route.rate`.
-        documented: default quota of the model; None where nobody knows it.
+        documented: default quota of the model; None if unknown.
         found: what Service Quotas say; None where they were not asked, or say nothing.
         stands_in: no task of the job is the model's own.
 
