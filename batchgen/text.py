@@ -1,4 +1,4 @@
-"""Words for people: the nearest allowed name, values that are safe to print, whole sentences."""
+"""Words for people: the nearest allowed name, values that are safe to print, times and money."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterable
+from decimal import Decimal
 
 LONGEST_NAME = 200
 """Characters; comparing longer ones costs time and helps nobody."""
@@ -13,6 +14,8 @@ LONGEST_SHOWN = 60
 """Characters of a value that a message repeats."""
 LONGEST_KEY = 100
 """Characters of a key that a complaint repeats."""
+
+AN_HOUR = 3_600
 
 _ANYTHING = reprlib.Repr()
 _ANYTHING.maxlevel = 2
@@ -36,6 +39,11 @@ def closest(name: str, allowed: Iterable[str]) -> str | None:
             return candidate
     close = difflib.get_close_matches(wanted, bare, n=1)
     return bare[close[0]] if close else None
+
+
+def did_you_mean(near: str | None) -> str:
+    """The end of a complaint about a name: `; did you mean "seed"?`, or nothing."""
+    return "" if near is None else f"; did you mean {quoted(near, LONGEST_NAME)}?"
 
 
 def quoted(value: object, longest: int = LONGEST_SHOWN) -> str:
@@ -86,6 +94,22 @@ def dotted(path: tuple[str | int, ...]) -> str:
             key = escaped(part[:LONGEST_KEY]) + ("…" if len(part) > LONGEST_KEY else "")
             text += f".{key}" if text else key
     return text
+
+
+def duration(seconds: float) -> str:
+    """A length of time: `40 s`, `9 min`, `9 min 5 s` or, without seconds, `1 h 5 min`."""
+    whole = round(seconds)
+    if whole >= AN_HOUR:
+        whole = round(seconds / 60) * 60
+    hours, rest = divmod(whole, AN_HOUR)
+    minutes, left = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "min"), (left, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def usd(amount: Decimal | None) -> str:
+    """An amount of money: `0.40 USD`."""
+    return "an unknown sum" if amount is None else f"{amount:.2f} USD"
 
 
 def sentences(*parts: str) -> str:

@@ -1,10 +1,12 @@
 """The words of a complaint."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.text import closest, escaped, quoted
+from batchgen.text import closest, did_you_mean, duration, escaped, quoted, usd
 
 NAMES = ("aspect_ratio", "negative_prompt", "id", "png", "jpeg", "K_EULER", "photographic")
 
@@ -102,3 +104,34 @@ def test_a_printable_text_steers_no_terminal(text):
     """What is left is printable; what was printable is left as it was."""
     assert escaped(text).isprintable()
     assert all(character in escaped(text) for character in text if character.isprintable())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (40, "40 s"),
+        (59.6, "1 min"),
+        (540, "9 min"),
+        (545, "9 min 5 s"),
+        (3_599.6, "1 h"),
+        (3_905, "1 h 5 min"),
+        (93_600, "26 h"),
+    ],
+)
+def test_a_length_of_time(seconds, text):
+    """Whole numbers and their units, of two units at most."""
+    assert duration(seconds) == text
+
+
+def test_an_amount_of_money():
+    """Two decimals and the currency; one that is not known is said to be that."""
+    assert usd(Decimal("0.4")) == "0.40 USD"
+    assert usd(None) == "an unknown sum"
+
+
+def test_a_name_that_was_probably_meant():
+    """The end of a sentence, where there is one."""
+    assert did_you_mean("seed") == '; did you mean "seed"?'
+    assert did_you_mean(None) == ""

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic_core import from_json
 
 from batchgen.models.base import Key, Problem, Prompts
-from batchgen.text import closest, dotted, quoted
+from batchgen.text import closest, did_you_mean, dotted, quoted
 
 Problems: TypeAlias = Collection[Problem]
 
@@ -59,9 +59,8 @@ class Choice:
         """Refuses another spelling too, and says which name it probably means."""
         if isinstance(value, str) and value in self.names:
             return ()
-        meant = (self.meant or _spelling)(value, self.names)
-        hint = f'; did you mean "{meant}"?' if meant and len(self.names) > 1 else ""
-        return wrong(key, value, ", ".join(self.names) + hint)
+        meant = (self.meant or _spelling)(value, self.names) if len(self.names) > 1 else None
+        return wrong(key, value, ", ".join(self.names) + did_you_mean(meant))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +165,7 @@ class Fields:
     def _unknown(self, key: Key, name: str) -> Problem:
         text = self.refused.get(name)
         if text is None:
-            meant = closest(name, self.checks)
-            hint = f'; did you mean "{meant}"?' if meant else ""
+            hint = did_you_mean(closest(name, self.checks))
             allowed = ", ".join(self.checks)
             text = f"{self.owner} does not take {quoted(name)}; allowed: {allowed}{hint}"
         return Problem(key=(*key, name), text=text)

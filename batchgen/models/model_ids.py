@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from batchgen.models.base import LifeCycle, Model, UnknownModel
 from batchgen.models.registry import FAMILIES, MODELS
-from batchgen.text import closest, quoted
+from batchgen.text import closest, did_you_mean, quoted
 
 GEOGRAPHIES = ("us", "us-gov", "eu", "apac", "au", "ca", "jp", "global")
 """What a system-defined inference profile puts before the id of its model."""
@@ -106,8 +106,7 @@ def _of_family(name: str) -> Model:
         return MODELS[name]
     if name in FAMILIES:
         return FAMILIES[name].generic(name)
-    near = closest(name, (*FAMILIES, *MODELS))
-    hint = f'; did you mean "{near}"?' if near else ""
+    hint = did_you_mean(closest(name, (*FAMILIES, *MODELS)))
     families = ", ".join(FAMILIES)
     text = f"{quoted(name)} is no model family; allowed: {families}, or a known model id{hint}"
     raise UnknownModel(text)
@@ -140,9 +139,9 @@ def _require_form(model_id: str) -> None:
 
 def _unknown(model_id: str, advice: str | None) -> str:
     arn = _ARN.fullmatch(model_id)
-    near = closest(arn["name"] if arn else model_id, MODELS)
+    hint = did_you_mean(closest(arn["name"] if arn else model_id, MODELS))
     what = "does not tell which model it runs" if arn else "is not a model that batchgen knows"
-    hint = f'; did you mean "{near}"? Otherwise' if near else ":"
+    hint = f"{hint} Otherwise" if hint else ":"
     if advice is None:
         active = (name for name, model in MODELS.items() if model.life_cycle is LifeCycle.ACTIVE)
         advice = f"name its family ({' or '.join(FAMILIES)}), or use one of {', '.join(active)}"

@@ -13,7 +13,7 @@ from batchgen.plan.duplicates import Unique
 from batchgen.plan.expand import count
 from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.prepare import ItemPlanner
-from batchgen.text import closest
+from batchgen.text import closest, did_you_mean
 
 MAX_TASKS = 10_000_000
 """Of one job."""
@@ -241,8 +241,7 @@ class _Models:
         allowed = (*prices, *self._fallbacks.places, *MODELS)
         for name in self._job.prices:
             if name not in allowed:
-                near = closest(name, allowed)
-                hint = f'; did you mean "{near}"?' if near else ""
+                hint = did_you_mean(closest(name, allowed))
                 self._found.add(("prices", name), f"no model of this job has that name{hint}")
 
 
@@ -280,8 +279,7 @@ def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: 
     for index, route in enumerate(job.routes):
         for name in route.models:
             if name not in named:
-                near = closest(name, named)
-                hint = f'; did you mean "{near}"?' if near else ""
+                hint = did_you_mean(closest(name, named))
                 text = f"no model of this job has that name{hint}"
                 found.add(("routes", index, "models", name), text)
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchgen.text import closest, quoted
+from batchgen.text import closest, did_you_mean, quoted
 
 LISTED = 30
 """Names that a complaint lists."""
@@ -98,7 +98,7 @@ def _name(token: re.Match[str]) -> str:
 
 def _unknown(name: str, allowed: Collection[str]) -> str:
     near = closest(name, allowed)
-    hint = f'; did you mean "{{{near}}}"?' if near else ""
+    hint = did_you_mean(near and f"{{{near}}}")
     names = sorted(allowed)
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     listed = ", ".join(names[:LISTED]) + more
