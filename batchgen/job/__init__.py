@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts, overlap, same_quota
-from batchgen.job.fields import DURATION, Check, FailureLimit, Refused, money, whole
+from batchgen.job.fields import FailureLimit
 from batchgen.job.loading import load, parse
-from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
+from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator, read_value
 
 __all__ = [
-    "DURATION",
-    "Check",
     "Complaints",
     "FailureLimit",
     "Item",
@@ -18,15 +16,13 @@ __all__ = [
     "Limits",
     "OnFiltered",
     "Path",
-    "Refused",
     "Retry",
     "Route",
     "Simulator",
     "conflicts",
     "load",
-    "money",
     "overlap",
     "parse",
+    "read_value",
     "same_quota",
-    "whole",
 ]

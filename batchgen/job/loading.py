@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from batchgen.errors import Complaint
 from batchgen.job import yaml_document
-from batchgen.job.complaints import Complaints, Path, Source
+from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts
 from batchgen.job.schema import Job
 from batchgen.job.validation_errors import wrongs
+from batchgen.job.yaml_document import Source
 
 
 def load(path: File, *, defer: bool = False) -> Job:
@@ -38,7 +39,7 @@ def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
 
 
 def _job(document: yaml_document.Document, *, defer: bool) -> Job:
-    source = Source(file=document.file, sha256=document.sha256, text=document.text)
+    source = document.source
     found = Complaints(document.complaints)
     job: Job | None
     value = document.value
@@ -66,7 +67,7 @@ def _bearing(
     wrong = list(wrongs(error))
     for each in wrong:
         found.add(each.complaint.path, each.complaint.text)
-    if not all(each.bearable for each in wrong):
+    if any(each.affects_plan for each in wrong):
         return None, value
     rest = _without(value, [each.complaint.path for each in wrong])
     try:

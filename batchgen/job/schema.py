@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import time
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from batchgen.job import fields as checks
-from batchgen.job.complaints import Source
-from batchgen.job.fields import DURATION, FLAG, FailureLimit, choice, money, number, whole
+from batchgen.errors import InputError
+from batchgen.job import fields
+from batchgen.job.fields import OrNone, Parameters, Variables
+from batchgen.job.yaml_document import Source, meaning
 
 
 class Section(BaseModel):
@@ -23,67 +23,59 @@ class Section(BaseModel):
 class Limits(Section):
     """How much, how fast and how long."""
 
-    concurrency: Annotated[int, whole(1, 1_000)] = 8
+    concurrency: fields.Concurrency = 8
     """Calls in flight at most."""
-    requests_per_minute: Annotated[float | Literal["auto"] | None, checks.REQUESTS_PER_MINUTE] = (
-        None
-    )
+    requests_per_minute: OrNone[fields.Rate] = None
     """Calls a minute and model; left out: the model's documented quota."""
-    budget_usd: Annotated[Decimal | None, money(positive=True, optional=True)] = None
+    budget_usd: OrNone[fields.Money] = None
     """What all runs into one output may spend together."""
-    run_budget_usd: Annotated[Decimal | None, money(positive=True, optional=True)] = None
+    run_budget_usd: OrNone[fields.Money] = None
     """What each run may spend by itself."""
-    until: Annotated[time | None, checks.UNTIL] = None
+    until: OrNone[fields.TimeOfDay] = None
     """Local time of day when the run must have ended."""
-    max_failures: Annotated[FailureLimit | None, checks.MAX_FAILURES] = None
+    max_failures: OrNone[fields.MaxFailures] = None
     """Failed tasks after which the run stops: a number, or a share of the finished ones."""
-    give_up_after: Annotated[float, DURATION] = 1_800.0
+    give_up_after: fields.Duration = 1_800.0
     """Seconds without any success after which the run stops."""
 
 
 class Retry(Section):
     """What happens after a failed attempt."""
 
-    attempts: Annotated[int, whole(1, 20)] = 6
+    attempts: fields.Attempts = 6
     """Of one task, the first included; a call that the quota rejected does not count."""
-    max_elapsed: Annotated[float, DURATION] = 1_800.0
+    max_elapsed: fields.Duration = 1_800.0
     """Seconds from the first attempt of a task to its last."""
-    ambiguous: Annotated[Literal["retry", "fail"], choice("retry", "fail")] = "retry"
+    ambiguous: fields.Ambiguous = "retry"
     """What to do after a call that may have been billed although no answer came."""
 
 
 class Simulator(Section):
     """Options of the simulator that `endpoint: simulator` starts."""
 
-    latency: Annotated[float | None, number("seconds, a number from 0", positive=False)] = None
+    latency: OrNone[fields.Latency] = None
     """Seconds that a call takes."""
-    requests_per_minute: Annotated[
-        float | None, number("calls a minute, a number above 0", positive=True)
-    ] = None
+    requests_per_minute: OrNone[fields.SimulatedRate] = None
     """The quota of each model."""
 
 
 class Route(Section):
     """One way for the calls to go: an account and a Region, with a quota of its own."""
 
-    name: Annotated[str | None, checks.ROUTE_NAME] = None
+    name: OrNone[fields.Name] = None
     """In messages and records; left out: made of the account and the Region."""
-    profile: Annotated[str | None, checks.PROFILE] = None
+    profile: OrNone[fields.Profile] = None
     """AWS profile whose credentials sign the calls; left out: those that the SDK finds."""
-    role: Annotated[str | None, checks.ROLE] = None
+    role: OrNone[fields.Role] = None
     """ARN of a role to assume with these credentials; it is assumed anew before it expires."""
-    region: Annotated[str | None, checks.OWN_REGION] = None
+    region: OrNone[fields.Region] = None
     """AWS Region; left out: the job's."""
-    models: dict[Annotated[str, checks.MODEL], Annotated[str, checks.MODEL]] = Field(
-        default_factory=dict
-    )
+    models: dict[fields.ModelId, fields.ModelId] = Field(default_factory=dict)
     """Model of the job -> what it is called here, such as an inference profile. A route that names
     any serves these alone; left out, it serves all by their own ids."""
-    requests_per_minute: Annotated[float | Literal["auto"] | None, checks.REQUESTS_PER_MINUTE] = (
-        None
-    )
+    requests_per_minute: OrNone[fields.Rate] = None
     """Calls a minute and model on this route; left out: as `limits` says."""
-    concurrency: Annotated[int | None, whole(1, 1_000, optional=True)] = None
+    concurrency: OrNone[fields.Concurrency] = None
     """Calls in flight of each model on this route; left out: as `limits` says."""
 
     def called(self, model_id: str) -> str | None:
@@ -112,14 +104,10 @@ class Route(Section):
 class OnFiltered(Section):
     """What to do when the service's moderation refused an image; each refusal may have cost one."""
 
-    retry_with_new_seed: Annotated[int, whole(0, 10)] = 0
+    retry_with_new_seed: fields.Retries = 0
     """How often to try the same prompt with another seed."""
-    fallback_prompt: Annotated[str | None, checks.OWN_TEXT] = None
+    fallback_prompt: OrNone[fields.Text] = None
     """A prompt to try at last, with the same placeholders as any other."""
-
-
-Variables = dict[Annotated[str, checks.VARIABLE], Annotated[str, checks.VALUE]]
-Parameters = dict[Annotated[str, checks.PARAMETER_NAME], Annotated[Any, checks.PARAMETER]]
 
 
 @dataclass(
@@ -131,21 +119,21 @@ Parameters = dict[Annotated[str, checks.PARAMETER_NAME], Annotated[Any, checks.P
 class Item:
     """One thing to make pictures of. What it leaves out, the job gives."""
 
-    id: Annotated[str, checks.ITEM_ID]
+    id: fields.ItemId
     """Stands once in a job; part of the file name."""
-    prompt: Annotated[str | None, checks.OWN_TEXT] = None
+    prompt: OrNone[fields.Text] = None
     """Wins over the job's."""
-    negative_prompt: Annotated[str | None, checks.OWN_TEXT] = None
+    negative_prompt: OrNone[fields.Text] = None
     """Wins over a parameter of that name."""
-    model: Annotated[str | None, checks.OWN_MODEL] = None
+    model: OrNone[fields.ModelId] = None
     """Wins over the job's, whose `family` then does not count."""
-    family: Annotated[str | None, checks.FAMILY] = None
+    family: OrNone[fields.Family] = None
     """Whose facts hold for a model that is named by an ARN or a custom id."""
-    fallback: Annotated[tuple[str, ...] | None, checks.OWN_FALLBACK] = None
+    fallback: OrNone[fields.Fallback] = None
     """Wins over the job's; an empty list: none."""
-    seed: Annotated[int | None, checks.OWN_SEED] = None
+    seed: OrNone[fields.SeedNumber] = None
     """Of the first variant; each further variant takes the next number."""
-    variants: Annotated[int | None, checks.OWN_VARIANTS] = None
+    variants: OrNone[fields.Variants] = None
     """How many pictures to make of it."""
     parameters: Parameters = Field(default_factory=dict)
     """Merged over the job's, key by key."""
@@ -156,26 +144,24 @@ class Item:
 class Job(Section):
     """A validated job file, or one that a program made."""
 
-    name: Annotated[str, checks.NAME]
+    name: fields.Name
     """Part of the derived seeds: another name makes other pictures."""
-    endpoint: Annotated[str, checks.ENDPOINT] = "aws"
+    endpoint: fields.Endpoint = "aws"
     """`simulator`, `aws` or a URL."""
-    region: Annotated[str, checks.REGION] = "us-west-2"
+    region: fields.Region = "us-west-2"
     """AWS Region of the calls."""
-    model: Annotated[str | None, checks.OWN_MODEL] = None
+    model: OrNone[fields.ModelId] = None
     """Of the items that bring none: an id, an inference profile or an ARN."""
-    family: Annotated[str | None, checks.FAMILY] = None
+    family: OrNone[fields.Family] = None
     """Whose facts hold for a model that is named by an ARN or a custom id."""
-    fallback: Annotated[tuple[str, ...], checks.FALLBACK] = ()
+    fallback: fields.Fallback = ()
     """Models that make an image, in this order, while its own is denied, ended or out of reach."""
     on_filtered: OnFiltered = OnFiltered()
     routes: tuple[Route, ...] = Field(default=(), min_length=1)
     """The ways for the calls; left out: one, in `region`, with the credentials that are found."""
-    output: Annotated[str, checks.OUTPUT] = Field(
-        default_factory=lambda given: f"out/{given['name']}"
-    )
+    output: fields.Folder = Field(default_factory=lambda given: f"out/{given['name']}")
     """Folder of images and manifest, from the current folder on; left out: `out/NAME`."""
-    prompt: Annotated[str | None, checks.OWN_TEXT] = None
+    prompt: OrNone[fields.Text] = None
     """Of the items that bring none."""
     parameters: Parameters = Field(default_factory=dict)
     """The model's own parameters, by its own names."""
@@ -183,22 +169,20 @@ class Job(Section):
     """What `{name}` stands for in prompts, parameters and file names."""
     items: Annotated[tuple[Item, ...], Field(min_length=1)]
     """What to make."""
-    seed: Annotated[int | Literal["derived", "random"], checks.SEED] = "derived"
+    seed: fields.Seed = "derived"
     """`derived` from names, so that the same job makes the same pictures; `random`; or a number."""
-    variants: Annotated[int, checks.VARIANTS] = 1
+    variants: fields.Variants = 1
     """Pictures of each item that does not say."""
-    file_name: Annotated[str, checks.TEXT] = "{id}-{variant}"
+    file_name: fields.Text = "{id}-{variant}"
     """Template of the file names, without the extension; `/` makes folders."""
     limits: Limits = Limits()
     retry: Retry = Retry()
-    allow_retired: Annotated[bool, FLAG] = False
+    allow_retired: fields.Flag = False
     """Call a model on AWS although it is past its end of life."""
-    allow_plain_http: Annotated[bool, FLAG] = False
+    allow_plain_http: fields.Flag = False
     """Send credentials to an `http://` endpoint on another machine, where whoever is on the way can
     read them."""
-    prices: dict[Annotated[str, checks.MODEL], Annotated[Decimal, money(positive=False)]] = Field(
-        default_factory=dict
-    )
+    prices: dict[fields.ModelId, fields.Price] = Field(default_factory=dict)
     """US dollars of one picture by model, where they differ from those that batchgen knows."""
     simulator: Simulator = Simulator()
     """Only with `endpoint: simulator`."""
@@ -229,3 +213,33 @@ class Job(Section):
     def source(self) -> Source | None:
         """The file that it was read from; None for a job that a program made."""
         return self._source
+
+
+def read_value(key: str, text: str) -> Any:
+    """A value of a key of the job file, such as `limits.until`, from the text of an option.
+
+    Raises:
+        InputError: what is allowed.
+    """
+    read = _type_of(key).validate_python
+    try:
+        return read(text)
+    except ValidationError:
+        try:
+            return read(_number_or_text(text))
+        except ValidationError as error:
+            raise InputError(error.errors()[0]["ctx"]["allowed"]) from None
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        return meaning(text)
+    except ValueError:  # more than a number can be
+        return text
+
+
+@cache
+def _type_of(key: str) -> TypeAdapter[Any]:
+    section, _, name = key.rpartition(".")
+    keys = Job.model_fields[section].annotation if section else Job
+    return TypeAdapter(cast("type[BaseModel]", keys).model_fields[name].rebuild_annotation())

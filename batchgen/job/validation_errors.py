@@ -10,11 +10,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batchgen.errors import Complaint
+from batchgen.job.complaints import Path
 from batchgen.job.fields import REFUSED
 from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
 from batchgen.text import closest, quoted
-
-Path = tuple[str | int, ...]
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": tuple(Job.model_fields),
@@ -32,7 +31,11 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
-_BEARABLE = frozenset(
+PLAN_KEYS = frozenset(
+    ("family", "id", "items", "model", "name", "negative_prompt", "parameters", "prompt", "vars")
+)
+"""Keys whose misspelling would bring further complaints that say nothing new."""
+_BESIDE_PLAN = frozenset(
     (
         "allow_plain_http",
         "allow_retired",
@@ -47,10 +50,6 @@ _BEARABLE = frozenset(
     )
 )
 """Top-level keys on which no text, parameter or name of a task depends."""
-_LOAD_BEARING = frozenset(
-    ("family", "id", "items", "model", "name", "parameters", "prompt", "vars", "negative_prompt")
-)
-"""Keys whose misspelling would bring further complaints that say nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +57,8 @@ class Wrong:
     """One error of pydantic in our words."""
 
     complaint: Complaint
-    bearable: bool
-    """Without this key the rest of the job means the same, and its plan can be checked too."""
+    affects_plan: bool
+    """Without this key the rest of the job means something else: its plan cannot be checked."""
 
 
 def wrongs(error: ValidationError) -> Iterator[Wrong]:
@@ -69,9 +68,8 @@ def wrongs(error: ValidationError) -> Iterator[Wrong]:
             continue
         path = _path(details)
         say = SENTENCES.get(details["type"], _cannot_be)
-        yield Wrong(
-            complaint=Complaint(path=path, text=say(details)), bearable=_bearable(details, path)
-        )
+        complaint = Complaint(path=path, text=say(details))
+        yield Wrong(complaint=complaint, affects_plan=_affects_plan(details, path))
 
 
 def _path(details: ErrorDetails) -> Path:
@@ -89,10 +87,10 @@ def _meant(key: str, mapping: str) -> str | None:
     return closest(key, KEYS[mapping])
 
 
-def _bearable(details: ErrorDetails, path: Path) -> bool:
+def _affects_plan(details: ErrorDetails, path: Path) -> bool:
     if details["type"] in _UNKNOWN:
-        return _meant(str(path[-1]), _mapping(path)) not in _LOAD_BEARING
-    return bool(path) and path[0] in _BEARABLE and isinstance(path[-1], str)
+        return _meant(str(path[-1]), _mapping(path)) in PLAN_KEYS
+    return not path or path[0] not in _BESIDE_PLAN or isinstance(path[-1], int)
 
 
 def _mapping(path: Path) -> str:

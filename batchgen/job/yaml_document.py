@@ -7,13 +7,15 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path as File
 from typing import Any, Final, Self
 
 from batchgen.errors import Complaint, JobError
-from batchgen.job import yaml_parser
+from batchgen.job.complaints import Complaints, Path
 from batchgen.job.yaml_parser import (
     AliasEvent,
     CollectionEndEvent,
@@ -29,7 +31,6 @@ from batchgen.job.yaml_parser import (
     SyntaxProblem,
     at,
     events,
-    line_at,
 )
 from batchgen.text import closest, quoted
 
@@ -41,21 +42,41 @@ LONGEST_PATH = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A job file that could be read, though perhaps not all of it is right."""
+class Source:
+    """A job file as it was read, without its values."""
 
     file: str
     """As the user named it."""
-    text: str
     sha256: str
     """Of the bytes of the file."""
+    positions: Positions = field(repr=False)
+    complaints: tuple[Complaint, ...] = ()
+    """What is wrong with the file although the job could be read without it."""
+
+    def error(self, complaints: Iterable[Complaint]) -> JobError:
+        """The error that says all of this, with lines, from the top of the file down."""
+        placed = [
+            replace(each, line=self.positions.line(each.path))
+            if each.line is None and each.path
+            else each
+            for each in complaints
+        ]
+        placed.sort(key=lambda it: (it.line is None and not it.path, it.line or 0))
+        return JobError(self.file, tuple(placed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A job file that could be read, though perhaps not all of it is right."""
+
+    source: Source
     value: Any
     """dict, list, str, int, float, bool or None, nested; a float keeps its source text."""
     complaints: tuple[Complaint, ...]
     """Duplicate keys and the like, each with its line: `value` is then the best guess."""
 
 
-def read(path: Path) -> Document:
+def read(path: File) -> Document:
     """The document in a file.
 
     Raises:
@@ -78,20 +99,19 @@ def parse(file: str, data: bytes) -> Document:
     if len(data) > MAX_BYTES:
         raise _refusal(file, f"a job file may have {MAX_BYTES // 2**20} MB at most")
     text = _decoded(file, data)
-    values = Values(text)
+    builder = _Builder(text)
     try:
-        value = values.build()
-    except yaml_parser.SyntaxProblem as problem:
-        found = (*values.complaints, Complaint(path=(), text=str(problem), line=problem.line))
-        raise JobError(file, found) from problem
-    if value is None and not values.complaints:
+        value = builder.build()
+    except SyntaxProblem as problem:
+        found = Complaint(path=(), text=str(problem), line=problem.line)
+        raise JobError(file, (*builder.complaints.listed(), found)) from problem
+    if value is None and not builder.complaints:
         raise _refusal(file, "the file is empty: a job needs at least name, model and items")
+    sha256 = hashlib.sha256(data).hexdigest()
     return Document(
-        file=file,
-        text=text,
-        sha256=hashlib.sha256(data).hexdigest(),
+        source=Source(file=file, sha256=sha256, positions=builder.positions),
         value=value,
-        complaints=tuple(values.complaints),
+        complaints=builder.complaints.listed(),
     )
 
 
@@ -118,7 +138,7 @@ def _is_wide(head: bytes) -> bool:
     return False
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> str:
+def _unreadable(path: File, error: OSError | ValueError) -> str:
     if isinstance(error, IsADirectoryError):
         return "this is a folder: name the job file in it"
     if isinstance(error, FileNotFoundError) and path.is_symlink():
@@ -131,7 +151,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> str:
     return f"the file cannot be read: {reason}"
 
 
-def _suggestion(path: Path) -> str:
+def _suggestion(path: File) -> str:
     if not path.parent.is_dir():
         return f": nor is there a folder {quoted(str(path.parent))}"
     try:
@@ -150,53 +170,148 @@ def _refusal(file: str, text: str) -> JobError:
 
 MAX_DEPTH = 32
 """Mappings and lists inside each other."""
-
-
 MAX_NODES = 5_000_000
 """Keys and values, each alias counted as all that it stands for."""
 
 
 class _Mark:
-    """Stands where a key is expected, or was `<<`."""
+    """In place of a key: there is none, or it is `<<`."""
 
 
 _NO_KEY: Final = _Mark()
-
-
 _MERGE: Final = _Mark()
 
 
+class Positions:
+    """Where each value of a document begins: 16 bytes for each, in the order of the text."""
+
+    def __init__(self, text: str) -> None:
+        self._line_starts = array("I", (found.end() for found in re.finditer("\n", text)))
+        self._begins = array("I")
+        """Of each value: where its key begins, or the value itself where it has no key."""
+        self._keys: list[str | _Mark] = []
+        self._below = array("i")
+        """How many values are inside it; of an alias, minus the number of what it stands for."""
+        self._children: dict[int, Sequence[int]] = {}
+
+    def add(self, key: str | _Mark, begin: int) -> int:
+        """Number one more value, which is inside all that are not closed."""
+        self._begins.append(begin)
+        self._keys.append(key)
+        self._below.append(0)
+        return len(self._below) - 1
+
+    def close(self, number: int) -> None:
+        """All that is inside a value was added."""
+        self._below[number] = len(self._below) - 1 - number
+
+    def alias(self, number: int, anchored: int) -> None:
+        """A value stands for another one."""
+        self._below[number] = -anchored
+
+    def line_at(self, index: int) -> int:
+        """The 1-based line of a character, counted as editors do: by line feeds."""
+        return bisect_right(self._line_starts, index) + 1
+
+    def line(self, path: Path) -> int:
+        """The 1-based line of a path, or of the nearest thing around it that the text has.
+
+        A key that came by an alias or `<<` stands where the anchored mapping has it.
+        """
+        number = 0
+        for part in path:
+            child = self._child(number, part)
+            if child is None:
+                break
+            number = child
+        return self.line_at(self._begins[number])
+
+    def _child(self, number: int, part: str | int) -> int | None:
+        if isinstance(part, int):
+            return next(iter(self._inside(number)[part : part + 1]), None)
+        mappings, seen = [number], set[int]()
+        while mappings:
+            mapping = self._meant(mappings.pop())
+            if mapping in seen:
+                continue
+            seen.add(mapping)
+            own = {self._keys[child]: child for child in self._inside(mapping)}
+            if part in own:
+                return own[part]
+            if _MERGE in own:
+                merged = own[_MERGE]
+                entries = self._inside(merged)
+                is_list = bool(entries) and self._keys[entries[0]] is _NO_KEY
+                mappings.extend(reversed(entries) if is_list else [merged])
+        return None
+
+    def _meant(self, number: int) -> int:
+        below = self._below[number]
+        return -below if below < 0 else number
+
+    def _inside(self, number: int) -> Sequence[int]:
+        """The numbers of the values directly inside one."""
+        number = self._meant(number)
+        children = self._children.get(number)
+        if children is None:
+            children = self._children[number] = array("I")
+            child, last = number + 1, number + self._below[number]
+            while child <= last:
+                children.append(child)
+                child += 1 + max(self._below[child], 0)
+        return children
+
+
 class _Open:
-    """A mapping or list whose end has not come."""
+    """A mapping or list that is not closed yet."""
 
-    __slots__ = ("anchor", "container", "deepest", "first", "key", "keys", "merged")
+    __slots__ = (
+        "anchor",
+        "begin",
+        "container",
+        "deepest",
+        "first",
+        "key",
+        "keys",
+        "merged",
+        "number",
+    )
 
-    def __init__(self, container: dict[str, Any] | list[Any], first: int, depth: int) -> None:
+    def __init__(
+        self, container: dict[str, Any] | list[Any], *, number: int, first: int, depth: int
+    ) -> None:
         self.container = container
+        self.number = number
         self.anchor: str | None = None
         self.first = first
         self.deepest = depth
         self.key: str | _Mark = _NO_KEY
+        self.begin = 0
+        """Where the key begins."""
         self.keys: dict[str, int] = {}
+        """Key -> where it begins."""
         self.merged: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class _Anchored:
     value: Any
-    nodes: int
-    height: int
+    number: int = 0
+    """Of the mapping or list."""
+    nodes: int = 1
+    height: int = 0
 
 
-class Values:
-    """The document of one text; `complaints` fills while it is built."""
+class _Builder:
+    """Builds the document of one text; `complaints` and `positions` fill meanwhile."""
 
     def __init__(self, text: str) -> None:
-        self.complaints: list[Complaint] = []
-        self.documents = 0
+        self.complaints = Complaints()
+        self.positions = Positions(text)
         self._text = text
+        self._documents = 0
         self._nodes = 0
-        self._root = _Open([], 0, 0)
+        self._root = _Open([], number=0, first=0, depth=0)
         self._stack = [self._root]
         self._anchors: dict[str, _Anchored] = {}
         self._known_keys: dict[bool, dict[str, str]] = {True: {}, False: {}}  # plain, quoted
@@ -224,8 +339,8 @@ class Values:
         return documents[0] if isinstance(documents, list) and documents else None
 
     def _document(self, event: Event) -> None:
-        self.documents += 1
-        if self.documents > 1:
+        self._documents += 1
+        if self._documents > 1:
             raise self._stop("a second document begins here: a job file holds one", event)
 
     def _scalar(self, event: ScalarEvent) -> None:
@@ -242,7 +357,8 @@ class Values:
         elif not value.isascii():
             self._whole_characters(value, event)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchored(value, 1, 0)
+            self._anchors[event.anchor] = _Anchored(value)
+        self._number(top, event)
         self._place(top, value, event)
 
     def _open(self, event: CollectionStartEvent) -> None:
@@ -254,8 +370,12 @@ class Values:
             raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
         if event.tag is not None:
             self._tagged(event)
-        container: dict[str, Any] | list[Any] = {} if type(event) is MappingStartEvent else []
-        opened = _Open(container, self._nodes - 1, len(self._stack))
+        opened = _Open(
+            {} if type(event) is MappingStartEvent else [],
+            number=self._number(top, event),
+            first=self._nodes - 1,
+            depth=len(self._stack),
+        )
         if event.anchor is not None:
             opened.anchor = event.anchor
             self._anchors.pop(event.anchor, None)
@@ -263,6 +383,7 @@ class Values:
 
     def _close(self, event: CollectionEndEvent) -> None:
         closed = self._stack.pop()
+        self.positions.close(closed.number)
         if closed.merged and type(closed.container) is dict:
             for mapping in closed.merged:
                 for key, value in mapping.items():
@@ -272,8 +393,9 @@ class Values:
         if closed.anchor is not None:
             self._anchors[closed.anchor] = _Anchored(
                 closed.container,
-                self._nodes - closed.first,
-                closed.deepest - len(self._stack) + 1,
+                number=closed.number,
+                nodes=self._nodes - closed.first,
+                height=closed.deepest - len(self._stack) + 1,
             )
         self._place(top, closed.container, event)
 
@@ -291,6 +413,7 @@ class Values:
         top.deepest = max(top.deepest, depth)
         if top.key is _NO_KEY and type(top.container) is dict:
             raise self._stop("an alias cannot be a key: write the key out", event)
+        self.positions.alias(self._number(top, event), anchored.number)
         self._place(top, anchored.value, event)
 
     def _key(self, top: _Open, event: ScalarEvent) -> None:
@@ -299,12 +422,13 @@ class Values:
         name = self._known_keys[event.implicit[0]].get(text)
         if name is None or event.tag is not None or event.anchor is not None:
             name = self._new_key(event)
+        top.begin = at(event)
         if name in top.keys:
-            line = line_at(self._text, top.keys[name])
+            line = self.positions.line_at(top.keys[name])
             first = f"the key {quoted(name)} stands twice in one mapping, first in line {line}"
             self._add(f"{first}: remove one", event, name)
         else:
-            top.keys[name] = at(event)
+            top.keys[name] = top.begin
         top.key = _MERGE if name == "<<" and event.implicit[0] else name
 
     def _new_key(self, event: ScalarEvent) -> str:
@@ -318,8 +442,11 @@ class Values:
                 return name
         self._whole_characters(name, event)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchored(name, 1, 0)
+            self._anchors[event.anchor] = _Anchored(name)
         return self._known_keys[event.implicit[0]].setdefault(name, name)
+
+    def _number(self, top: _Open, event: NodeEvent) -> int:
+        return self.positions.add(top.key, at(event) if top.key is _NO_KEY else top.begin)
 
     def _place(self, top: _Open, value: Any, event: Event) -> None:
         container = top.container
@@ -367,27 +494,20 @@ class Values:
             for opened in self._stack[1:]
         )
         named = tuple(part for part in path if not isinstance(part, _Mark))
-        line = line_at(self._text, at(event))
-        self.complaints.append(Complaint(path=(*named, *below), text=text, line=line))
+        self.complaints.add((*named, *below), text, self.positions.line_at(at(event)))
 
     def _stop(self, text: str, event: Event) -> SyntaxProblem:
-        return SyntaxProblem(text, line_at(self._text, at(event)))
+        return SyntaxProblem(text, self.positions.line_at(at(event)))
 
 
 LONGEST_NUMBER = 100
 """Characters."""
-
-
 _CONSTANTS: Final = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-
-
 _INT = re.compile(r"0|-?[1-9][0-9]*")
-
-
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
