@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from batchgen import plan
-from batchgen.commands.figures import duration
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
 from batchgen.output import MANIFEST_NAME, load_history
 from batchgen.plan import PlanSummary
-from batchgen.runner import Selection, TaskSet, select
-from batchgen.text import escaped
+from batchgen.runner import Selection, select
+from batchgen.text import duration, escaped, usd
 
 
 def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
@@ -27,7 +27,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     history.require_job(job.name)
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
-    minutes = _minutes(job, outline, pending.to_make)
+    expected = _estimate(job, outline, pending.to_make.models())
     for warning in outline.warnings:
         note(escaped(warning))
     if as_json:
@@ -35,26 +35,20 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
             "tasks": outline.tasks,
             "to_make": len(pending.to_make),
             "cost_usd": None if cost is None else float(cost),
-            "minutes": round(minutes, 1),
+            "minutes": expected.minutes,
         }
         result(json.dumps(fields))
         return 0
-    price = "an unknown sum" if cost is None else f"{cost:.2f} USD"
     result(
-        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {price}, "
-        f"in about {duration(minutes * 60)}; nothing was called or written."
+        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}, "
+        f"in about {duration(expected.seconds)}; nothing was called or written."
     )
     return 0
 
 
-def _minutes(job: Job, outline: PlanSummary, wanted: TaskSet) -> float:
-    """How long the calls take at their quotas; each model has a quota of its own on each route."""
-    counts = wanted.models()
-    return max(
-        (
-            counts.get(each.model_id, 0) / rate
-            for each in outline.models
-            if (rate := plan.calls_a_minute_of_all_routes(job, each.model_id, each.model))
-        ),
-        default=0.0,
-    )
+def _estimate(job: Job, outline: PlanSummary, counts: Mapping[str, int]) -> plan.Estimate:
+    models = {each.model_id: each.model for each in outline.models}
+    rates = {
+        name: plan.calls_a_minute_of_all_routes(job, name, model) for name, model in models.items()
+    }
+    return plan.estimate(job, models, counts, rates)

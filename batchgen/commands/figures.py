@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from batchgen.commands.failures import Failures
 from batchgen.runner import Summary
-from batchgen.text import escaped
+from batchgen.text import duration, escaped, usd
 
 A_MINUTE = 60.0
 
@@ -20,7 +20,7 @@ def figures(summary: Summary) -> list[str]:
         parts.append(f"{summary.failed} failed")
     if summary.filtered:
         parts.append(f"{summary.filtered} filtered")
-    parts.append(f"{summary.billed_usd:.2f} USD")
+    parts.append(usd(summary.billed_usd))
     if summary.time_left_s is not None and summary.left:
         parts.append(f"{duration(summary.time_left_s)} left")
     return parts
@@ -72,13 +72,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def duration(seconds: float) -> str:
-    """`1:05:09` or `0:42`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def _counts(summary: Summary) -> str:
     earlier = summary.earlier_succeeded + summary.earlier_filtered
     return (
@@ -100,11 +93,11 @@ def _routes(summary: Summary) -> str:
 
 
 def _money(summary: Summary) -> str:
-    parts = [f"billed {summary.billed_usd:.2f} USD"]
+    parts = [f"billed {usd(summary.billed_usd)}"]
     if summary.maybe_billed_usd:
-        parts.append(f"maybe billed as well {summary.maybe_billed_usd:.2f} USD")
+        parts.append(f"maybe billed as well {usd(summary.maybe_billed_usd)}")
     if summary.saved_usd:
-        parts.append(f"saved by reuse {summary.saved_usd:.2f} USD")
+        parts.append(f"saved by reuse {usd(summary.saved_usd)}")
     if summary.budget_left_usd is not None:
-        parts.append(f"left of the budget {summary.budget_left_usd:.2f} USD")
+        parts.append(f"left of the budget {usd(summary.budget_left_usd)}")
     return "Cost: " + ", ".join(parts) + "."

@@ -14,7 +14,7 @@ import click
 from batchgen.commands import options
 from batchgen.commands.streams import result
 from batchgen.errors import InputError
-from batchgen.text import closest, quoted
+from batchgen.text import closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from batchgen.job import Item, Job
@@ -114,8 +114,9 @@ def _refuse_unmatched(job: Job, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         if not any(_fits(job, item, pattern) for item in job.items):
             near = closest(pattern.strip("*?"), (item.id for item in job.items))
-            hint = "" if near is None else f"; did you mean {quoted(near)}?"
-            raise InputError(f"--only {quoted(pattern)} fits no item of the job {job.name}{hint}")
+            raise InputError(
+                f"--only {quoted(pattern)} fits no item of the job {job.name}{did_you_mean(near)}"
+            )
 
 
 def _fits(job: Job, item: Item, pattern: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from batchgen.policies import Stop, StopCause
+from batchgen.text import duration
 
 DRAIN_TIMEOUT = 120.0
 """Seconds that calls in flight get to end after the first signal."""
@@ -45,9 +46,9 @@ class Signals:
         if flying:
             self._notify(
                 f"{number.name}: no more calls are started. In flight, and paid for: {flying}, "
-                f"which get up to {DRAIN_TIMEOUT:g} s to end. A second signal ends them now."
+                f"which get up to {duration(DRAIN_TIMEOUT)} to end. A second signal ends them now."
             )
-            late = f"{DRAIN_TIMEOUT:g} s are over. {ENDING}"
+            late = f"{duration(DRAIN_TIMEOUT)} are over. {ENDING}"
             asyncio.get_running_loop().call_later(DRAIN_TIMEOUT, self._end, late)
 
     def _end(self, text: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.streams import note, result
-from batchgen.text import escaped
+from batchgen.text import escaped, usd
 
 
 @click.command(name="validate")
@@ -34,6 +34,6 @@ def command(job: Path, *, as_json: bool) -> int:
     for warning in outline.warnings:
         note(escaped(warning))
     tasks = "task" if outline.tasks == 1 else "tasks"
-    cost = "an unknown sum" if outline.price_usd is None else f"{outline.price_usd:.2f} USD"
+    cost = usd(outline.price_usd)
     result(f"{escaped(str(job))} is right: {outline.tasks} {tasks}, {cost}.")
     return 0

@@ -16,7 +16,7 @@ from batchgen.bedrock import (
 )
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode
-from batchgen.text import sentences
+from batchgen.text import duration, sentences
 
 CREDENTIALS = Check("credentials")
 SERVICE = Check("service")
@@ -56,8 +56,8 @@ def _lasting(found: Credentials, text: str, values: Mapping[str, object], now: d
     if found.expires_at is None:
         until = "They are temporary, and it is not known until when"
         return CREDENTIALS.warning(sentences(text, until, _KEEP), **values, expires_at=None)
-    left = (found.expires_at - now).total_seconds() / 3600
-    until = f"They expire at {found.expires_at:%Y-%m-%d %H:%M %Z}, in {left:.1f} hours"
+    left = duration((found.expires_at - now).total_seconds())
+    until = f"They expire at {found.expires_at:%Y-%m-%d %H:%M %Z}, in {left}"
     values = {**values, "expires_at": found.expires_at.isoformat()}
     if found.renewable:
         return CREDENTIALS.ok(sentences(text, f"{until}, and the SDK renews them"), **values)
@@ -112,7 +112,7 @@ def look_at_clock(skew: float | None) -> Finding:
     """
     if skew is None:
         return CLOCK.warning(sentences("Not known: no service gave its time"))
-    off = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service's"
+    off = f"{duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the service's"
     text = f"This machine's clock is {off}"
     values = {"seconds_ahead": round(skew)}
     if abs(skew) > SKEW_FAILED:

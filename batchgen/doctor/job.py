@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from batchgen import plan
@@ -16,7 +15,7 @@ from batchgen.models import Model
 from batchgen.output import MANIFEST_NAME, History, load_history
 from batchgen.plan import JobModels, PlanSummary
 from batchgen.runner import Pending, Selection, select
-from batchgen.text import sentences
+from batchgen.text import sentences, usd
 
 JOB = Check("job")
 MANIFEST = Check("manifest")
@@ -99,7 +98,7 @@ def _fallbacks(job: Job) -> dict[str, frozenset[tuple[str, ...]]]:
 
 def _right(job: Job, outline: PlanSummary) -> Finding:
     file = f"job {job.name}" if job.source is None else job.source.file
-    price = _usd(outline.price_usd)
+    price = usd(outline.price_usd)
     text = f"{file} is right. Tasks: {outline.tasks}, for {price} in all"
     finding = JOB.warning if outline.warnings else JOB.ok
     return finding(sentences(text, *outline.warnings), tasks=outline.tasks)
@@ -128,7 +127,7 @@ def _progress(history: History, pending: Pending) -> Finding:
 
 def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) -> Finding:
     cost = None if outline.price_usd is None else pending.cost(outline)
-    text = f"What is to make costs {_usd(cost)} if each call succeeds at once"
+    text = f"What is to make costs {usd(cost)} if each call succeeds at once"
     values = {"cost_usd": None if cost is None else float(cost)}
     budget = job.limits.budget_usd
     if cost is None:
@@ -136,17 +135,13 @@ def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) ->
     if budget is None:
         return COST.ok(sentences(text, "The job sets no budget"), **values)
     if history.spent + cost > budget:
-        spent = f", of which {_usd(history.spent)} are spent," if history.spent else ""
+        spent = f", of which {usd(history.spent)} are spent," if history.spent else ""
         short = (
-            f"The budget of {_usd(budget)}{spent} ends the run before that: raise "
+            f"The budget of {usd(budget)}{spent} ends the run before that: raise "
             "limits.budget_usd, or run again later"
         )
         return COST.warning(sentences(text, short), **values)
-    return COST.ok(sentences(text, f"The budget of {_usd(budget)} covers it"), **values)
-
-
-def _usd(amount: Decimal | None) -> str:
-    return "an unknown sum" if amount is None else f"{amount:.2f} USD"
+    return COST.ok(sentences(text, f"The budget of {usd(budget)} covers it"), **values)
 
 
 def _all_named(job: Job) -> Workload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from batchgen.bedrock import Account, AccountError, AccountErrorReason
@@ -13,9 +13,9 @@ from batchgen.doctor.job import Workload
 from batchgen.errors import ExitCode
 from batchgen.job import Job, Limits, Route
 from batchgen.models import Model
-from batchgen.plan import calls_a_minute
+from batchgen.plan import Estimate, calls_a_minute, estimate
 from batchgen.runner import deadline_of
-from batchgen.text import sentences
+from batchgen.text import duration, sentences
 
 TIME = Check("time")
 
@@ -128,7 +128,7 @@ def _assumed(it: Allowance) -> str:
 def look_at_time(
     job: Job, workload: Workload, rates: Mapping[str, float | None], now: datetime
 ) -> Finding:
-    """How long the tasks take at their quotas, and whether the job's deadline leaves that.
+    """How long the tasks take, and whether the job's deadline leaves that.
 
     Args:
         rates: model -> calls a minute on all its routes together; None if not known.
@@ -136,28 +136,23 @@ def look_at_time(
     left = {model: count for model, count in workload.tasks.items() if count}
     if not left:
         return TIME.ok(sentences("Nothing is left to make"), minutes=0.0)
-    known = {model: rate for model in left if (rate := rates.get(model))}
-    if len(known) < len(left):
+    if not all(rates.get(model) for model in left):
         return TIME.warning(sentences("Not known, for a quota is not known"), minutes=None)
-    minutes = {model: count / known[model] for model, count in left.items()}
-    longest = max(minutes.values())
+    expected = estimate(job, workload.models, left, rates)
     parts = (
-        f"{count} of {model} at {known[model]:g} a minute take {clock_time(minutes[model])}"
-        for model, count in left.items()
+        f"{left[model]} of {model} at {rates[model]:g} a minute take {duration(seconds)}"
+        for model, seconds in expected.by_quota.items()
     )
-    text = f"About {clock_time(longest)}: {'; '.join(parts)}"
-    return _in_time(job, text, longest, now)
+    text = f"About {duration(expected.seconds)}: {'; '.join(parts)}"
+    if expected.is_by_concurrency:
+        text += f"; {job.places} calls in flight do not get more done"
+    return _in_time(job, text, expected, now)
 
 
-def _in_time(job: Job, text: str, minutes: float, now: datetime) -> Finding:
+def _in_time(job: Job, text: str, expected: Estimate, now: datetime) -> Finding:
     deadline = deadline_of(job.limits.until, None, now)
-    values = {"minutes": round(minutes, 1)}
-    if deadline is None or now.timestamp() + minutes * 60 <= deadline.at:
+    values = {"minutes": expected.minutes}
+    if deadline is None or now.timestamp() + expected.seconds <= deadline.at:
         return TIME.ok(sentences(text), **values)
     late = f"A run that starts now must end at {deadline.text}, before that; the rest stays open"
     return TIME.warning(sentences(text, late), **values)
-
-
-def clock_time(minutes: float) -> str:
-    """`1:05:09` or `0:00:42`: hours, minutes and seconds."""
-    return str(timedelta(seconds=round(minutes * 60)))

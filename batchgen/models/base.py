@@ -48,6 +48,8 @@ class Model:
     """What it can answer in: of `png`, `jpeg` and `webp`; the one we ask for by default first."""
     seed_max: int = 4_294_967_295
     """Largest seed; the smallest that we send is 1, for 0 asks the service for a random one."""
+    latency_s: float | None = None
+    """Seconds that a call takes, about; None if unknown."""
     quota_title: str | None = None
     """Its name in Service Quotas, which has one quota for all versions; None where not known."""
 

@@ -106,6 +106,7 @@ _V1 = Model(
     regions=("us-east-1", "us-west-2"),
     life_cycle=LifeCycle.RETIRED,
     end_of_life=date(2025, 5, 20),
+    latency_s=5.0,
     quota_title="Stability.ai Stable Diffusion XL 1.0",
 )
 _V0 = replace(

@@ -53,7 +53,7 @@ _OREGON = ("us-west-2",)
 # retired ones ended are not published. Requests a minute and titles of quotas: AWS General
 # Reference, "Amazon Bedrock endpoints and quotas". Prices: a public list of November 2026; check
 # them against the AWS price page. Core's page names JPEG and PNG only; that it takes webp too is
-# unconfirmed.
+# unconfirmed. Seconds of a call: about 3 for Core, 5 to 15 for the others, as users tell.
 _CORE = Model(
     id="stability.stable-image-core-v1:1",
     family=NAME,
@@ -63,6 +63,7 @@ _CORE = Model(
     regions=_OREGON,
     life_cycle=LifeCycle.ACTIVE,
     output_formats=_EVERY_FORMAT,
+    latency_s=3.0,
     quota_title="Stability.ai Stable Image Core",
 )
 _ULTRA = Model(

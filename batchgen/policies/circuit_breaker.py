@@ -16,6 +16,7 @@ from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import AttemptError, NotStarted
 from batchgen.policies.retry import NOT_BILLED
 from batchgen.policies.stop import Stop
+from batchgen.text import duration
 
 QUIET = 60.0
 """Seconds without any answer but refusals after which the breaker of a route opens."""
@@ -145,8 +146,8 @@ async def _turn(breaker: CircuitBreaker, stop: Stop) -> AsyncIterator[None]:
 def _refused(breaker: CircuitBreaker, error: AttemptError, notify: Callable[[str], None]) -> None:
     if breaker.refuse():
         notify(
-            f"No call has got through for {breaker.quiet_s:.0f} s ({error.code}: {error.message}). "
-            "One call at a time now asks whether the service is back."
+            f"No call has got through for {duration(breaker.quiet_s)} ({error.code}: "
+            f"{error.message}). One call at a time now asks whether the service is back."
         )
     elif breaker.is_open():
         breaker.postpone()

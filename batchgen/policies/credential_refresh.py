@@ -20,6 +20,7 @@ from batchgen.errors import (
 )
 from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
+from batchgen.text import duration
 
 PATIENCE = 600.0
 """Seconds that a run waits for credentials that work."""
@@ -151,10 +152,10 @@ def describe(refused: CredentialsRefused) -> str:
     skew = refused.clock_skew
     if skew is not None and abs(skew) > SKEW_NOTICED:
         side = "ahead of" if skew > 0 else "behind"
-        minutes = round(abs(skew) / 60)
+        off = duration(60 * round(abs(skew) / 60))
         return (
-            f"This machine's clock is {minutes} minutes {side} the service's, so signatures are "
-            "refused. Set the clock (NTP) and run the same command again."
+            f"This machine's clock is {off} {side} the service's, so signatures "
+            "are refused. Set the clock (NTP) and run the same command again."
         )
     said = refused.message.rstrip(".")
     return f"The service refuses the credentials: {said}. {refused.advice}".strip()

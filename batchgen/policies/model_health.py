@@ -11,6 +11,7 @@ from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
 from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
+from batchgen.text import duration
 
 TRY_AGAIN = 600.0
 """Seconds after which one task asks again for a model that was refused for too long."""
@@ -98,9 +99,9 @@ class ModelHealth:
             return breaker.is_open()
         self._reasons[model_id] = why(error)
         self._notify(
-            f"{model_id} has refused every call for {breaker.quiet_s / 60:.0f} minutes "
+            f"{model_id} has refused every call for {duration(breaker.quiet_s)} "
             f"({error.code}): its tasks go to their fallback models; it is asked again every "
-            f"{TRY_AGAIN / 60:.0f} minutes."
+            f"{duration(TRY_AGAIN)}."
         )
         self._lose(model_id)
         return True

@@ -61,8 +61,7 @@ RULES: Mapping[StopCause, StopRule] = {
     # `runner.recorder`: the service is there and has refused every call for too long.
     StopCause.THROTTLED_OUT: StopRule(
         ExitCode.RESUMABLE,
-        "No call has got through for {minutes:g} minutes (limits.give_up_after): "
-        "{message} {advice}",
+        "No call has got through for {quiet} (limits.give_up_after): {message} {advice}",
     ),
     # `runner.recorder`: nothing was ever reached.
     StopCause.UNREACHABLE: StopRule(

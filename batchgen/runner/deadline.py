@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
 
 from batchgen.policies import Stop, StopCause
+from batchgen.text import duration
 
 LONGEST_CALL = 30.0
 """Seconds that a call may be expected to take (Bedrock: 3 to 30 s)."""
@@ -88,6 +89,6 @@ def deadline_of(until: time_of_day | None, longest: float | None, now: datetime)
         at = next_time(until, now).timestamp()
         deadlines.append(Deadline(at=at, text=f"{until:%H:%M}"))
     if longest is not None:
-        text = f"of {longest:g} s after the start"
+        text = f"of {duration(longest)} after the start"
         deadlines.append(Deadline(at=now.timestamp() + longest, text=text))
     return min(deadlines, key=lambda deadline: deadline.at, default=None)

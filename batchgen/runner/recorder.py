@@ -23,7 +23,7 @@ from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage,
 from batchgen.runner.options import Observer
 from batchgen.runner.progress import RunStats
 from batchgen.task import Task
-from batchgen.text import escaped
+from batchgen.text import duration, escaped
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Recorder:
             return
         self._stop.apply(
             StopCause.THROTTLED_OUT,
-            minutes=self._ledger.tally.patience / 60,
+            quiet=duration(self._ledger.tally.patience),
             message=error.message,
             advice=error.advice,
         )

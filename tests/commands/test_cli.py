@@ -265,8 +265,8 @@ class TestOptions:
         plain = folder.run("run", "job.yaml", "--dry-run")
         faster = folder.run("run", "job.yaml", "--dry-run", "--rpm", "60")
 
-        assert "in about 1:00" in plain.out
-        assert "in about 0:30" in faster.out
+        assert "in about 1 min" in plain.out
+        assert "in about 30 s" in faster.out
 
     def test_a_dry_run_knows_the_quota_that_is_asked_for(self, folder):
         """The time it tells is that of --rpm."""
@@ -275,7 +275,7 @@ class TestOptions:
         ended = folder.run("run", "job.yaml", "--dry-run", "--rpm", "2")
 
         assert ended.out == (
-            "10 of 10 tasks would be made for 0.40 USD, in about 5:00; "
+            "10 of 10 tasks would be made for 0.40 USD, in about 5 min; "
             "nothing was called or written.\n"
         )
 

@@ -54,7 +54,7 @@ async def test_the_first_signal_waits_for_what_is_in_flight():
     assert run.stop.stopping.cause is StopCause.TERMINATED
     (told,) = run.told
     assert told.startswith("SIGTERM: no more calls are started. In flight, and paid for: 3, which")
-    assert told.endswith("get up to 120 s to end. A second signal ends them now.")
+    assert told.endswith("get up to 2 min to end. A second signal ends them now.")
 
 
 @virtual_time
@@ -67,7 +67,7 @@ async def test_the_drain_has_an_end():
         await task
 
     assert asyncio.get_running_loop().time() == DRAIN_TIMEOUT
-    assert run.told[-1].startswith("120 s are over. Ending now; ")
+    assert run.told[-1].startswith("2 min are over. Ending now; ")
 
 
 @virtual_time

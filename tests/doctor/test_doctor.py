@@ -187,7 +187,7 @@ class TestJob:
         assert found["manifest"].text == "Tasks done by earlier runs: 1, to make: 2."
         assert found["cost"].values == {"cost_usd": 0.08}
         assert found["time"].values == {"minutes": pytest.approx(2 / 90, abs=0.05)}
-        assert found["time"].text.startswith("About 0:00:01: 2 of ")
+        assert found["time"].text.startswith("About 3 s: 2 of ")
         assert found["room"].text.startswith("Images to make: 2;")
 
     async def test_nothing_is_left(self, job, output):
@@ -285,7 +285,7 @@ class TestAccount:
             (
                 Credentials(source="env", temporary=True, expires_at=NOW + timedelta(hours=2)),
                 "warning",
-                "They expire at 2026-11-22 00:00 UTC, in 2.0 hours",
+                "They expire at 2026-11-22 00:00 UTC, in 2 h",
             ),
             (
                 Credentials(
@@ -441,8 +441,8 @@ class TestQuotas:
         assert [each.model for each in found if each.check == "quota"] == [CORE, ULTRA]
         assert found["time"].values == {"minutes": 4.0}
         assert found["time"].text == (
-            f"About 0:04:00: 90 of {CORE} at 90 a minute take 0:01:00; "
-            f"40 of {ULTRA} at 10 a minute take 0:04:00."
+            f"About 4 min: 90 of {CORE} at 90 a minute take 1 min; "
+            f"40 of {ULTRA} at 10 a minute take 4 min."
         )
 
     async def test_an_account_that_is_closed_for_a_model(self, job):

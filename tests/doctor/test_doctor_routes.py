@@ -236,9 +236,7 @@ class TestQuotas:
         assert found["quota", "day"].values["requests_per_minute"] == 90
         assert found["quota", "night"].values["requests_per_minute"] == 30
         assert found["quota", "night"].text.endswith("The job asks for 30.")
-        assert found["time", None].text == (
-            f"About 0:00:45: 90 of {CORE} at 120 a minute take 0:00:45."
-        )
+        assert found["time", None].text == (f"About 45 s: 90 of {CORE} at 120 a minute take 45 s.")
 
     async def test_a_limit_of_its_own_that_is_too_high(self, job):
         """What to set is the route's key, not the job's."""

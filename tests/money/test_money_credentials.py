@@ -118,7 +118,7 @@ async def test_a_clock_that_is_wrong(tmp_path, ahead, side):
 
         assert ran.exit_code == 4
         assert it.charged() == 0
-        assert f"clock is 7 minutes {side} the service's" in ran.summary.stopping.text
+        assert f"clock is 7 min {side} the service's" in ran.summary.stopping.text
 
 
 @in_time_of_sockets

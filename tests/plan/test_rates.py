@@ -76,7 +76,7 @@ def test_a_dry_run_and_the_doctor_say_the_same_minutes(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     (tmp_path / "job.yaml").write_text(
         "name: night\nendpoint: simulator\nmodel: stability.stable-image-core-v1:1\n"
-        "limits: {requests_per_minute: 200}\n"
+        "limits: {requests_per_minute: 200, concurrency: 20}\n"
         "items: [{id: mug, prompt: a mug, variants: 1800}]\n"
     )
     cli.main(["run", "job.yaml", "--dry-run", "--json"])

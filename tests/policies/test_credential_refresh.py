@@ -307,10 +307,10 @@ class TestDescribe:
     @pytest.mark.parametrize(
         ("skew", "words"),
         [
-            (420.0, "This machine's clock is 7 minutes ahead of the service's"),
-            (-420.0, "This machine's clock is 7 minutes behind the service's"),
-            (240.1, "This machine's clock is 4 minutes ahead of"),
-            (-86_400.0, "This machine's clock is 1440 minutes behind"),
+            (420.0, "This machine's clock is 7 min ahead of the service's"),
+            (-420.0, "This machine's clock is 7 min behind the service's"),
+            (240.1, "This machine's clock is 4 min ahead of"),
+            (-86_400.0, "This machine's clock is 24 h behind"),
         ],
     )
     def test_a_wrong_clock_is_named(self, skew, words):

@@ -121,8 +121,8 @@ class TestRefusals:
         assert models.state.lost(CORE) == "throttled"
         (told,) = models.told
         assert told == (
-            f"{CORE} has refused every call for 15 minutes (Code): its tasks go to their fallback "
-            "models; it is asked again every 10 minutes."
+            f"{CORE} has refused every call for 15 min (Code): its tasks go to their fallback "
+            "models; it is asked again every 10 min."
         )
         assert models.stop.stopping is None
 
