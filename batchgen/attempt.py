@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -52,6 +52,8 @@ class Sent:
     at: datetime
     """UTC."""
     target: Target
+    number: int = 1
+    """Of the attempt, within the run."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,10 @@ class Attempt:
     def call(self) -> Task:
         """What is sent, and what it costs."""
         return self.task if self.substitute is None else self.substitute.call
+
+    def again(self) -> Attempt:
+        """The same call once more, as an attempt with a number of its own."""
+        return replace(self, number=self.number + 1)
 
     def begin(self) -> None:
         """It has its turn of the quota: nothing but the disk can hold it up now."""

@@ -23,6 +23,7 @@ BatchgenError                   the base; its text is a sentence for a person
     └── Permanent               the same call will never succeed; not billed
         ├── Rejected            the request is wrong
         └── ModelDenied         the model cannot be used: access, not found, end of life
+            ├── QuotaExhausted  the quota of a day or a month is used up; its tasks stay open
             └── NoRoute         no route is left that serves it; nothing was sent
 """
 
@@ -31,7 +32,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from batchgen.text import dotted
+from batchgen.text import dotted, without_addresses
 
 
 class ExitCode(IntEnum):
@@ -122,7 +123,9 @@ class AttemptError(BatchgenError):
         code: str,
         advice: str = "",
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
+        message = without_addresses(message)
         super().__init__(message)
         self.message = message
         """What happened, in the service's or the network's own words."""
@@ -131,6 +134,8 @@ class AttemptError(BatchgenError):
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""
         self.request_id = request_id
+        self.retry_after = retry_after
+        """Seconds to wait before the next call, where the service or a proxy asks for that."""
 
 
 class NeverSent(AttemptError):
@@ -219,6 +224,10 @@ class Rejected(Permanent):
 
 class ModelDenied(Permanent):
     """The model cannot be used: no access, not found, past its end of life, no way to trust."""
+
+
+class QuotaExhausted(ModelDenied):
+    """The account's quota of the model is used up for longer than a run waits: a day, say."""
 
 
 class NoRoute(ModelDenied):

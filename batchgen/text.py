@@ -121,3 +121,11 @@ def sentences(*parts: str) -> str:
 
 def _bare(name: str) -> str:
     return re.sub(r"[-_.\s]", "", name.casefold())
+
+
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
+
+
+def without_addresses(text: str) -> str:
+    """A message without the addresses that Python puts into it: equal failures are equal texts."""
+    return _ADDRESS.sub("", text)

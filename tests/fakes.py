@@ -29,6 +29,7 @@ from batchgen.errors import (
     NeverSent,
     NoRoute,
     Permanent,
+    QuotaExhausted,
     Rejected,
     RouteDenied,
     ServiceFault,
@@ -67,6 +68,7 @@ ERRORS: dict[type[AttemptError], AttemptError] = {
         NeverSent,
         NoRoute,
         Permanent,
+        QuotaExhausted,
         Rejected,
         RouteDenied,
         ServiceFault,
@@ -188,7 +190,7 @@ def make_record(task: Task | None = None, **changes: Any) -> Record:
         "latency_ms": 2890,
         "cost_usd": 0.04,
         "maybe_billed": 0,
-        "maybe_billed_usd": 0.0,
+        "maybe_billed_usd": None if "maybe_billed" in changes else 0.0,
         "error": None,
     }
     return Record(**{**values, **changes})

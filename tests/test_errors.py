@@ -26,6 +26,7 @@ ATTEMPT_ERRORS = {
     "NotStarted": "BatchgenError",
     "OutputBusy": "BatchgenError",
     "Permanent": "AttemptError",
+    "QuotaExhausted": "ModelDenied",
     "Rejected": "Permanent",
     "RouteDenied": "AttemptError",
     "ServiceFault": "Ambiguous",
@@ -73,6 +74,15 @@ class TestAttemptError:
             "Try.",
             "r-9",
         )
+
+    def test_equal_failures_are_equal_texts(self):
+        """Addresses of Python's objects differ from call to call, and say nothing to a person."""
+        said = [
+            AttemptError(f"Cannot connect to host x ssl:<SSLContext object at {at}>", code="E")
+            for at in ("0x7f3a", "0x7F3B")
+        ]
+        assert {str(error) for error in said} == {said[0].message}
+        assert said[0].message == "Cannot connect to host x ssl:<SSLContext object>"
 
     def test_only_message_and_code_must_be_given(self):
         """No advice and no request id unless there are some."""

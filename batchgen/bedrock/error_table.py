@@ -18,6 +18,7 @@ from batchgen.errors import (
     ModelDenied,
     NeverSent,
     Permanent,
+    QuotaExhausted,
     Rejected,
     ServiceFault,
     Throttled,
@@ -40,18 +41,21 @@ REGION_ADVICE = (
 )
 ACCESS_ADVICE = (
     "Allow bedrock:InvokeModel on this model in IAM, and aws-marketplace:Subscribe and "
-    "ViewSubscriptions for its first call; `batchgen doctor` shows what the account has."
+    "ViewSubscriptions for its first call."
 )
 LIFE_CYCLE_ADVICE = "Choose a model that is still served; `batchgen models` lists them."
 PROFILE_ADVICE = "Name the inference profile (its id starts with `us.`) or its ARN as the model."
 REFRESH_ADVICE = (
     "Renew the credentials (for example `aws sso login`) and run the same command again."
 )
-KEYS_ADVICE = "Check which credentials are in use with `aws sts get-caller-identity`."
+KEYS_ADVICE = (
+    "Renew or correct the credentials: the key is unknown, inactive, or of another account; "
+    "`aws configure list` shows where it comes from."
+)
 CLOCK_ADVICE = "Set this machine's clock (NTP); signatures are valid for five minutes."
 REQUEST_ADVICE = "Correct the prompt or the parameters in the job file."
 ENDPOINT_ADVICE = "It is not Bedrock Runtime that answers here: check `endpoint` and the proxy."
-ACCOUNT_ADVICE = "Ask AWS Support to raise the account's limits, or lower what the job asks for."
+ACCOUNT_ADVICE = "Run the same command again tomorrow, or ask AWS Support for a larger quota."
 
 SERVICE_ERRORS: Mapping[str, Meaning] = {
     # Modelled errors of bedrock-runtime.
@@ -63,7 +67,7 @@ SERVICE_ERRORS: Mapping[str, Meaning] = {
     "ModelStreamErrorException": Meaning(ServiceFault),
     "ModelTimeoutException": Meaning(ServiceFault),
     "ResourceNotFoundException": Meaning(ModelDenied, REGION_ADVICE),
-    "ServiceQuotaExceededException": Meaning(Permanent, ACCOUNT_ADVICE),
+    "ServiceQuotaExceededException": Meaning(QuotaExhausted, ACCOUNT_ADVICE),
     "ServiceUnavailableException": Meaning(Unavailable),
     "ThrottlingException": Meaning(Throttled),
     "ValidationException": Meaning(Rejected, REQUEST_ADVICE),
@@ -155,7 +159,16 @@ def _by_code(code: str, message: str) -> Meaning | None:
     for wanted, words, meaning in WORDINGS:
         if code == wanted and words.lower() in message.lower():
             return meaning
-    return SERVICE_ERRORS.get(code)
+    # Services and proxies name one error with and without its ending.
+    short = code.removesuffix("Exception")
+    return next(
+        (
+            SERVICE_ERRORS[name]
+            for name in (code, short, f"{short}Exception")
+            if name in SERVICE_ERRORS
+        ),
+        None,
+    )
 
 
 def _by_status(status: int) -> Meaning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import aiohttp
 import botocore.exceptions
 
 from batchgen.bedrock.error_table import REFRESH_ADVICE, local_error, reply_error
-from batchgen.errors import AttemptError, CredentialsRefused
+from batchgen.errors import AttemptError, CredentialsRefused, Throttled, Unavailable
 
 OPERATION = "InvokeModel"
 LONGEST_MESSAGE = 2_000
@@ -59,7 +60,26 @@ def _client_error(error: Any) -> AttemptError:
             request_id=request_id,
             clock_skew=clock_skew(metadata),
         )
+    if isinstance(ours, Throttled | Unavailable):
+        return type(ours)(
+            message,
+            code=code,
+            advice=ours.advice,
+            request_id=request_id,
+            retry_after=_retry_after(metadata),
+        )
     return ours
+
+
+def _retry_after(metadata: Mapping[str, Any]) -> float | None:
+    """Seconds that a reply asks to wait, as a number or as an instant; None if it asks for none."""
+    asked = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", asked):
+        return float(asked)
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def clock_skew(metadata: Mapping[str, Any]) -> float | None:

@@ -32,12 +32,12 @@ def _pace(summary: Summary) -> Iterator[str]:
     allowed = [state.allowed_per_minute for state in states]
     if not states or summary.elapsed_s < A_MINUTE:
         return
-    reached = sum(state.reached_per_minute for state in states)
+    reached = sum(state.used_per_minute for state in states)
     if None in allowed:
-        yield f"{reached} calls/min, looking for the quota"
+        yield f"{reached:.0f} calls/min, looking for the quota"
         return
     most = sum(rate for rate in allowed if rate is not None)
-    yield f"{reached} of {most:.0f} calls/min ({min(reached / most, 1):.0%})"
+    yield f"{reached:.0f} of {most:.0f} calls/min ({min(reached / most, 1):.0%})"
 
 
 def status_line(summary: Summary) -> str:

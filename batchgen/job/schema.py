@@ -24,7 +24,7 @@ class Limits(Section):
     """How much, how fast and how long."""
 
     concurrency: fields.Concurrency = 8
-    """Calls in flight at most."""
+    """Calls in flight of the whole run, whatever their models."""
     requests_per_minute: OrNone[fields.Rate] = None
     """Calls a minute and model; left out: the model's documented quota."""
     budget_usd: OrNone[fields.Money] = None
@@ -42,10 +42,12 @@ class Limits(Section):
 class Retry(Section):
     """What happens after a failed attempt."""
 
-    attempts: fields.Attempts = 6
-    """Of one task, the first included; a call that the quota rejected does not count."""
-    max_elapsed: fields.Duration = 1_800.0
-    """Seconds from the first attempt of a task to its last."""
+    attempts: fields.Attempts = 3
+    """How often a call is made at most that the service says it failed, the first included. One
+    whose answer was lost is made once more; what surely cost nothing does not count."""
+    max_elapsed: OrNone[fields.Duration] = None
+    """Seconds from a task's first attempt after which this run does not try it again: it stays open
+    if only the state of the service was in its way. Left out: `limits.give_up_after`."""
     ambiguous: fields.Ambiguous = "retry"
     """What to do after a call that may have been billed although no answer came."""
 
@@ -76,7 +78,7 @@ class Route(Section):
     requests_per_minute: OrNone[fields.Rate] = None
     """Calls a minute and model on this route; left out: as `limits` says."""
     concurrency: OrNone[fields.Concurrency] = None
-    """Calls in flight of each model on this route; left out: as `limits` says."""
+    """Calls in flight on this route; left out: it shares those of `limits` with others."""
 
     def called(self, model_id: str) -> str | None:
         """What a model of the job is called on this route; None if the route does not serve it."""
@@ -87,7 +89,7 @@ class Route(Section):
         return self.requests_per_minute or limits.requests_per_minute
 
     def places(self, limits: Limits) -> int:
-        """Calls in flight of each model here."""
+        """Calls in flight here at most."""
         return self.concurrency or limits.concurrency
 
     @property
@@ -202,8 +204,10 @@ class Job(Section):
 
     @property
     def places(self) -> int:
-        """Calls in flight of one model on all routes."""
-        return sum(route.places(self.limits) for route in self.ways)
+        """Calls in flight of the whole run."""
+        own = [route.concurrency for route in self.ways]
+        shared = self.limits.concurrency if None in own else 0
+        return shared + sum(places or 0 for places in own)
 
     def _told(self, route: Route) -> dict[str, str]:
         region = route.region or self.region

@@ -91,6 +91,15 @@ class Estimator:
         """Calls that started in the last 60 s and were not throttled."""
         return self._log.reached(now)
 
+    def starting_per_minute(self, now: float, *, waiting: bool) -> float:
+        """The rate of these calls, over the last 60 s in which calls could start.
+
+        Args:
+            now: the instant.
+            waiting: whether attempts wait: then time in which none starts counts as well.
+        """
+        return self._log.rate(now, waiting=waiting)
+
     def phase(self, now: float) -> Phase:
         """What the estimator is at."""
         return self._rate.phase(now)

@@ -16,11 +16,14 @@ from typing import TypeVar
 
 from batchgen import errors
 from batchgen.pacing.estimator import Estimator
+from batchgen.pacing.shared_limit import SharedLimit
 from batchgen.pacing.window import Call
 
 Attempt = TypeVar("Attempt")
 Outcome = TypeVar("Outcome")
 
+RETRY_AFTER_MOST = 300.0
+"""Seconds that a service may ask to wait; some proxies ask for a day."""
 _DUE_S = 1e-6
 """A turn that is due within this time is due: below what clocks and floats tell apart."""
 
@@ -72,19 +75,43 @@ class PaceState:
     """Attempts that the quota refused (429)."""
     unavailable: int
     """Attempts that the service had no capacity for (503, not ready)."""
+    starting_per_minute: float | None = None
+    """The rate of these calls over the time in which calls could start: neither what was before the
+    first one counts, nor what came after the last. None: as `reached_per_minute`."""
+
+    @property
+    def used_per_minute(self) -> float:
+        """The rate at which calls started while they could."""
+        rate = self.starting_per_minute
+        return self.reached_per_minute if rate is None else rate
 
     @property
     def quota_share(self) -> float | None:
-        """Rate reached of the quota; None while that is unknown."""
+        """Rate used of the quota; None while that is unknown."""
         quota = self.quota_per_minute
-        return None if quota is None else self.reached_per_minute / quota
+        return None if quota is None else self.used_per_minute / quota
 
 
 class Pacer:
     """Hands out turns to make one attempt; one pacer for each quota, in one event loop."""
 
-    def __init__(self, pace: Pace, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        pace: Pace,
+        *,
+        limit: SharedLimit | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Pace the calls of one quota.
+
+        Args:
+            pace: of this quota.
+            limit: of calls in flight, shared with the pacers of other quotas.
+            clock: seconds.
+        """
         self._clock = clock
+        self._limit = SharedLimit(pace.concurrency) if limit is None else limit
+        self._not_before = -math.inf
         self._estimator = Estimator(pace.requests_per_minute, pace.concurrency)
         self._waiters: deque[asyncio.Future[Call]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -131,6 +158,9 @@ class Pacer:
             phase="stopped" if self._stopped else self._estimator.phase(now),
             allowed_per_minute=self._estimator.allowed_per_minute(),
             reached_per_minute=self._estimator.reached_per_minute(now),
+            starting_per_minute=self._estimator.starting_per_minute(
+                now, waiting=bool(self._waiters)
+            ),
             quota_per_minute=self._estimator.quota_per_minute(),
             in_flight=self._estimator.in_flight,
             waiting=len(self._waiters),
@@ -146,10 +176,13 @@ class Pacer:
         Infinite once stopped, where others wait already, and while no place in flight is free: then
         an attempt that ends tells.
         """
-        if self._stopped or self._waiters:
+        if self._stopped or self._waiters or self._limit.is_full:
             return math.inf
         now = self._clock()
-        return max(0.0, self._estimator.next_start(now) - now)
+        return max(0.0, self._next_start(now) - now)
+
+    def _next_start(self, now: float) -> float:
+        return max(self._estimator.next_start(now), self._not_before)
 
     async def _turn(self) -> Call:
         if self._stopped:
@@ -179,14 +212,18 @@ class Pacer:
         self._cancel_timer()
         while self._waiters:
             now = self._clock()
-            wait = self._estimator.next_start(now) - now
+            wait = self._next_start(now) - now
             if wait > _DUE_S:
                 if wait < math.inf:
                     self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
                 return
+            if self._limit.is_full:
+                self._limit.wait(self._hand_out)
+                return
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self._started += 1
+                self._limit.take()
                 waiter.set_result(self._estimator.start(now))
 
     def _end(self, call: Call, outcome: BaseException | None) -> None:
@@ -202,6 +239,9 @@ class Pacer:
                 self._estimator.unavailable(call, now)
             case _:
                 self._estimator.admitted(call, now)
+        if isinstance(outcome, errors.AttemptError) and outcome.retry_after is not None:
+            self._not_before = now + min(outcome.retry_after, RETRY_AFTER_MOST)
+        self._limit.give_back()
         if not self._stopped:
             self._hand_out()
 

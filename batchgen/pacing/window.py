@@ -40,6 +40,7 @@ class StartLog:
     def __init__(self) -> None:
         self._calls: deque[Call] = deque()
         self._next: float | None = None
+        self._first: float | None = None
 
     def next_start(self, rate: float) -> float:
         """The earliest instant for the next call at `rate` calls a minute."""
@@ -54,6 +55,8 @@ class StartLog:
         while self._calls and self._calls[0].started_at < call.started_at - _KEPT_S:
             self._calls.popleft()
         self._calls.append(call)
+        if self._first is None:
+            self._first = call.started_at
         interval = WINDOW_S / rate
         due = call.started_at if self._next is None else self._next
         late = min(call.started_at - due, interval / 2, max(_CATCH_UP * interval, _CATCH_UP_S))
@@ -75,3 +78,12 @@ class StartLog:
     def reached(self, now: float) -> int:
         """Calls that started in the last 60 s."""
         return self.between(now - MINUTE_S, math.inf)
+
+    def rate(self, now: float, *, waiting: bool) -> float:
+        """Calls a minute, over the last 60 s in which calls could start."""
+        if self._next is None or self._first is None:
+            return 0.0
+        end = max(now, self._next) if waiting else self._next
+        begin = max(self._first, end - MINUTE_S)
+        calls = sum(call.started_at >= begin for call in self._calls)
+        return calls * MINUTE_S / (end - begin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchgen.policies.attempt_log import ROOM_FOR_LINES, ROOM_FOR_ONE, DiskReserve
 from batchgen.policies.budget import Budget, may_be_billed
 from batchgen.policies.chain import RunContext, build_chain, health_of
+from batchgen.policies.credential_refresh import describe
 from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.quotas import RouteQuotas, documented, open_quotas, require_quotas
 from batchgen.policies.retry import NOT_BILLED, Retry, retryable
@@ -24,6 +25,7 @@ __all__ = [
     "StopCause",
     "StopReason",
     "build_chain",
+    "describe",
     "documented",
     "health_of",
     "may_be_billed",

@@ -73,7 +73,7 @@ def with_attempt_log(
                 stop.apply(StopCause.DISK, problem=problem, remedy="Free some space and")
             if stop.stopping is not None:
                 raise NotStarted("the run is stopping")
-            attempt.state.sent = sent = Sent(at=utc_now(), target=target)
+            attempt.state.sent = sent = Sent(at=utc_now(), target=target, number=attempt.number)
             await manifest.append(_line(attempt, run_id, sent), durable=False)
             return await generate(attempt)
 

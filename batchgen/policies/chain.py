@@ -83,10 +83,11 @@ def build_chain(
         on_retry: told of each retry, before its wait.
         health: told what becomes of each model.
     """
+    most = job.retry.max_elapsed
     policy = RetryPolicy(
         attempts=job.retry.attempts,
-        # A task waits at least as long as the run does for a service that is away.
-        max_elapsed=max(job.retry.max_elapsed, job.limits.give_up_after),
+        # Unless the job says else, a task waits as long as the run for a service that is away.
+        max_elapsed=job.limits.give_up_after if most is None else most,
         ambiguous=job.retry.ambiguous == "retry",
     )
     run_call = with_retry(

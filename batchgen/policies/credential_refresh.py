@@ -93,10 +93,12 @@ class CredentialRefresh:
             refused = error
         async with renewing:
             if self._accepted == before and self._stop.stopping is None:
-                return await self._persist(attempt, self._refused or self._doubt(refused))
+                doubted = self._refused or self._doubt(refused)
+                return await self._persist(attempt.again(), doubted)
         if self._stop.stopping is not None:
             raise NotStarted("the credentials are refused") from refused
-        return await self._generate(attempt)  # outside the lock: who was refused goes on at once
+        # Outside the lock: all attempts that were refused go on at once.
+        return await self._generate(attempt.again())
 
     def _elsewhere(self) -> bool:
         return any(other.stopping is None for other in self._others)
@@ -132,6 +134,7 @@ class CredentialRefresh:
                 break
             if self._elsewhere():
                 raise refused
+            attempt = attempt.again()
         self._stop.apply(StopCause.CREDENTIALS, refusal=describe(refused))
         raise NotStarted("the credentials are refused") from refused
 

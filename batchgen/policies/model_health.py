@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
-from batchgen.errors import AttemptError, ModelDenied, NoRoute, Throttled
+from batchgen.errors import AttemptError, ModelDenied, NoRoute, QuotaExhausted, Throttled
 from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
@@ -61,6 +61,12 @@ class ModelHealth:
         """Whether no model that may make this task is called any more: it stays open."""
         denied = self._denials.denied
         return task.model_id in denied and all(model_id in denied for model_id in task.fallback)
+
+    def is_denied_for_good(self, task: Task) -> bool:
+        """Whether `refuses`, and no used-up quota is the reason: waiting does not help."""
+        models = (task.model_id, *task.fallback)
+        denied = [self._denials.denied.get(model_id) for model_id in models]
+        return not any(each is None or isinstance(each, QuotaExhausted) for each in denied)
 
     def is_denied(self, model_id: str) -> bool:
         """Whether the model is not called again in this run."""
@@ -120,7 +126,11 @@ class ModelHealth:
             return
         if self._models <= self._denials.denied.keys():
             facts = {"model_id": model_id, "message": error.message, "advice": error.advice}
-            self._stop.apply(StopCause.DENIED, **facts)
+            if all(isinstance(each, QuotaExhausted) for each in self._denials.denied.values()):
+                what = f"The quota of {model_id} is used up"
+                self._stop.apply(StopCause.THROTTLED_OUT, what=what, **facts)
+            else:
+                self._stop.apply(StopCause.DENIED, **facts)
         else:
             text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
             self._notify(f"{text} Its other tasks stay open, or go to their fallback models.")

@@ -8,7 +8,7 @@ from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Endpoint, OpenRoute
 from batchgen.errors import NoRoute, ServiceUnusable
 from batchgen.job import Job
-from batchgen.pacing import Pace, Pacer, PaceState
+from batchgen.pacing import Pace, Pacer, PaceState, SharedLimit
 from batchgen.plan import PlanSummary, calls_a_minute
 
 
@@ -66,12 +66,23 @@ def documented(outline: PlanSummary) -> dict[str, float | None]:
 
 
 async def open_quotas(
-    job: Job, opened: OpenRoute, outline: PlanSummary, clock: Callable[[], float]
+    job: Job,
+    opened: OpenRoute,
+    outline: PlanSummary,
+    clock: Callable[[], float],
+    shared: SharedLimit | None = None,
 ) -> RouteQuotas:
     """A pacer for each model that a route serves, at its quota there.
 
-    Which calls a minute that are, `plan.calls_a_minute` says; where nobody knows, the pacer finds
+    How many calls a minute those are, `plan.calls_a_minute` says; without a number the pacer finds
     it. Service Quotas are asked once, for `auto`. A model that the account may not call gets none.
+
+    Args:
+        job: what it says.
+        opened: the route.
+        outline: the models to call.
+        clock: seconds.
+        shared: of calls in flight, for routes that have no limit of their own.
     """
     rates = documented(outline)
     stand_ins = {each.model_id for each in outline.fallbacks}
@@ -79,6 +90,7 @@ async def open_quotas(
     given = route.rate(job.limits)
     called = {name: there for name in rates if (there := route.called(name)) is not None}
     found = await opened.quotas(called.values()) if given == "auto" else {}
+    limit = shared if route.concurrency is None else SharedLimit(route.concurrency)
     pacers: dict[str, Pacer] = {}
     closed: list[str] = []
     for model_id, there in called.items():
@@ -89,7 +101,7 @@ async def open_quotas(
             closed.append(model_id)
             continue
         pace = Pace(requests_per_minute=rate, concurrency=route.places(job.limits))
-        pacers[model_id] = Pacer(pace, clock=clock)
+        pacers[model_id] = Pacer(pace, limit=limit, clock=clock)
     return RouteQuotas(pacers, closed, route=route.name)
 
 

@@ -47,7 +47,7 @@ NOT_BILLED = (Throttled, Unavailable, NeverSent, CredentialsRefused, RouteDenied
 class RetryPolicy:
     """How often and how long one task is tried."""
 
-    attempts: int = 6
+    attempts: int = 3
     """Most attempts that count; throttled and unsent ones do not."""
     max_elapsed: float = 1800.0
     """Seconds from the start of the first attempt after which a failed one is the last."""
@@ -55,8 +55,6 @@ class RetryPolicy:
     """Whether a call that may have been billed is made again at all."""
     lost_again: int = 1
     """How often a call whose answer was lost or unusable is made again."""
-    fault_again: int = 2
-    """How often a call that the service says it failed is made again."""
     wait_first: float = 1.0
     """Upper bound in seconds of the first wait; each further one doubles it."""
     wait_most: float = 60.0
@@ -133,6 +131,8 @@ class AttemptCounts:
             self.attempts = attempt.number
         finally:
             self.sent, self.state.sent = self.state.sent, None
+            if self.sent is not None:  # after renewed credentials there is one more
+                self.attempts = max(self.attempts, self.sent.number)
 
     def note(self, error: AttemptError, price: Decimal | None) -> None:
         """Count one failed attempt at a call of this price."""
@@ -159,9 +159,7 @@ def should_retry(policy: RetryPolicy, counts: AttemptCounts, error: BaseExceptio
         return False
     if counts.counted >= policy.attempts:
         return False
-    if isinstance(error, ServiceFault):
-        return counts.faults <= policy.fault_again
-    return counts.lost <= policy.lost_again
+    return isinstance(error, ServiceFault) or counts.lost <= policy.lost_again
 
 
 def retryable(error: AttemptError) -> bool:

@@ -59,10 +59,8 @@ RULES: Mapping[StopCause, StopRule] = {
     StopCause.INTERRUPTED: StopRule(ExitCode.INTERRUPTED, "{who} stopped the run."),
     StopCause.TERMINATED: StopRule(ExitCode.TERMINATED, "{who} stopped the run."),
     # `runner.recorder`: the service is there and has refused every call for too long.
-    StopCause.THROTTLED_OUT: StopRule(
-        ExitCode.RESUMABLE,
-        "No call has got through for {quiet} (limits.give_up_after): {message} {advice}",
-    ),
+    # `model_health`: the quota of every model is used up.
+    StopCause.THROTTLED_OUT: StopRule(ExitCode.RESUMABLE, "{what}: {message} {advice}"),
     # `runner.recorder`: nothing was ever reached.
     StopCause.UNREACHABLE: StopRule(
         ExitCode.SERVICE, "Nothing answers at the endpoint: {message}. {advice}"

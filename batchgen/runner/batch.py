@@ -24,6 +24,7 @@ from batchgen.output import (
     open_output,
     worker_threads,
 )
+from batchgen.pacing import SharedLimit
 from batchgen.plan import PlanSummary
 from batchgen.policies import (
     Budget,
@@ -101,12 +102,12 @@ class Batch:
     async def _open_service(self, stack: AsyncExitStack) -> Endpoint:
         """Open each route, and find out its quotas."""
         job, outline = self.options.job, self._outline
-        most = max(route.places(job.limits) for route in job.ways)
-        calls = most * len(documented(outline))
+        calls = max(route.places(job.limits) for route in job.ways)
         endpoint = await stack.enter_async_context(self.options.open_service(job, calls))
         self._notify(endpoint.notices)
+        shared = SharedLimit(job.limits.concurrency)
         self._quotas = [
-            await open_quotas(job, opened, outline, self.options.clock)
+            await open_quotas(job, opened, outline, self.options.clock, shared)
             for opened in endpoint.routes
         ]
         require_quotas(job, outline, endpoint, self._quotas, self.options.observer.notice)
@@ -197,13 +198,17 @@ class Batch:
         work = working(run_task, recorder, self.stop)
         damaged = pending.to_make.empty_like()
         async with asyncio.TaskGroup() as group:
-            watcher = group.create_task(self._watch_deadline())
+            watchers = [
+                group.create_task(self._watch_deadline()),
+                group.create_task(recorder.watch()),
+            ]
             async with asyncio.TaskGroup() as pools:
                 pools.create_task(self._audit(output, pending, damaged))
                 self._start_pools(pools, pending.to_make, work)
             async with asyncio.TaskGroup() as pools:
                 self._start_pools(pools, damaged, work)
-            watcher.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
     def _start_pools(self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""

@@ -57,6 +57,8 @@ class Summary:
     stopping: StopReason | None
     routes: Mapping[str, Mapping[str, PaceState]] = field(default_factory=dict)
     """Route -> model id -> how the pacer there stands; empty for a job without routes."""
+    left_denied: bool = False
+    """Whether tasks stay open because their models are denied."""
 
     @property
     def done(self) -> int:
@@ -86,9 +88,11 @@ class Summary:
         """By the contract with users."""
         if self.left and self.stopping is not None:
             return self.stopping.exit_code
+        if self.left:
+            return ExitCode.SERVICE if self.left_denied else ExitCode.RESUMABLE
         if self.stopping is not None and self.stopping.cause is StopCause.DENIED:
             return self.stopping.exit_code
-        unmade = self.failed or self.filtered or self.earlier_filtered or self.left
+        unmade = self.failed or self.filtered or self.earlier_filtered
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +170,8 @@ class RunStats:
         self.substituted = 0
         self.saved_usd = Decimal(0)
         self.counts = dict.fromkeys(Status, 0)
+        self.left_denied = False
+        """Whether tasks stay open because their models are denied."""
         self.longest_call = 0.0
         """Seconds of the longest call so far."""
         self._clock = clock
@@ -179,9 +185,11 @@ class RunStats:
         self.counts[record.status] += 1
         if record.latency_ms is not None:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
-        self._last_answer = self._clock()
+        now = self._clock()
+        if record.error is None or not record.error.retryable:
+            self._last_answer = now
         if record.status is Status.SUCCEEDED:
-            self._images.add(self._last_answer)
+            self._images.add(now)
             self.substituted += record.served is not None
 
     def retry(self, retry: Retry) -> None:
@@ -190,11 +198,11 @@ class RunStats:
         self.throttled += isinstance(retry.error, Throttled)
 
     def has_lost_service(self) -> bool:
-        """Whether the service has answered nothing but refusals for longer than is borne."""
+        """Whether the service has only refused or failed calls for longer than is borne."""
         return self.quiet_s() >= self.patience
 
     def quiet_s(self) -> float:
-        """Seconds since a task was finished, or since the start."""
+        """Seconds since the service served a call, or since the start."""
         return self._clock() - self._last_answer
 
     def snapshot(
@@ -224,6 +232,7 @@ class RunStats:
             elapsed_s=elapsed,
             pace=pace,
             stopping=stopping,
+            left_denied=self.left_denied,
         )
 
 
@@ -249,6 +258,7 @@ def merged(states: Iterable[PaceState]) -> PaceState:
             phase=total.phase if total.phase == each.phase else "several routes",
             allowed_per_minute=_sum(total.allowed_per_minute, each.allowed_per_minute),
             reached_per_minute=total.reached_per_minute + each.reached_per_minute,
+            starting_per_minute=total.used_per_minute + each.used_per_minute,
             quota_per_minute=_sum(total.quota_per_minute, each.quota_per_minute),
             in_flight=total.in_flight + each.in_flight,
             waiting=total.waiting + each.waiting,

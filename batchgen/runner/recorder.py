@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from batchgen.attempt import Failed, Outcome, Succeeded, Target, served_by
-from batchgen.errors import AttemptError, CredentialsRefused, Filtered, NeverSent
+from batchgen.errors import (
+    AttemptError,
+    CredentialsRefused,
+    Filtered,
+    NeverSent,
+    QuotaExhausted,
+)
 from batchgen.job import FailureLimit, Job
 from batchgen.output import Manifest, Store
 from batchgen.policies import (
@@ -16,6 +24,7 @@ from batchgen.policies import (
     Retry,
     Stop,
     StopCause,
+    describe,
     may_be_billed,
     retryable,
 )
@@ -31,6 +40,8 @@ LONGEST_ANSWER = 330.0
 """Seconds after which a route that was called has answered, or never will."""
 SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at a service that is slow to answer."""
 UNSENT_ATTEMPTS = 6
 """Attempts at one task without reaching a service that never answered before the run gives up."""
 
@@ -76,10 +87,29 @@ class Recorder:
         self._health = health
         self._failure_limit = failure_limit
         self._answered = False
+        self._refusal: AttemptError | None = None
+        """The last one since the service gave an answer."""
 
     def refuses(self, task: Task) -> bool:
         """Whether the task's models were denied so often that its tasks stay open."""
         return self._health.refuses(task)
+
+    def leave_open(self, task: Task) -> None:
+        """Take note of a task that was not made and has no record: a later run makes it."""
+        if self._health.is_denied_for_good(task):
+            self._ledger.tally.left_denied = True
+
+    async def watch(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Give up on time, though every attempt may be waiting then.
+
+        A service that is slow and has refused nothing is waited for.
+        """
+        tally = self._ledger.tally
+        while self._stop.stopping is None:
+            left = tally.patience - tally.quiet_s()
+            if left <= 0 and self._refusal is not None:
+                self._give_up(self._refusal)
+            await sleep(max(left, LOOK_AGAIN))
 
     def retry(self, retry: Retry) -> None:
         """Take note of an attempt that failed and is made again."""
@@ -93,8 +123,7 @@ class Recorder:
         )
         self._ledger.tally.retry(retry)
         self._ledger.observer.retry(retry)
-        if isinstance(retry.error, NOT_BILLED) and self._ledger.tally.has_lost_service():
-            self._give_up(retry.error)
+        self._note_refusal(retry.error)
         if not isinstance(retry.error, NeverSent):
             self._answered = True
         elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS and self._is_quiet():
@@ -107,12 +136,11 @@ class Recorder:
         Raises:
             StorageError: the manifest could not be written.
         """
-        if (
-            isinstance(outcome, Failed)
-            and isinstance(outcome.error, NOT_BILLED)
-            and self._ledger.tally.has_lost_service()
-        ):
-            self._give_up(outcome.error)
+        error = outcome.error if isinstance(outcome, Failed) else None
+        if error is not None:
+            self._note_refusal(error)
+        if isinstance(error, (*NOT_BILLED, QuotaExhausted)):
+            self.leave_open(outcome.task)
             return
         self._answered = True
         record = to_record(outcome, self._origin)
@@ -121,7 +149,16 @@ class Recorder:
             await self._ledger.store.settle(image.path, record.task_id)
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
+        if error is None or not retryable(error):
+            self._refusal = None
         self._judge()
+
+    def _note_refusal(self, error: AttemptError) -> None:
+        """End the run if the service has only refused or failed calls for too long."""
+        if retryable(error):
+            self._refusal = error
+            if self._ledger.tally.has_lost_service():
+                self._give_up(error)
 
     def _is_quiet(self) -> bool:
         """With several routes one may be slow to answer while the others are not there."""
@@ -129,11 +166,12 @@ class Recorder:
 
     def _give_up(self, error: AttemptError) -> None:
         if isinstance(error, CredentialsRefused):
-            self._stop.apply(StopCause.CREDENTIALS, refusal=error.message)
+            self._stop.apply(StopCause.CREDENTIALS, refusal=describe(error))
             return
+        quiet = duration(self._ledger.tally.patience)
         self._stop.apply(
             StopCause.THROTTLED_OUT,
-            quiet=duration(self._ledger.tally.patience),
+            what=f"No call has got through for {quiet} (limits.give_up_after)",
             message=error.message,
             advice=error.advice,
         )

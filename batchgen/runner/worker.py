@@ -47,6 +47,7 @@ def working(run_task: RunTask, recorder: Recorder, stop: Stop) -> Work:
 
     async def work(task: Task) -> None:
         if recorder.refuses(task):
+            recorder.leave_open(task)
             return
         try:
             try:
@@ -59,7 +60,7 @@ def working(run_task: RunTask, recorder: Recorder, stop: Stop) -> Work:
                 outcome = _fault(task, error)
             await recorder.conclude(outcome)
         except NotStarted:
-            return
+            recorder.leave_open(task)
         except StorageError as error:
             stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
         except Exception:

@@ -37,6 +37,7 @@ from batchgen.errors import (
     ModelDenied,
     NeverSent,
     Permanent,
+    QuotaExhausted,
     Rejected,
     ServiceFault,
     Throttled,
@@ -124,7 +125,7 @@ CODES = [
     ("RequestThrottled", Throttled, ""),
     ("RequestTimeTooSkewed", CredentialsRefused, CLOCK_ADVICE),
     ("ResourceNotFoundException", ModelDenied, REGION_ADVICE),
-    ("ServiceQuotaExceededException", Permanent, ACCOUNT_ADVICE),
+    ("ServiceQuotaExceededException", QuotaExhausted, ACCOUNT_ADVICE),
     ("ServiceUnavailable", Unavailable, ""),
     ("ServiceUnavailableException", Unavailable, ""),
     ("SignatureDoesNotMatch", CredentialsRefused, KEYS_ADVICE),
@@ -567,3 +568,17 @@ def test_the_messages_are_ascii_but_for_one_apostrophe():
     assert [json.dumps(message) for _, _, message, _, _ in MESSAGES if not message.isascii()] == [
         json.dumps(MESSAGES[15][2])
     ]
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClient", "InvalidClientTokenIdException"])
+def test_a_name_counts_with_and_without_its_ending(code):
+    """Services and proxies use both; the advice is the same."""
+    found = reply_error(403, code, "words", None)
+    assert (type(found), found.advice) == (CredentialsRefused, KEYS_ADVICE)
+
+
+def test_no_advice_is_to_run_doctor():
+    """It is doctor that gives most of them."""
+    everything = [*SERVICE_ERRORS.values(), *LOCAL_ERRORS.values()]
+    everything += [meaning for _, _, meaning in WORDINGS]
+    assert not [meaning for meaning in everything if "doctor" in meaning.advice]

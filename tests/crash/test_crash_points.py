@@ -55,11 +55,14 @@ def survive(scene, fault, tasks, concurrency=1):
     return killed
 
 
-def sweep(yard, *, tasks=FIVE, concurrency=1, **kind):
-    """Die at step 1, 2, 3, ... until a run passes; gives the kinds of steps it died at."""
+def sweep(yard, *, tasks=FIVE, concurrency=1, every=1, **kind):
+    """Die at step 1, 2, 3, ... until a run passes; gives the kinds of steps it died at.
+
+    With `every`, at each so manieth step only.
+    """
     kinds = Counter()
     killed = None
-    for step in count(1):
+    for step in count(1, every):
         scene = yard.scene(tasks, limits={"concurrency": concurrency})
         killed = survive(scene, Fault(step=step, **kind), len(tasks), concurrency)
         yard.discard(scene)
@@ -93,6 +96,11 @@ def test_a_kill_in_the_middle_of_any_write(yard, share):
 def test_a_kill_behind_any_step_of_a_run(yard):
     """The same where the step itself still happened."""
     assert sweep(yard, kind="tear").total() > 50
+
+
+def test_a_few_kills_with_four_calls_in_flight(yard):
+    """A small sweep of the one below: at every seventh step."""
+    assert sweep(yard, concurrency=4, kind="die", every=7).total() > 7
 
 
 @pytest.mark.long

@@ -78,7 +78,7 @@ def test_defaults():
     made = job.parse("j.yaml", HEAD.encode())
     assert (made.endpoint, made.region, made.output) == ("aws", "us-west-2", "out/a")
     assert (made.seed, made.variants, made.file_name) == ("derived", 1, "{id}-{variant}")
-    assert (made.limits.concurrency, made.retry.attempts, made.retry.ambiguous) == (8, 6, "retry")
+    assert (made.limits.concurrency, made.retry.attempts, made.retry.ambiguous) == (8, 3, "retry")
 
 
 def test_long_values_are_cut():

@@ -46,6 +46,11 @@ async def test_a_token_that_expires_and_is_renewed(tmp_path, wallet):
         keys = [call["key_id"] for call in it.calls() if call["status"] == 200]
         assert keys == ["AKIAKEY1"] * 5 + ["AKIAKEY2"] * 15
         refused = [call for call in it.calls() if call["outcome"] == "ExpiredTokenException"]
+        lines = ran.lines("attempt")
+        assert len(lines) == len(it.calls()), "each call has a line of its own"
+        for record in ran.records():
+            numbers = [line["attempt"] for line in lines if line["task_id"] == record["task_id"]]
+            assert numbers == list(range(1, record["attempts"] + 1))
         assert len(refused) < 20, "credentials that are refused are not tried at once by everybody"
         ran.check_images()
 

@@ -9,7 +9,8 @@ import pytest
 from virtual_time import virtual_time
 
 from batchgen import errors
-from batchgen.pacing import Pace, Pacer, paced
+from batchgen.pacing import Pace, Pacer, SharedLimit, paced
+from batchgen.pacing.pacer import RETRY_AFTER_MOST
 from benchmarks.pacing.servers import FixedMinute, SlidingMinute, steady
 from benchmarks.pacing.world import Network
 
@@ -254,8 +255,88 @@ async def test_the_state_says_how_things_stand():
     assert state.allowed_per_minute == 60
     assert (state.in_flight, state.waiting, state.concurrency, state.started) == (5, 7, 5, 5)
     assert state.reached_per_minute == 5
-    assert state.quota_share == pytest.approx(5 / 60)
+    assert state.quota_share == pytest.approx(5 / 30)  # of the half minute since the first call
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 40, 100])
+@virtual_time
+async def test_the_share_is_of_the_time_in_which_calls_could_start(calls):
+    """A short run at full pace used its whole quota; the wait for its last answers is no loss."""
+    pacer = make_pacer(60, concurrency=50)
+    generate = paced(Calls(seconds=30), pacer)
+
+    await asyncio.gather(*(generate(n) for n in range(calls)))
+    await asyncio.sleep(20)
+
+    assert pacer.state().quota_share == pytest.approx(1, abs=0.02)
+
+
+@virtual_time
+async def test_time_in_which_attempts_wait_is_no_idle_time():
+    """With one call in flight at a time a quota is used as far as the calls last."""
+    pacer = make_pacer(60, concurrency=1)
+    tasks = [asyncio.create_task(paced(Calls(seconds=10), pacer)(n)) for n in range(9)]
+    await asyncio.sleep(65)
+    assert pacer.state().quota_share == pytest.approx(0.1, abs=0.02)
+    await asyncio.gather(*tasks)
+
+
+@virtual_time
+async def test_pacers_share_a_limit_of_calls_in_flight():
+    """Never more of all together, no place idle while an attempt waits, and each has its turn."""
+    limit, running, most, order = SharedLimit(2), 0, 0, []
+
+    async def generate(name):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        order.append(name)
+        await asyncio.sleep(10)
+        running -= 1
+
+    clock = asyncio.get_running_loop().time
+    pace = Pace(requests_per_minute=6_000, concurrency=2)
+    both = [paced(generate, Pacer(pace, limit=limit, clock=clock)) for _ in range(2)]
+    await asyncio.gather(*(both[n % 2]("ab"[n % 2]) for n in range(20)))
+
+    assert most == 2
+    assert asyncio.get_running_loop().time() == pytest.approx(100, abs=0.5)
+    assert order.count("a") == order.count("b") == 10
+    assert set(order[:6]) == {"a", "b"}
+
+
+@virtual_time
+async def test_a_pacer_that_shares_a_limit_gives_its_places_back_however_calls_end():
+    """Errors, cancelled calls and cancelled waits."""
+    limit, clock = SharedLimit(1), asyncio.get_running_loop().time
+    pacer = Pacer(Pace(requests_per_minute=6_000, concurrency=9), limit=limit, clock=clock)
+    await asyncio.gather(
+        *(paced(Calls(script=[error]), pacer)(0) for error in (THROTTLED, None)),
+        return_exceptions=True,
+    )
+    calls = [asyncio.create_task(paced(Calls(seconds=50), pacer)(n)) for n in range(3)]
+    await asyncio.sleep(30)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert not limit.is_full
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(7.0, 7.0), (86_400.0, RETRY_AFTER_MOST)])
+@virtual_time
+async def test_a_service_that_says_when_to_come_again_is_obeyed(asked, waited):
+    """No call of this quota starts before; nobody waits for a day because a proxy says so."""
+    pacer = make_pacer(None)
+    error = errors.Unavailable("later", code="ServiceUnavailable", retry_after=asked)
+    generate = paced(Calls(script=[error]), pacer)
+    with pytest.raises(errors.Unavailable):
+        await generate(0)
+    refused_at = asyncio.get_running_loop().time()
+
+    assert pacer.ready_in() == pytest.approx(waited, abs=0.1)
+    await generate(1)
+    assert asyncio.get_running_loop().time() - refused_at >= waited
 
 
 @virtual_time

@@ -103,7 +103,7 @@ class TestExpired:
         account = Account()
         account.valid = False
         made = await asyncio.gather(*(account.generate(make_attempt(None, n)) for n in range(20)))
-        assert sorted(int(each.request_id) for each in made) == list(range(20))
+        assert sorted(int(each.request_id) for each in made) == list(range(1, 21))
         assert len(account.renewals) == 1
         assert account.refused == 20
         assert len(account.calls) == 40
@@ -183,7 +183,7 @@ class TestExpired:
         calls = [asyncio.create_task(account.generate(make_attempt(None, n))) for n in range(3)]
         results = await asyncio.gather(*calls, return_exceptions=True)
         await expiring
-        assert results == [make_generation(request_id="0"), EXPIRED, EXPIRED]
+        assert results == [make_generation(request_id="1"), EXPIRED, EXPIRED]
         assert len(account.renewals) == 1
 
 

@@ -20,6 +20,7 @@ from batchgen.errors import (
     NoRoute,
     NotStarted,
     Permanent,
+    QuotaExhausted,
     Rejected,
     RouteDenied,
     ServiceFault,
@@ -89,10 +90,10 @@ def errors(kind, count):
 
 class TestPolicy:
     def test_the_defaults(self):
-        """Six attempts, half an hour, an ambiguous call once more, a fault of the service twice."""
+        """Three attempts, half an hour, an ambiguous call once more."""
         policy = RetryPolicy()
-        assert (policy.attempts, policy.max_elapsed, policy.ambiguous) == (6, 1800.0, True)
-        assert (policy.lost_again, policy.fault_again) == (1, 2)
+        assert (policy.attempts, policy.max_elapsed, policy.ambiguous) == (3, 1800.0, True)
+        assert policy.lost_again == 1
         assert (policy.wait_first, policy.wait_most) == (1.0, 60.0)
 
 
@@ -111,6 +112,7 @@ CALLS = {
     Permanent: (1, 1, 1),
     Rejected: (1, 1, 1),
     ModelDenied: (1, 1, 1),
+    QuotaExhausted: (1, 1, 1),
     NoRoute: (1, 1, 1),
 }
 POLICIES = [RetryPolicy(), RetryPolicy(ambiguous=False), RetryPolicy(attempts=1)]
@@ -168,39 +170,37 @@ def every_subclass(kind):
 
 class TestCounts:
     def test_what_costs_nothing_is_not_counted(self):
-        """Throttled and unsent attempts leave all six for those that may have cost something."""
+        """Throttled and unsent attempts leave all three for those that may have cost something."""
         script = Script(*errors(Throttled, 9), *errors(ServiceFault, 2))
         made, _, _ = made_by(script)
         assert (error_of(made), made.attempts, made.maybe_billed) == (None, 12, 2)
 
-    def test_lost_answers_and_faults_have_a_limit_each(self):
-        """One lost answer and two faults are borne together; the fourth is one too many."""
-        mixed = [ERRORS[AnswerLost], *errors(ServiceFault, 2)]
+    def test_lost_answers_and_faults_share_the_attempts(self):
+        """One lost answer and one fault are borne together; the third attempt is the last."""
+        mixed = [ERRORS[AnswerLost], ERRORS[ServiceFault]]
         made, _, _ = made_by(Script(*mixed))
-        assert (error_of(made), made.attempts, made.maybe_billed) == (None, 4, 3)
-        made, _, _ = made_by(Script(*mixed, ERRORS[UnusableReply]))
-        assert (error_of(made), made.attempts) == (ERRORS[UnusableReply], 4)
+        assert (error_of(made), made.attempts, made.maybe_billed) == (None, 3, 2)
+        made, _, _ = made_by(Script(*mixed, ERRORS[ServiceFault]))
+        assert (error_of(made), made.attempts) == (ERRORS[ServiceFault], 3)
 
     def test_lost_and_unusable_are_one_kind(self):
         """A lost answer and an unusable one share the one retry: both were probably paid."""
         made, _, _ = made_by(Script(ERRORS[AnswerLost], ERRORS[UnusableReply]))
         assert (error_of(made), made.attempts, made.maybe_billed) == (ERRORS[UnusableReply], 2, 2)
 
-    @pytest.mark.parametrize(("attempts", "calls"), [(1, 1), (2, 2), (3, 3), (4, 4), (20, 11)])
+    @pytest.mark.parametrize(("attempts", "calls"), [(1, 1), (2, 2), (3, 3), (4, 4), (20, 20)])
     def test_attempts_bound_what_may_cost_something(self, attempts, calls):
         """Never more attempts that count than the policy says, whatever their kinds."""
-        policy = RetryPolicy(attempts=attempts, fault_again=10)
+        policy = RetryPolicy(attempts=attempts)
         made, _, _ = made_by(Script(*errors(ServiceFault, 50)), policy)
         assert made.attempts == calls
 
     @pytest.mark.parametrize("often", [0, 1, 3])
     def test_the_limits_are_those_of_the_policy(self, often):
-        """`lost_again` and `fault_again` are numbers of retries."""
-        policy = RetryPolicy(lost_again=often, fault_again=often + 1, attempts=20)
+        """`lost_again` is a number of retries."""
+        policy = RetryPolicy(lost_again=often, attempts=20)
         made, _, _ = made_by(Script(*errors(AnswerLost, 9)), policy)
         assert made.attempts == often + 1
-        made, _, _ = made_by(Script(*errors(ServiceFault, 9)), policy)
-        assert made.attempts == often + 2
 
     def test_a_success_at_once_is_one_attempt(self):
         """Nothing went wrong: one attempt, nothing maybe billed, no time."""
@@ -235,7 +235,7 @@ class TestCounts:
             wanted = (
                 kind in FREE
                 or (kind in LOST and bounded and lost <= 1)
-                or (kind is ServiceFault and bounded and faults <= 2)
+                or (kind is ServiceFault and bounded)
             )
             assert should_retry(policy, tries, error) is wanted
 

@@ -22,6 +22,7 @@ from batchgen.errors import (
     CredentialsRefused,
     Filtered,
     NeverSent,
+    QuotaExhausted,
     Rejected,
     ServiceFault,
     Throttled,
@@ -164,10 +165,13 @@ class TestRecord:
 
     @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
     async def test_every_error_has_its_name(self, opened, kind):
-        """`error.type` is the name of the class, for programs."""
+        """`error.type` is the name of the class, for programs; some never come to a record."""
         books = opened()
         await books.recorder.conclude(succeeded())  # so that nothing stays open
         line = await line_of(books, failed(ERRORS[kind]))
+        if kind in (*NOT_BILLED, QuotaExhausted):
+            assert line["status"] == "succeeded"  # the one before: its task stays open
+            return
         assert line["error"]["type"] == kind.__name__
         assert line["status"] == ("filtered" if kind is Filtered else "failed")
 
@@ -235,14 +239,59 @@ class TestOpenTasks:
         assert sum(books.tally.counts.values()) == 0
 
     @pytest.mark.parametrize("kind", NOT_BILLED, ids=lambda kind: kind.__name__)
-    async def test_while_others_succeed_it_is_a_failure(self, opened, kind):
-        """Half an hour of refusals beside successes is this task's own."""
+    async def test_while_others_succeed_it_stays_open_as_well(self, opened, kind):
+        """The next run makes it; this one goes on."""
         books = opened()
         await books.recorder.conclude(succeeded())
         books.clock.advance(1_799)
-        line = await line_of(books, failed(ERRORS[kind]))
-        assert (line["status"], line["error"]["retryable"]) == ("failed", True)
+        await books.recorder.conclude(failed(ERRORS[kind]))
+        assert len(books.lines()) == 1
         assert books.stop.stopping is None
+
+    async def test_a_used_up_quota_leaves_its_tasks_open(self, opened):
+        """They are made when there is quota again; nothing says that they failed."""
+        books = opened()
+        await books.recorder.conclude(failed(ERRORS[QuotaExhausted]))
+        assert (books.lines(), books.tally.left_denied) == ([], False)
+
+    @pytest.mark.parametrize("kind", [AnswerLost, ServiceFault])
+    async def test_failed_records_do_not_set_the_clock_back(self, opened, kind):
+        """Half an hour of nothing but failures of the service is half an hour without success."""
+        books = opened()
+        for _ in range(2):
+            books.clock.advance(900)
+            await books.recorder.conclude(failed(ERRORS[kind], maybe_billed=2))
+        assert len(books.lines()) == 2
+        assert books.stop.stopping.cause is StopCause.THROTTLED_OUT
+
+    @pytest.mark.parametrize("kind", [Rejected, Filtered])
+    async def test_what_the_service_decides_is_an_answer(self, opened, kind):
+        """It serves calls: the clock starts anew."""
+        books = opened()
+        for _ in range(4):
+            books.clock.advance(900)
+            await books.recorder.conclude(failed(ERRORS[kind]))
+        assert books.stop.stopping is None
+
+    async def test_it_gives_up_on_time_though_every_attempt_waits(self, opened):
+        """Nobody has to try again for the run to end."""
+        books = opened()
+        books.recorder.retry(retry_of(Throttled))
+        await books.recorder.watch(sleep=books.clock.sleep)
+        assert books.stop.stopping.cause is StopCause.THROTTLED_OUT
+        assert 1_800 <= books.clock.now - 1_000 <= 1_801
+
+    async def test_a_slow_service_is_waited_for(self, opened):
+        """It has refused nothing: its first answer may take long."""
+        books = opened()
+
+        async def sleep(seconds):
+            await books.clock.sleep(seconds)
+            if books.clock.now > 5_000:
+                books.stop.request(StopCause.INTERRUPTED, "test")
+
+        await books.recorder.watch(sleep=sleep)
+        assert books.stop.stopping.cause is StopCause.INTERRUPTED
 
     async def test_a_success_of_long_ago_does_not_count(self, opened):
         """Half an hour after the last image the service counts as down."""

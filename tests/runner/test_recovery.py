@@ -442,6 +442,17 @@ class TestEditAndUndo:
         assert files["images/b-1.png"] == original["images/b-1.png"]
         assert ("superseded/b-1~1.png" in files) is (damage == "cut")
 
+    @pytest.mark.parametrize("change", [-1, 1])
+    async def test_an_image_of_another_size_is_seen_whatever_its_time(self, shop, change):
+        """A copy or a restored backup may bring the old time along; the size tells."""
+        await self.make(shop, shop.job)
+        path = shop.path / "images/b-1.png"
+        data, old = path.read_bytes(), path.stat().st_mtime
+        path.write_bytes(data[:change] if change < 0 else data + b"x")
+        os.utime(path, (old - 3600, old - 3600))
+        assert await self.make(shop, shop.job) == (["b"], 1)
+        assert shop.files()["images/b-1.png"] == data
+
     async def test_a_damaged_record_costs_no_call(self, shop):
         """Its line cannot be read, its image is whole: a new record is enough."""
         await self.make(shop, shop.job)

@@ -96,7 +96,7 @@ class TestDenied:
 
         ran = await run(tmp_path / "out", [a, b], 0, items=two_models(60))
 
-        assert ran.exit_code == 1
+        assert ran.exit_code == 4
         assert (ran.summary.succeeded, ran.summary.failed, ran.summary.left) == (30, 3, 27)
         assert any(ULTRA in text and DENIED.message in text for text in ran.notices)
 
@@ -134,7 +134,7 @@ class TestModels:
 
         ran = await run(tmp_path / "out", [a, b], 0, items=two_models(60))
 
-        assert (ran.exit_code, ran.summary.failed) == (1, 0)
+        assert (ran.exit_code, ran.summary.failed) == (4, 0)
         assert ran.by_route() == {"a": 30, "b": 10}
         assert ran.summary.left == 20
         assert any(f"No route is left that serves {ULTRA}" in text for text in ran.notices)
