@@ -16,6 +16,7 @@ from batchgen.models.base import (
 from batchgen.models.model_ids import Foundation, Kind, find, foundation_of
 from batchgen.models.registry import FAMILIES, MODELS
 from batchgen.models.replies import speaks_of_output
+from batchgen.models.sizes import missed_size
 from batchgen.models.translation import (
     Untranslatable,
     prompt_of,
@@ -42,6 +43,7 @@ __all__ = [
     "Untranslatable",
     "find",
     "foundation_of",
+    "missed_size",
     "prompt_of",
     "seed_within",
     "speaks_of_output",

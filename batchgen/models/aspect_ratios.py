@@ -14,6 +14,8 @@ LONGEST_SIDE = 100_000
 SUGGESTIONS = 3
 NEAR = 1.12
 """Most that two shapes may differ by, one width over height divided by the other's."""
+CLOSE = 1.05
+"""The same of two that are one, but for whole pixels: 1536x640 is a 21:9."""
 
 Size: TypeAlias = tuple[int, int]
 """Width and height."""
@@ -56,14 +58,18 @@ def sides(ratio: str) -> Size:
 
 def near_size(size: Size, among: Iterable[Size]) -> Size | None:
     """What has the nearest shape; None where that one is not near."""
-    shape = _shape(*size)
-    best = min(among, key=lambda each: _apart(shape, _shape(*each)))
-    return best if _apart(shape, _shape(*best)) <= NEAR else None
+    best = min(among, key=lambda each: apart(size, each))
+    return best if apart(size, best) <= NEAR else None
 
 
 def no_such_shape(size: Size, title: str) -> Problem:
     """The complaint where none is near."""
     return Problem(key=(), text=f"{title} makes no picture of the shape {size[0]}:{size[1]}")
+
+
+def apart(one: Size, other: Size) -> float:
+    """One width over height divided by the other's, the wider by the narrower; 1 if alike."""
+    return _apart(_shape(*one), _shape(*other))
 
 
 def _shape(width: int, height: int) -> float:

@@ -86,6 +86,8 @@ class Parts:
     """Each text with its weight: a prompt has 1, a negative prompt -1."""
     shape: tuple[int, int]
     """Width and height of the picture, or only their ratio."""
+    is_exact_size: bool = False
+    """The shape is the size in pixels."""
     image_format: str
     own: Mapping[str, Any]
     """Parameters that other families have no word for."""

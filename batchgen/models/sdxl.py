@@ -238,6 +238,7 @@ def parts(request: Mapping[str, Any]) -> Parts:
     return Parts(
         texts=tuple((each["text"], each["weight"]) for each in request["text_prompts"]),
         shape=(request.get("width", width), request.get("height", height)),
+        is_exact_size={"width", "height"} <= request.keys(),
         image_format=image_format(request),
         own={name: value for name, value in request.items() if name not in shared},
     )

@@ -17,6 +17,7 @@ from batchgen.errors import (
     QuotaExhausted,
 )
 from batchgen.job import FailureLimit, Job
+from batchgen.models import missed_size
 from batchgen.output import Manifest, Store
 from batchgen.policies import (
     NOT_BILLED,
@@ -42,6 +43,8 @@ SHARE_SPEAKS_FROM = 20
 """Finished tasks before a share of failures says anything."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at a service that is slow to answer."""
+SIZES_TOLD = 10
+"""Kinds of pictures of another size than asked that one run tells of."""
 UNSENT_ATTEMPTS = 6
 """Attempts at one task without reaching a service that never answered before the run gives up."""
 
@@ -89,6 +92,7 @@ class Recorder:
         self._answered = False
         self._refusal: AttemptError | None = None
         """The last one since the service gave an answer."""
+        self._sizes: set[tuple[str | None, int, int]] = set()
 
     def refuses(self, task: Task) -> bool:
         """Whether the task's models were denied so often that its tasks stay open."""
@@ -143,6 +147,8 @@ class Recorder:
             self.leave_open(outcome.task)
             return
         self._answered = True
+        if isinstance(outcome, Succeeded):
+            self._warn_of_size(outcome)
         record = to_record(outcome, self._origin)
         await self._ledger.manifest.append(record)
         for image in record.images:
@@ -175,6 +181,20 @@ class Recorder:
             message=error.message,
             advice=error.advice,
         )
+
+    def _warn_of_size(self, outcome: Succeeded) -> None:
+        """Tell of the first picture of each size that is not the one asked for; it is kept."""
+        call = outcome.call
+        for image in outcome.generation.images:
+            asked = missed_size(call.request, call.family, (image.width, image.height))
+            sizes = (asked, image.width, image.height)
+            if asked is None or sizes in self._sizes or len(self._sizes) >= SIZES_TOLD:
+                continue
+            self._sizes.add(sizes)
+            self._ledger.observer.notice(
+                f"{image.path} is {image.width}x{image.height}, and {asked} was asked for: it is "
+                "kept. Others of these sizes are not told of."
+            )
 
     def _judge(self) -> None:
         """Whether this outcome ends the run."""

@@ -34,7 +34,7 @@ from batchgen.output.images import inspect_image
 from batchgen.policies.retry import NOT_BILLED, Retry
 from batchgen.policies.stop import StopCause
 from batchgen.runner.options import Observer
-from batchgen.runner.recorder import SHARE_SPEAKS_FROM, UNSENT_ATTEMPTS, exceeded
+from batchgen.runner.recorder import SHARE_SPEAKS_FROM, SIZES_TOLD, UNSENT_ATTEMPTS, exceeded
 
 CONTRACT = [
     "kind",
@@ -96,6 +96,44 @@ async def line_of(books, made):
     """The line that an outcome becomes."""
     await books.recorder.conclude(made)
     return books.lines()[-1]
+
+
+class TestSize:
+    def asked(self, ratio):
+        """A task that asks for this ratio."""
+        request = {"prompt": "a mug", "seed": 7, "output_format": "png", "aspect_ratio": ratio}
+        return make_task(request=request)
+
+    def came(self, task, width, height):
+        """A picture of this size, of this task."""
+        image = make_image(path=f"images/{task.item_id}.png", width=width, height=height)
+        return succeeded(task, generation=make_generation(images=(image,)))
+
+    async def test_a_picture_of_another_size_is_kept_and_told_of(self, opened):
+        """With both sizes, and on record as what it is."""
+        books, task = opened(), self.asked("16:9")
+        line = await line_of(books, self.came(task, 1024, 1024))
+
+        assert (line["status"], line["images"][0]["width"]) == ("succeeded", 1024)
+        (notice,) = books.listener.notices
+        assert notice.startswith(
+            f"images/{task.item_id}.png is 1024x1024, and 16:9 was asked for: it is kept."
+        )
+
+    async def test_a_picture_of_the_right_shape_is_not_told_of(self, opened):
+        """Whatever its size in pixels."""
+        books = opened()
+        await line_of(books, self.came(self.asked("16:9"), 1344, 768))
+        assert books.listener.notices == []
+
+    async def test_each_kind_is_told_once(self, opened):
+        """Ten thousand wrong pictures are not ten thousand lines."""
+        books = opened()
+        for number in range(40):
+            await line_of(books, self.came(self.asked("16:9"), 1024, 1024))
+            await line_of(books, self.came(self.asked("16:9"), 64, 64 + number))
+
+        assert len(books.listener.notices) == SIZES_TOLD
 
 
 class TestRecord:
