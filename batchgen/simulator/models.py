@@ -36,6 +36,8 @@ class Model:
     """Default requests a minute of one account in one Region."""
     quota_code: str
     """Of Service Quotas. AWS publishes those of SDXL only; the others are the simulator's."""
+    quota_title: str | None = None
+    """What Service Quotas calls it; None for a version that has the quota of another one."""
     price: Decimal
     """USD for one image."""
     price_many_steps: Decimal | None = None
@@ -55,6 +57,7 @@ _MODELS = (
         regions=_OREGON,
         rpm=90,
         quota_code="L-C0DE0C11",
+        quota_title="Stability.ai Stable Image Core",
         price=Decimal("0.04"),
         latency=(2.2, 4.6),
     ),
@@ -78,6 +81,7 @@ _MODELS = (
         regions=_OREGON,
         rpm=10,
         quota_code="L-C0DE0A11",
+        quota_title="Stability.ai Stable Image Ultra",
         price=Decimal("0.14"),
         latency=(6, 14),
     ),
@@ -101,6 +105,7 @@ _MODELS = (
         regions=_OREGON,
         rpm=15,
         quota_code="L-C0DE0D35",
+        quota_title="Stability.ai Stable Diffusion 3.5 Large",
         price=Decimal("0.08"),
         latency=(5, 10),
     ),
@@ -112,6 +117,7 @@ _MODELS = (
         regions=_OREGON,
         rpm=15,
         quota_code="L-C0DE0D30",
+        quota_title="Stability.ai Stable Diffusion 3 Large",
         price=Decimal("0.08"),
         latency=(5, 10),
         retired=True,
@@ -124,6 +130,7 @@ _MODELS = (
         regions=_FIRST_REGIONS,
         rpm=60,
         quota_code="L-CC58F0A8",
+        quota_title="Stability.ai Stable Diffusion XL 1.0",
         price=Decimal("0.04"),
         price_many_steps=Decimal("0.08"),
         latency=(3, 7),
@@ -138,12 +145,16 @@ _MODELS = (
             regions=_FIRST_REGIONS,
             rpm=60,
             quota_code="L-3849F0B7",
+            quota_title=title,
             price=Decimal("0.036"),
             price_many_steps=Decimal("0.072"),
             latency=(3, 7),
             retired=True,
         )
-        for identifier in ("stability.stable-diffusion-xl", "stability.stable-diffusion-xl-v0")
+        for identifier, title in (
+            ("stability.stable-diffusion-xl", None),
+            ("stability.stable-diffusion-xl-v0", "Stability.ai Stable Diffusion XL 0.8"),
+        )
     ),
 )
 

@@ -19,15 +19,7 @@ TARGET = "ServiceQuotasV20190624."
 _JSON = "application/x-amz-json-1.1"
 _PAGE = 100
 _SERVICE = "bedrock"
-_TITLES = {
-    "stability.stable-image-core-v1:1": "Stability.ai Stable Image Core",
-    "stability.stable-image-ultra-v1:1": "Stability.ai Stable Image Ultra",
-    "stability.sd3-5-large-v1:0": "Stability.ai Stable Diffusion 3.5 Large",
-    "stability.sd3-large-v1:0": "Stability.ai Stable Diffusion 3 Large",
-    "stability.stable-diffusion-xl-v1": "Stability.ai Stable Diffusion XL 1.0",
-    "stability.stable-diffusion-xl-v0": "Stability.ai Stable Diffusion XL 0.8",
-}
-"""How Service Quotas calls a model; one quota is for all versions of it."""
+_LISTED = tuple(model for model in MODELS.values() if model.quota_title is not None)
 
 
 def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Answer:
@@ -41,12 +33,12 @@ def answer(target: str, body: bytes, caller: Caller, quotas: Quotas) -> Answer:
         )
     if operation in {"ListServiceQuotas", "ListAWSDefaultServiceQuotas"}:
         applied = operation == "ListServiceQuotas"
-        listed = [_quota(id_, caller, quotas if applied else None) for id_ in _TITLES]
+        listed = [_quota(model, caller, quotas if applied else None) for model in _LISTED]
         return _page(listed, asked)
     if operation in {"GetServiceQuota", "GetAWSDefaultServiceQuota"}:
         applied = operation == "GetServiceQuota"
-        for id_ in _TITLES:
-            quota = _quota(id_, caller, quotas if applied else None)
+        for model in _LISTED:
+            quota = _quota(model, caller, quotas if applied else None)
             if quota["QuotaCode"] == asked.get("QuotaCode"):
                 return json_answer({"Quota": quota}, _JSON)
         raise Refused(
@@ -84,15 +76,14 @@ def _page(listed: list[dict[str, Any]], asked: Mapping[str, Any]) -> Answer:
     return json_answer(document, _JSON)
 
 
-def _quota(id_: str, caller: Caller, applied: Quotas | None) -> dict[str, Any]:
-    model: Model = MODELS[id_]
+def _quota(model: Model, caller: Caller, applied: Quotas | None) -> dict[str, Any]:
     code = model.quota_code
     return {
         "ServiceCode": _SERVICE,
         "ServiceName": "Amazon Bedrock",
         "QuotaArn": f"arn:aws:servicequotas:{caller.region}:{caller.account}:bedrock/{code}",
         "QuotaCode": code,
-        "QuotaName": f"On-demand model inference requests per minute for {_TITLES[id_]}",
+        "QuotaName": f"On-demand model inference requests per minute for {model.quota_title}",
         "Value": float(applied.rpm(model) if applied else model.rpm),
         "Unit": "None",
         "Adjustable": False,
