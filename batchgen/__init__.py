@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         ServiceUnusable,
         StorageError,
     )
-    from batchgen.job import Item, Job, OnFiltered, Route
+    from batchgen.job import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
     from batchgen.record import Record, Served, Status, StoredImage
     from batchgen.runner import Selection, Summary
     from batchgen.task import Task
@@ -33,14 +33,17 @@ __all__ = [
     "Item",
     "Job",
     "JobError",
+    "Limits",
     "ManifestError",
     "OnFiltered",
     "OutputBusy",
     "Record",
+    "Retry",
     "Route",
     "Selection",
     "Served",
     "ServiceUnusable",
+    "Simulator",
     "Status",
     "StorageError",
     "StoredImage",
@@ -65,7 +68,7 @@ _HOMES = {
         "ServiceUnusable",
         "StorageError",
     ),
-    "batchgen.job": ("Item", "Job", "OnFiltered", "Route"),
+    "batchgen.job": ("Item", "Job", "Limits", "OnFiltered", "Retry", "Route", "Simulator"),
     "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
     "batchgen.runner": ("Selection", "Summary"),
     "batchgen.task": ("Task",),

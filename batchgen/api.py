@@ -13,8 +13,9 @@ from pathlib import Path
 
 from batchgen import plan
 from batchgen.job import Job, load
+from batchgen.output import MANIFEST_NAME, load_history
 from batchgen.output import read_manifest as read_lines
-from batchgen.record import Record
+from batchgen.record import Record, Status
 from batchgen.runner import Batch, Observer, RunOptions, Selection, Summary, deadline_of
 from batchgen.task import Task
 
@@ -65,12 +66,17 @@ async def run(
     return await Batch(_options(job, selection, on_record)).run()
 
 
-async def records(job: Job, *, selection: Selection | None = None) -> AsyncIterator[Record]:
-    """Run a job and hand over each record as soon as it is durable.
+async def records(
+    job: Job, *, selection: Selection | None = None, new_only: bool = False
+) -> AsyncIterator[Record]:
+    """Run a job and hand over the record of each of its tasks.
+
+    First those that this run makes, each as soon as it is durable; then, unless `new_only`, those
+    that earlier runs have done, in the order of the job.
 
     Whoever leaves the loop early, or is cancelled in it, stops the run: no more calls start, and
     those in flight, which are paid for, are finished and recorded. To wait for that after a
-    `break`, put `contextlib.aclosing` around it. Raises as `run` does, after the last record.
+    `break`, put `contextlib.aclosing` around it. Raises as `run` does, after the last new record.
     """
     made: asyncio.Queue[Record | None] = asyncio.Queue()
     batch = Batch(_options(job, selection, made.put_nowait))
@@ -82,15 +88,39 @@ async def records(job: Job, *, selection: Selection | None = None) -> AsyncItera
     finally:
         batch.drain()
         await running
+    if not new_only:
+        for record in _earlier(job, selection or Selection(), batch.run_id):
+            yield record
+
+
+def _earlier(job: Job, selection: Selection, run_id: str) -> Iterator[Record]:
+    """The records of the tasks, of a job or its selected part, that another run has done."""
+    history = load_history(Path(job.output) / MANIFEST_NAME)
+    for task_id in _task_ids(job, selection, history.random_seed_key):
+        if history.status(task_id) in {Status.SUCCEEDED, Status.FILTERED}:
+            record = history.record(task_id)
+            if record is not None and record.run_id != run_id:
+                yield record
+
+
+def _task_ids(job: Job, selection: Selection, random_seed_key: str | None) -> Iterator[str]:
+    if not selection.only:
+        return plan.task_ids(job, random_seed_key=random_seed_key)
+    tasks = plan.expand(job, random_seed_key=random_seed_key)
+    return (task.id for task in tasks if plan.matches(task, selection.only))
 
 
 def read_manifest(path: str | Path) -> Iterator[Record]:
     """The records of a manifest in the order of writing; of several with one task id the last wins.
 
+    Args:
+        path: of a manifest, or of the output folder that holds it.
+
     Raises:
         ManifestError: it cannot be read, or a later version wrote it.
     """
-    for line in read_lines(Path(path)):
+    path = Path(path)
+    for line in read_lines(path / MANIFEST_NAME if path.is_dir() else path):
         if isinstance(line, Record):
             yield line
 

@@ -7,8 +7,58 @@ import sys
 import pytest
 
 import batchgen
+from batchgen import Job, JobError, Limits
 from batchgen.cli import COMMANDS
 
+SCRIPT = """\
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+
+import batchgen
+from batchgen import Item, Job, JobError, Limits, OnFiltered, Record, Retry, Route, Selection
+from batchgen import Simulator
+
+products = ["mug", "lamp"]
+job = Job(
+    name="shop",
+    model="stability.stable-image-core-v1:1",
+    endpoint="simulator",
+    items=[Item(id=name, prompt=f"a {name}", vars={"size": 3}) for name in products],
+    parameters={"aspect_ratio": "1:1"},
+    fallback=["stability.sd3-5-large-v1:0"],
+    limits=Limits(budget_usd=25, until="06:00", give_up_after="30m", max_failures="10%"),
+    retry=Retry(ambiguous="fail"),
+    routes=[Route(name="a"), Route(profile="b")],
+    on_filtered=OnFiltered(retry_with_new_seed=1),
+    simulator=Simulator(latency=0.1),
+)
+other = Job(name="shop", model="m", items=[{"id": "a", "prompt": "b"}], limits={"concurrency": 3})
+
+
+def show(record: Record) -> None:
+    print(record.label, record.status, [image.path for image in record.images])
+
+
+async def main() -> None:
+    summary = await batchgen.run(job, selection=Selection(only=["mug"], limit=1), on_record=show)
+    spent: Decimal = summary.billed_usd
+    print(summary.succeeded, spent, summary.exit_code == 0)
+    async for record in batchgen.records(job, new_only=True):
+        show(record)
+
+
+try:
+    loaded = batchgen.load_job(Path("job.yaml"))
+except JobError as error:
+    for complaint in error.complaints:
+        print(complaint.line, complaint.path, complaint.text)
+for record in batchgen.read_manifest("out/shop"):
+    show(record)
+print(batchgen.__version__, [task.label for task in batchgen.plan_job(other)])
+asyncio.run(main())
+"""
+"""What a user may write; it is not run."""
 HEAVY = {"PIL", "aiobotocore", "aiohttp", "botocore", "pydantic", "rich", "tenacity", "yaml"}
 """Packages that take long to import, and that are needed for one thing each."""
 
@@ -51,6 +101,42 @@ def test_the_class_of_a_name_is_one():
     from batchgen.errors import JobError  # noqa: PLC0415  # the other way to it is under test
 
     assert batchgen.JobError is JobError
+
+
+def test_a_wrong_job_is_a_job_error():
+    """Whatever a program makes a job of: every complaint, with the keys that are allowed there."""
+    with pytest.raises(JobError) as whole:
+        Job(name=5, items=[])
+    with pytest.raises(JobError) as part:
+        Limits(concurrency=0, bugdet_usd=3)
+
+    assert [each.path for each in whole.value.complaints] == [("name",), ("items",)]
+    assert "allowed: a whole number from 1 to 1,000" in part.value.complaints[0].text
+    assert 'did you mean "budget_usd"?' in part.value.complaints[1].text
+
+
+def test_one_pattern_is_not_its_letters():
+    """`only="mug"` means one pattern, and a limit below nothing is a slip."""
+    assert batchgen.Selection(only="mug").only == ("mug",)
+    with pytest.raises(batchgen.InputError, match="limit cannot be -1"):
+        batchgen.Selection(limit=-1)
+
+
+def test_a_users_script_passes_mypy(tmp_path):
+    """Strict, with lists, mappings and texts where a job file takes them."""
+    script = tmp_path / "shop.py"
+    script.write_text(SCRIPT)
+    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path}/cache"]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(script)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=250,
+    )
+
+    assert (ended.returncode, ended.stdout) == (0, "Success: no issues found in 1 source file\n")
 
 
 def test_importing_costs_nothing():

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.dataclasses import dataclass
 
-from batchgen.errors import InputError
+from batchgen.errors import InputError, JobError
 from batchgen.job import fields
 from batchgen.job.fields import OrNone, Parameters, Variables
 from batchgen.job.yaml_document import Source, meaning
 
+WITHIN: Mapping[str, tuple[str | int, ...]] = {
+    "Item": ("items", 0),
+    "Limits": ("limits",),
+    "OnFiltered": ("on_filtered",),
+    "Retry": ("retry",),
+    "Route": ("routes", 0),
+    "Simulator": ("simulator",),
+}
+"""Where a part stands in a job."""
 
-class Section(BaseModel):
+
+class _Complaining(type):
+    """A program that makes a job gets a JobError with every complaint, as a file does."""
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *arguments: Any, **keys: Any) -> Any:
+            """The value. What stands in a file is validated without this call."""
+            try:
+                return super().__call__(*arguments, **keys)
+            except ValidationError as error:
+                # It needs the classes of this module.
+                from batchgen.job.validation_errors import wrongs  # noqa: PLC0415
+
+                within = WITHIN.get(cls.__name__, ())
+                complaints = tuple(each.complaint for each in wrongs(error, within))
+                raise JobError(f"{cls.__name__}(...)", complaints) from None
+
+
+class _ComplainingModel(_Complaining, ModelMetaclass):
+    """The same for pydantic's models."""
+
+
+class Section(BaseModel, metaclass=_ComplainingModel):
     """A mapping of fixed keys, as frozen values."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -22,6 +56,11 @@ class Section(BaseModel):
 
 class Limits(Section):
     """How much, how fast and how long."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
 
     concurrency: fields.Concurrency = 8
     """Calls in flight of the whole run, whatever their models."""
@@ -42,6 +81,11 @@ class Limits(Section):
 class Retry(Section):
     """What happens after a failed attempt."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
     attempts: fields.Attempts = 3
     """How often a call is made at most that the service says it failed, the first included. One
     whose answer was lost is made once more; what surely cost nothing does not count."""
@@ -55,6 +99,11 @@ class Retry(Section):
 class Simulator(Section):
     """Options of the simulator that `endpoint: simulator` starts."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
     latency: OrNone[fields.Latency] = None
     """Seconds that a call takes."""
     requests_per_minute: OrNone[fields.SimulatedRate] = None
@@ -63,6 +112,11 @@ class Simulator(Section):
 
 class Route(Section):
     """One way for the calls to go: an account and a Region, with a quota of its own."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
 
     name: OrNone[fields.Name] = None
     """In messages and records; left out: made of the account and the Region."""
@@ -106,6 +160,11 @@ class Route(Section):
 class OnFiltered(Section):
     """What to do when the service's moderation refused an image; each refusal may have cost one."""
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
     retry_with_new_seed: fields.Retries = 0
     """How often to try the same prompt with another seed."""
     fallback_prompt: OrNone[fields.Text] = None
@@ -118,8 +177,18 @@ class OnFiltered(Section):
     kw_only=True,
     config=ConfigDict(extra="forbid", use_attribute_docstrings=True),
 )
-class Item:
+class Item(metaclass=_Complaining):
     """One thing to make pictures of. What it leaves out, the job gives."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: str | float,  # noqa: A002  # the key's name
+            **keys: Any,
+        ) -> None:
+            """Whatever a file may say of an item."""
 
     id: fields.ItemId
     """Stands once in a job; part of the file name."""
@@ -145,6 +214,13 @@ class Item:
 
 class Job(Section):
     """A validated job file, or one that a program made."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, name: str, items: Sequence[Item | Mapping[str, Any]], **keys: Any
+        ) -> None:
+            """Whatever a file may say: lists for tuples, mappings for `limits` and its like."""
 
     name: fields.Name
     """Part of the derived seeds: another name makes other pictures."""

@@ -61,14 +61,20 @@ class Wrong:
     """Without this key the rest of the job means something else: its plan cannot be checked."""
 
 
-def wrongs(error: ValidationError) -> Iterator[Wrong]:
-    """Everything that pydantic found, except what only follows from something else it found."""
+def wrongs(error: ValidationError, within: Path = ()) -> Iterator[Wrong]:
+    """Everything that pydantic found, except what only follows from something else it found.
+
+    Args:
+        error: of a whole job, or of a part of one.
+        within: where the part stands in a job, for the keys that are allowed there.
+    """
     for details in error.errors(include_url=False):
+        details["loc"] = (*within, *details["loc"])
         if _follows(details):
             continue
         path = _path(details)
         say = SENTENCES.get(details["type"], _cannot_be)
-        complaint = Complaint(path=path, text=say(details))
+        complaint = Complaint(path=path[len(within) :], text=say(details))
         yield Wrong(complaint=complaint, affects_plan=_affects_plan(details, path))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 
 from batchgen import plan
+from batchgen.errors import InputError
 from batchgen.job import Job
 from batchgen.output import History
 from batchgen.plan import PlanSummary
@@ -24,12 +25,18 @@ class Selection:
 
     limit: int | None = None
     """Most tasks to make now; None: all."""
-    only: tuple[str, ...] = ()
-    """Patterns (`mug-*`) of item ids or labels; none: all."""
+    only: Sequence[str] = ()
+    """Patterns (`mug-*`) of item ids or labels; none: all. One text is one pattern."""
     fresh: bool = False
     """Make again what the manifest has."""
     retry_filtered: bool = False
     """Make again what the service's moderation refused."""
+
+    def __post_init__(self) -> None:
+        only = (self.only,) if isinstance(self.only, str) else tuple(self.only)
+        object.__setattr__(self, "only", only)
+        if self.limit is not None and self.limit < 0:
+            raise InputError(f"limit cannot be {self.limit}; allowed: a whole number from 0 on.")
 
     def is_done(self, status: Status | None) -> bool:
         """Whether a task with this last status is left as it is."""

@@ -1,13 +1,16 @@
 """A run from a program: `batchgen.records` hands over records, and leaves nothing running."""
 
 import asyncio
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 import pytest
 from shell import CORE, until
 
 import batchgen as library
-from batchgen import Item, Job, StorageError
+from batchgen import BatchgenError, Item, Job, Selection
 
 IN_FLIGHT = 2
 
@@ -80,12 +83,81 @@ class TestLeaving:
         assert others() == set()
 
 
+class TestEarlier:
+    async def test_the_second_time_all_images_are_handed_over_too(self, job, service):
+        """Records that earlier runs made follow those of this one; `new_only` leaves them out."""
+        service.reset()
+        part = job.model_copy(update={"items": job.items[:3]})
+
+        first = [each.label async for each in library.records(part)]
+        again = [each.label async for each in library.records(part)]
+        some = Selection(only=["mug-1"])
+        one = [each.label async for each in library.records(part, selection=some)]
+        new = [each async for each in library.records(part, new_only=True)]
+
+        assert sorted(first) == again == ["mug-0/1", "mug-1/1", "mug-2/1"]
+        assert (one, new) == (["mug-1/1"], [])
+        assert service.charged() == 3
+
+    async def test_a_record_is_handed_over_once(self, job, service):
+        """What this run made again does not come a second time as an earlier one."""
+        service.reset()
+        part = job.model_copy(update={"items": job.items[:2]})
+        await library.run(part)
+
+        fresh = Selection(fresh=True, limit=1)
+        records = [each async for each in library.records(part, selection=fresh)]
+
+        assert sorted(each.label for each in records) == ["mug-0/1", "mug-1/1"]
+        assert len({each.run_id for each in records}) == 2
+
+
+class TestManners:
+    async def test_a_service_keeps_its_loop_signals_logging_and_executor(self, job, service):
+        """A run inside somebody's program changes nothing there."""
+        service.reset()
+        loop = asyncio.get_running_loop()
+        executor = ThreadPoolExecutor(1)
+        loop.set_default_executor(executor)
+        before = state_of(loop)
+
+        await library.run(job.model_copy(update={"items": job.items[:2]}))
+
+        assert state_of(loop) == before
+        assert await asyncio.to_thread(int) == 0
+
+    def test_a_folder_is_read_as_its_manifest(self, job, service):
+        """The output of a job is enough to read its records."""
+        service.reset()
+        asyncio.run(library.run(job.model_copy(update={"items": job.items[:1]})))
+
+        assert len(list(library.read_manifest(job.output))) == 1
+
+
+def state_of(loop):
+    """What a run could leave changed."""
+    loggers = {"": logging.getLogger(), **logging.Logger.manager.loggerDict}
+    return (
+        [signal.getsignal(number) for number in signal.valid_signals()],
+        loop.get_exception_handler(),
+        loop.get_debug(),
+        loop._default_executor,
+        logging.root.level,
+        list(logging.root.handlers),
+        {
+            name: (each.level, each.propagate, each.disabled, list(each.handlers))
+            for name, each in loggers.items()
+            if isinstance(each, logging.Logger) and (each.level or each.handlers or each.disabled)
+        },
+    )
+
+
 class TestErrors:
     async def test_what_ends_the_run_reaches_whoever_reads(self, job, tmp_path):
-        """An output that is a file is a StorageError of the loop over records."""
+        """An output that is a file is an error of the loop over records."""
         (tmp_path / "out").touch()
 
-        with pytest.raises(StorageError, match="cannot be made"):
+        with pytest.raises(BatchgenError, match="cannot be made"):
             async for _ in library.records(job):
                 pass
 
