@@ -8,6 +8,25 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 JOB ?= jobs/quickstart.yaml
 ARGS ?=
+# A job may also be given as `make run jobs/catalog.yaml` or `make run job=jobs/catalog.yaml`. What
+# cannot be one job is refused: the quickstart never runs in its place.
+TARGETS := help install dev run simulate fmt check test test-long mutation lock
+WORDS := $(filter-out $(TARGETS),$(MAKECMDGOALS))
+GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+  USAGE := write: make run JOB="jobs/catalog.yaml" ARGS="--limit 5"
+  UNKNOWN := $(filter-out JOB job ARGS BATCHGEN_PYTHON VENV SHELL MAKE%,$(GIVEN))
+  ifneq ($(UNKNOWN),)
+    $(error `make run` takes JOB= and ARGS=, and no $(firstword $(UNKNOWN))=; $(USAGE))
+  endif
+  ifneq ($(word 2,$(WORDS) $(filter JOB job,$(GIVEN))),)
+    $(error `make run` takes one job, and a path with spaces only as JOB=; $(USAGE))
+  endif
+  .PHONY: $(WORDS)
+  $(WORDS): ; @:
+endif
+# As it was written: a path may hold spaces, quotes and dollars.
+export BATCHGEN_JOB = $(or $(WORDS),$(value $(or $(filter job,$(GIVEN)),JOB)))
 # Tests run beside each other, those of one file in one process, whose fixtures they share.
 BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
@@ -16,6 +35,8 @@ FIND_PYTHON := for python in $${BATCHGEN_PYTHON:-python3.13 python3.12 python3.1
 	"$$python" -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))' \
 	>/dev/null 2>&1 && { echo "$$python"; break; }; done
 PIP := $(PYTHON) -m pip --disable-pip-version-check -qq
+# A dot every two seconds for as long as this line of a recipe takes.
+DOTS := (while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf . >&2; done) & trap "kill $$!; echo >&2" EXIT;
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,13 +45,15 @@ $(RUN_READY): requirements.txt pyproject.toml
 	@python="$$($(FIND_PYTHON))"; \
 	if [ -z "$$python" ]; then echo "batchgen needs Python 3.11, 3.12 or 3.13 on the PATH, and found none." >&2; exit 2; fi; \
 	[ -x $(PYTHON) ] || "$$python" -m venv $(VENV)
-	@echo "Setting up $(VENV) (once) ..." >&2
-	@$(PIP) install --require-hashes -r requirements.txt
+	@echo "Setting up $(VENV) (once; it may take a minute)" >&2
+	@$(DOTS) $(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@echo "$(VENV) is ready." >&2
 	@touch $@
 
 $(DEV_READY): requirements-dev.txt $(RUN_READY)
-	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@echo "Setting up what checks and tests need (once)" >&2
+	@$(DOTS) $(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
 
 install: $(RUN_READY) ## make .venv with what a run needs, from the lock with hashes
@@ -38,7 +61,7 @@ install: $(RUN_READY) ## make .venv with what a run needs, from the lock with ha
 dev: $(DEV_READY) ## the same, and what checks and tests need
 
 run: $(RUN_READY) ## run a job: make run JOB=jobs/catalog.yaml ARGS="--limit 5"
-	@$(BIN)/batchgen run $(JOB) $(ARGS)
+	@$(BIN)/batchgen run "$$BATCHGEN_JOB" $(ARGS)
 
 simulate: $(RUN_READY) ## run the Bedrock simulator by itself: make simulate ARGS="--port 8080"
 	@$(BIN)/batchgen simulate $(ARGS)
@@ -72,4 +95,4 @@ lock: $(DEV_READY) ## renew the lock files from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --group flit --group dev --group mutation -c requirements-dev.txt -o requirements-mutation.txt
 
-.PHONY: help install dev run simulate fmt check test test-long mutation lock
+.PHONY: $(TARGETS)

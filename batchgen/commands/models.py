@@ -9,7 +9,8 @@ import click
 from batchgen.commands.streams import result
 from batchgen.models import MODELS, Model
 
-HEADINGS: tuple[str, ...] = ("MODEL", "FAMILY", "USD", "A MINUTE", "STATE", "REGIONS")
+HEADINGS: tuple[str, ...] = ("MODEL", "USD", "RPM", "STATE/END", "REGIONS")
+"""They fit 80 columns; `--json` has the rest."""
 
 
 @click.command(name="models")
@@ -17,8 +18,9 @@ HEADINGS: tuple[str, ...] = ("MODEL", "FAMILY", "USD", "A MINUTE", "STATE", "REG
 def command(*, as_json: bool) -> int:
     """List the models: prices, quotas, Regions, life cycle.
 
-    The figures are defaults of November 2026; a job overrides prices with `prices` and quotas with
-    `limits.requests_per_minute`.
+    USD is the price of an image, RPM the quota in calls a minute. Where an end of life is known it
+    stands in place of the state. The figures are defaults of November 2026; a job overrides prices
+    with `prices` and quotas with `limits.requests_per_minute`.
     """
     if as_json:
         result(json.dumps([_fields(model) for model in MODELS.values()], indent=2))
@@ -34,16 +36,11 @@ def command(*, as_json: bool) -> int:
 def _row(model: Model) -> tuple[str, ...]:
     return (
         model.id,
-        model.family,
         "?" if model.price_usd is None else f"{model.price_usd:.3f}",
         "?" if model.requests_per_minute is None else f"{model.requests_per_minute}",
-        _state(model),
-        ", ".join(model.regions) or "-",
+        str(model.end_of_life or model.life_cycle),
+        " ".join(model.regions) or "-",
     )
-
-
-def _state(model: Model) -> str:
-    return f"{model.life_cycle} {model.end_of_life or ''}".strip()
 
 
 def _fields(model: Model) -> dict[str, object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from batchgen.errors import InputError
 from batchgen.text import quoted
@@ -56,7 +57,15 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs 
         return self.fail(f"cannot be {quoted(value)}; allowed: {allowed}.", param, ctx)
 
 
-ENDPOINT = Key("simulator|aws|URL", "endpoint")
+class Endpoint(Key):
+    """The service: `AWS` means `aws`; a URL stays as it is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The endpoint as the job has it."""
+        return super().convert(value if "/" in value else value.lower(), param, ctx)
+
+
+ENDPOINT = Endpoint("simulator|aws|URL", "endpoint")
 FOLDER = Key("folder", "output")
 UNTIL = Key("HH:MM", "limits.until")
 RATE = Key("number|auto", "limits.requests_per_minute")
@@ -65,7 +74,29 @@ COUNT = Count()
 USD = Key("usd", "limits.budget_usd")
 DURATION = Key("duration", "limits.give_up_after")
 
-job_argument = click.argument("job", type=click.Path(path_type=Path))
+
+class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """The path of a job file."""
+
+    name = "job"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; an empty text, as of an unset variable, would mean the current folder."""
+        if not value:
+            self.fail("there is no name: name the job file.", param, ctx)
+        return Path(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's signature
+        param: click.Parameter,  # noqa: ARG002  # Click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The shell completes file names by itself."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+job_argument = click.argument("job", type=JobFile())
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -27,9 +28,19 @@ def run(options: Options) -> int:
     try:
         asyncio.run(_serve(options))
     except (DirectiveError, OSError, OverflowError, ValueError) as error:
-        sys.stderr.write(f"simulator: {error}\n")
+        sys.stderr.write(f"{_sentence(error, options)}\n")
         return 2
     return 0
+
+
+def _sentence(error: Exception, options: Options) -> str:
+    """What is wrong and what to do."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return (
+            f"The port {options.port} of {options.host} is taken: another program, perhaps another "
+            "simulator, listens there. Name another --port, or leave it out for a free one."
+        )
+    return f"simulator: {error}"
 
 
 async def _serve(options: Options) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -165,6 +168,7 @@ OPTIONS = {
     "--wait-lock x": 'cannot be "x"; allowed: a duration such as "90s", "30m" or "2h"',
     "--max-duration 0": 'cannot be "0"; allowed: a duration',
     "--frehs": "No such option '--frehs'. Did you mean '--fresh'?",
+    "--endpoint AWSS": 'did you mean "aws"?',
     "more": "Got unexpected extra argument (more)",
 }
 
@@ -289,6 +293,31 @@ class TestOptions:
 
         assert "1 of 1 tasks would be made for an unknown sum" in plain.out
         assert json.loads(as_json.out)["cost_usd"] is None
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            "--max-duration 90",
+            "--max-duration 1.5h",
+            "--endpoint AWS",
+            "--endpoint Simulator",
+            "-v",
+        ],
+    )
+    def test_what_people_write_is_taken(self, folder, options):
+        """Seconds without a unit, names in capitals, and -v behind the command."""
+        (folder.path / "job.yaml").write_text(JOB)
+
+        ended = folder.run("run", "job.yaml", "--dry-run", *options.split())
+
+        assert (ended.code, ended.err) == (0, "")
+
+    def test_an_empty_name_is_no_folder(self, folder):
+        """An unset variable of a script is said, and nothing else is taken for the job."""
+        ended = folder.run("run", "")
+
+        assert ended.code == 2
+        assert ended.err.endswith("Invalid value for 'JOB': there is no name: name the job file.\n")
 
 
 class TestOutput:
@@ -416,6 +445,37 @@ class TestCommands:
         assert ended.code == 0
         assert f"{SDXL} is past its end of life" in ended.err
 
+    def test_a_port_that_is_taken_is_said(self, folder):
+        """In a sentence, with what to do."""
+        with socket.socket() as holder:
+            holder.bind(("127.0.0.1", 0))
+            holder.listen()
+            port = holder.getsockname()[1]
+
+            ended = folder.run("simulate", "--port", str(port))
+
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"The port {port} of 127.0.0.1 is taken: another program, ")
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_a_shell_gets_its_script(self, shell):
+        """What `eval` takes, for each of the three."""
+        script = completed(f"{shell}_source")
+
+        assert f"_BATCHGEN_COMPLETE={shell}_complete" in script
+
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [("batchgen mo", "models"), ("batchgen run --max-d", "--max-duration")],
+    )
+    def test_commands_and_options_are_completed(self, words, found):
+        """Both by what Click knows of them."""
+        assert found in completed("zsh_complete", words).split()
+
+    def test_jobs_are_completed_as_files(self):
+        """The shell is told to complete file names."""
+        assert completed("bash_complete", "batchgen run jobs/ca") == "file,jobs/ca\n"
+
     def test_a_port_that_is_none_is_said(self, folder):
         """The simulator names what is wrong with its address."""
         ended = folder.run("simulate", "--port", "99999")
@@ -430,7 +490,22 @@ class TestCommands:
         assert table.out.splitlines()[0].startswith("MODEL ")
         known = {model["id"]: model for model in json.loads(as_json.out)}
         assert len(table.out.splitlines()) == len(known) + 1
+        assert max(map(len, table.out.splitlines())) <= 80
         assert known[CORE]["price_usd"] == 0.04
+
+
+def completed(instruction, words=""):
+    """What a shell gets that asks for completions."""
+    asked = {"_BATCHGEN_COMPLETE": instruction, "COMP_WORDS": words}
+    last = {"COMP_CWORD": str(words.count(" "))}
+    return subprocess.run(
+        [sys.executable, "-m", "batchgen"],
+        env={**os.environ, **asked, **last},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    ).stdout
 
 
 def broken(error):
