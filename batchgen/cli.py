@@ -8,11 +8,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from click.shell_completion import shell_complete
 
-from batchgen.commands import flush_streams, note
+from batchgen.commands import end_log, flush_streams, note, stamp
 from batchgen.errors import (
     BatchgenError,
     ExitCode,
@@ -31,6 +33,25 @@ COMMANDS = {
     "simulate": ("batchgen.simulator.cli", "Run a local Bedrock that costs nothing."),
 }
 """Command -> its module and its line in the help. A module is imported only for its own command."""
+COMPLETE = "_BATCHGEN_COMPLETE"
+"""What a shell sets to ask for completions, by Click's convention."""
+
+
+def _speak_up(ctx: click.Context, _: click.Parameter, count: int) -> None:
+    """`-v` stands before the command, behind it, or at both places."""
+    root = ctx.find_root()
+    root.meta[VERBOSITY] = root.meta.get(VERBOSITY, 0) + count
+    _set_up_logging(root.meta[VERBOSITY])
+
+
+VERBOSITY = "batchgen.verbosity"
+VERBOSE = click.Option(
+    ["-v", "--verbose"],
+    count=True,
+    expose_value=False,
+    callback=_speak_up,
+    help="Say what is decided, on standard error; twice for each attempt.",
+)
 
 
 class Commands(click.Group):
@@ -50,6 +71,11 @@ class Commands(click.Group):
         if known is None:
             return None
         command: click.Command = importlib.import_module(known[0]).command
+        own = next((each for each in command.params if each.name == "verbose"), None)
+        if own is None:
+            command.params.append(VERBOSE)
+        elif "-v" not in own.opts:
+            own.opts.append("-v")  # the simulator has a log of its own
         return command
 
     def format_commands(
@@ -80,29 +106,48 @@ class EscapingFormatter(logging.Formatter):
         """One entry; a traceback keeps its lines."""
         return _harmless(super().format(record))
 
+    def formatTime(  # noqa: N802  # the name in the standard library
+        self,
+        record: logging.LogRecord,
+        datefmt: str | None = None,  # noqa: ARG002  # the base class's signature
+    ) -> str:
+        """As in the lines of a run."""
+        return stamp(datetime.fromtimestamp(record.created, UTC))
+
 
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("-v", "--verbose", count=True, help="Say more on standard error; twice for all.")
 @click.version_option(package_name="batchgen", prog_name="batchgen")
-def root(verbose: int) -> None:
+def root() -> None:
     """Generate images in bulk on Amazon Bedrock: unattended, within a budget, on record."""
-    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+root.params.append(VERBOSE)
+
+
+def _set_up_logging(verbosity: int) -> None:
+    """Our own decisions in as much detail as was asked for, and only warnings of any library.
+
+    The SDK's DEBUG lines hold session tokens, keys, signatures and prompts.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=levels[min(verbose, 2)], handlers=[handler])
-    # The SDK's DEBUG lines hold session tokens, keys, signatures and prompts.
-    for name in ("boto3", "botocore", "aioboto3", "aiobotocore", "aiohttp", "asyncio", "urllib3"):
-        logging.getLogger(name).setLevel(max(levels[min(verbose, 2)], logging.INFO))
+    handler.setFormatter(EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    levels = (logging.NOTSET, logging.INFO, logging.DEBUG)
+    logging.getLogger("batchgen").setLevel(levels[min(verbosity, 2)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code, whatever happens."""
     _replace_closed_streams()
+    end_log()
+    if arguments is None and COMPLETE in os.environ:
+        return shell_complete(root, {}, "batchgen", COMPLETE, os.environ[COMPLETE])
     code = _run(arguments)
     flush_streams()
+    logging.getLogger("batchgen").setLevel(logging.NOTSET)  # `-v` is one command's
     return code
 
 

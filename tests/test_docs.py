@@ -120,6 +120,7 @@ ELSEWHERE = {
     CATALOG: "TestCatalog",
     SIMULATE: "TestSimulator",
     AGAINST: "TestSimulator",
+    "make run jobs/catalog.yaml": "TestMake, as a dry run",
     "make simulate": "TestSimulator, with its port",
     "make check": "what CI runs besides these tests",
     "make test": "these tests",
@@ -184,6 +185,52 @@ class TestCommands:
 
         assert not options - told
         assert not [name for name in COMMANDS if not re.search(rf"(make|batchgen) {name}\b", text)]
+
+
+class TestMake:
+    """A job is given to make, in whatever way; the quickstart never runs in its place."""
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "jobs/catalog.yaml",
+            "job=jobs/catalog.yaml",
+            'JOB="my jobs/$(printf "it\'s").yaml"',
+            "job='my jobs/two  spaces.yaml'",
+            "JOB='my jobs/$dollar.yaml'",
+        ],
+    )
+    def test_it_is_the_job_that_is_run(self, project, given):
+        """Without `JOB=`, in small letters, with spaces, quotes and dollars in its path."""
+        folder = project.folder / "my jobs"
+        folder.mkdir()
+        for name in ("it's", "two  spaces", "$dollar"):
+            (folder / f"{name}.yaml").write_bytes((ROOT / "jobs/catalog.yaml").read_bytes())
+
+        ended = project.run(f"make run {given} ARGS=--dry-run")
+
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith("52 of 52 tasks would be made")
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ('"my jobs/shop.yaml"', "takes one job, and a path with spaces only as JOB="),
+            ("jobs/catalog.yaml jobs/sdxl.yaml", "takes one job"),
+            ("JOB=jobs/sdxl.yaml job=jobs/catalog.yaml", "takes one job"),
+            ("Job=jobs/catalog.yaml", "takes JOB= and ARGS=, and no Job="),
+            ("args=--dry-run", "takes JOB= and ARGS=, and no args="),
+            ("jobs/nope.yaml", "jobs/nope.yaml: there is no such file"),
+            ("JOB=", "there is no name: name the job file"),
+        ],
+    )
+    def test_what_is_no_job_is_refused(self, project, given, said):
+        """With a sentence, and nothing is made."""
+        ended = project.run(f"make run {given}")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
+        assert not (project.folder / "out").exists()
 
 
 class TestJobs:
@@ -336,8 +383,10 @@ def night_commands():
     """The commands of the units that run at night, without the folder that they begin with."""
     cron = re.compile(r"^0 22 \* \* \*  cd /srv/shop && (.*)$", re.MULTILINE)
     unit = re.compile(r"^ExecStart=/srv/shop/(.*)$", re.MULTILINE)
-    operations = (ROOT / "docs/operations.md").read_text("utf-8")
-    assert set(unit.findall(operations)) == set(unit.findall("".join(blocks("ini"))))
+    document = ROOT / "docs/operations.md"
+    operations = document.read_text("utf-8")
+    assert blocks("ini", document) == blocks("ini")  # one unit, with `OnFailure`
+    assert "OnFailure=" in blocks("ini")[0]
     return {
         "cron": cron.findall("".join(blocks("text")))[0],
         "systemd": unit.findall("".join(blocks("ini")))[0],

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batchgen.commands.streams import flush_streams, note
+from batchgen.commands.streams import end_log, flush_streams, note, stamp
 
-__all__ = ["flush_streams", "note"]
+__all__ = ["end_log", "flush_streams", "note", "stamp"]

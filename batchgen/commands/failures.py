@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchgen.bedrock import advice
 from batchgen.errors import Throttled
@@ -16,6 +18,10 @@ MESSAGE_SHOWN = 300
 """Characters of a service's message that are printed."""
 KINDS = 50
 """Different failures that are counted apart; nobody reads more of them on a screen."""
+LISTED_KINDS = 10
+"""Of these, the ones that the end of a run lists: they fit into `tail -n 20`."""
+LISTED_TASKS = 20
+"""Tasks that a list names for each kind."""
 
 VERBS = {
     Status.FILTERED: ("was filtered by the service:", "were filtered by the service:"),
@@ -30,6 +36,8 @@ class Failures:
 
     counts: Counter[tuple[Status, str]] = field(default_factory=Counter)
     """Outcome and reason -> tasks that ended so."""
+    labels: dict[tuple[Status, str], list[str]] = field(default_factory=dict)
+    """The first tasks that ended so."""
     retries: Counter[str] = field(default_factory=Counter)
     """Error code -> attempts that failed with it and were made again."""
     others: int = 0
@@ -44,9 +52,10 @@ class Failures:
             self.others += 1
             return None
         self.counts[kind] += 1
-        if self.counts[kind] > 1:
-            return None
-        return f"{escaped(record.label)} {VERBS[record.status][0]} {kind[1]}"
+        labels = self.labels.setdefault(kind, [])
+        if len(labels) < LISTED_TASKS:
+            labels.append(escaped(record.label))
+        return None if self.counts[kind] > 1 else f"{labels[0]} {VERBS[record.status][0]} {kind[1]}"
 
     def note_retry(self, retry: Retry) -> str | None:
         """Count an attempt that is made again; the sentence to print if it is the first such one.
@@ -61,16 +70,35 @@ class Failures:
             return None
         return f"{escaped(retry.task.label)} is tried again: {_said(error.code, error.message)}"
 
-    def repeated(self) -> Iterator[str]:
-        """One line for every kind that happened more than once."""
+    def listed(self, run_id: str, manifest: Path) -> Iterator[str]:
+        """What was retried, and the tasks without an image with the command that shows them all."""
         for code, count in self.retries.most_common():
             if count > 1:
                 yield f"{count} attempts were made again after {escaped(code)}."
-        for (status, reason), count in self.counts.most_common():
-            if count > 1:
-                yield f"{count} tasks {VERBS[status][1]} {reason}"
-        if self.others:
-            yield f"{self.others} more tasks failed, each in another way: see the manifest."
+        kinds = self.counts.most_common(LISTED_KINDS)
+        for kind, count in kinds:
+            yield from self._task_lines(kind, count)
+        rest = self.counts.total() + self.others - sum(count for _, count in kinds)
+        if rest:
+            yield f"Without an image for other reasons: {rest} {'task' if rest == 1 else 'tasks'}."
+        if rest or any(count > LISTED_TASKS for _, count in kinds):
+            yield f"All of them: {all_unmade(run_id, manifest)}"
+
+    def _task_lines(self, kind: tuple[Status, str], count: int) -> Iterator[str]:
+        status, reason = kind
+        labels = self.labels[kind]
+        if count == 1:
+            yield f"{labels[0]} {VERBS[status][0]} {reason}"
+            return
+        more = f" and {count - len(labels)} more" if count > len(labels) else ""
+        yield f"{count} tasks {VERBS[status][1]} {reason}"
+        yield f"  {', '.join(labels)}{more}"
+
+
+def all_unmade(run_id: str, manifest: Path) -> str:
+    """The command that prints every record of a run without an image."""
+    pattern = f'"run_id": "{run_id}".*"status": "(failed|filtered)"'
+    return f"grep -E {shlex.quote(pattern)} {shlex.quote(str(manifest))}"
 
 
 def _reason(record: Record) -> str:

@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 from batchgen.commands.failures import Failures
-from batchgen.runner import Summary
+from batchgen.job import Job
+from batchgen.output import MANIFEST_NAME
+from batchgen.pacing import PaceState
+from batchgen.runner import Deadline, Summary
 from batchgen.text import duration, escaped, usd
 
 A_MINUTE = 60.0
+HELD = 0.9
+"""Of the quota; a pace below it is explained."""
+SLOW = 10.0
+"""Calls a minute below which tenths count."""
+
+
+def opening_line(job: Job, deadline: Deadline | None, summary: Summary) -> str:
+    """The first line of a run: what it is, where everything lies, and what bounds it."""
+    file = job.source.file if job.source else None
+    parts = [
+        f"job {job.name} from {Path(file).absolute()}" if file else f"job {job.name}",
+        f"output {Path(job.output).absolute()}",
+        f"endpoint {job.endpoint}",
+        counted(summary.total, "task"),
+    ]
+    if job.limits.budget_usd is not None:
+        parts.append(f"budget {usd(job.limits.budget_usd)} until the job is finished")
+    if job.limits.run_budget_usd is not None:
+        parts.append(f"budget of this run {usd(job.limits.run_budget_usd)}")
+    if deadline is not None:
+        parts.append(f"until {until_text(deadline, datetime.now(UTC))}")
+    return f"Run {summary.run_id}: {', '.join(parts)}."
+
+
+def until_text(deadline: Deadline, now: datetime) -> str:
+    """When a run must have ended: `06:00 tomorrow, for 06:00 has passed today`."""
+    end = datetime.fromtimestamp(deadline.at, UTC).astimezone()
+    days = (end.date() - now.astimezone().date()).days
+    if days == 0:
+        return f"{end:%H:%M}"
+    if days > 1:
+        return f"{end:%Y-%m-%d %H:%M}"
+    passed = f", for {deadline.text} has passed today" if deadline.text == f"{end:%H:%M}" else ""
+    return f"{end:%H:%M} tomorrow{passed}"
 
 
 def figures(summary: Summary) -> list[str]:
     """The figures of a run as short texts, the most important first."""
-    parts = [f"{summary.images_per_minute:.1f} images/min", *_pace(summary)]
+    parts = [f"{summary.images_per_minute:.1f} images/min", *_pace(summary), *_held(summary)]
     if summary.throttled:
         parts.append(f"{summary.throttled} throttled")
     if summary.failed:
@@ -40,14 +79,36 @@ def _pace(summary: Summary) -> Iterator[str]:
     yield f"{reached:.0f} of {most:.0f} calls/min ({min(reached / most, 1):.0%})"
 
 
+def _held(summary: Summary) -> Iterator[str]:
+    """Why the calls are slower than what the job asks."""
+    for model_id, state in summary.pace.items():
+        allowed, quota = state.allowed_per_minute, state.quota_per_minute
+        if allowed is not None and quota is not None and allowed < HELD * quota:
+            text = f"{model_id} held at {_rate(allowed)} calls/min although the job says"
+            soon = duration(A_MINUTE / allowed)
+            yield f"{text} {_rate(quota)} ({state.phase}, next call within {soon})"
+
+
+def _rate(per_minute: float) -> str:
+    return f"{per_minute:.0f}" if per_minute >= SLOW else f"{per_minute:.1f}"
+
+
+def pace_text(state: PaceState) -> str:
+    """How one model's calls are paced, for the log."""
+    allowed = state.allowed_per_minute
+    rate = "no known limit" if allowed is None else f"at most {allowed:.0f} calls/min"
+    return f"{state.phase}, {rate}, at most {state.concurrency} in flight"
+
+
 def status_line(summary: Summary) -> str:
     """All figures in one line."""
     return f"{summary.done}/{summary.total}  " + ", ".join(figures(summary))
 
 
-def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
+def report(summary: Summary, failures: Failures) -> list[str]:
     """The lines that close a run."""
-    lines = [*failures.repeated(), _counts(summary)]
+    manifest = Path(summary.output).absolute() / MANIFEST_NAME
+    lines = [*failures.listed(summary.run_id, manifest), _counts(summary)]
     if summary.adopted:
         adopted = counted(summary.adopted, "image")
         lines.append(f"{adopted} of a run that was killed, found whole, went on record.")
@@ -59,7 +120,7 @@ def report(summary: Summary, failures: Failures, manifest: str) -> list[str]:
         )
     if summary.routes:
         lines.append(_routes(summary))
-    lines += [_money(summary), f"Images and manifest: {manifest}"]
+    lines += [_money(summary), f"Images and manifest: {escaped(summary.output)}"]
     if summary.stopping is not None and summary.left:
         lines.append(escaped(summary.stopping.text))
     if summary.left:

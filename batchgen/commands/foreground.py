@@ -6,35 +6,56 @@ import asyncio
 
 from batchgen.commands.display import Display
 from batchgen.commands.failures import Failures
-from batchgen.commands.figures import report, status_line
+from batchgen.commands.figures import opening_line, report, status_line
 from batchgen.commands.screens import Screen, screen
 from batchgen.commands.signals import Signals, handle_signals
+from batchgen.errors import OutputBusy
 from batchgen.job import Job
 from batchgen.runner import Batch, Deadline, RunOptions, Selection, Summary
+
+BUSY_ADVICE = (
+    "Nothing was called. Wait for it with --wait-lock 30m, or end it: what it has made stays, and "
+    "this command goes on from there."
+)
 
 
 class ForegroundRun:
     """One run with its display and its signals."""
 
     def __init__(
-        self, job: Job, selection: Selection, *, deadline: Deadline | None, wait_lock: float
+        self,
+        job: Job,
+        selection: Selection,
+        *,
+        deadline: Deadline | None = None,
+        wait_lock: float = 0.0,
+        quiet: bool = False,
     ) -> None:
         self._job = job
         self._selection = selection
         self._deadline = deadline
         self._wait_lock = wait_lock
+        self._quiet = quiet
         self._failures = Failures()
 
     def run(self) -> Summary:
         """Run to the end, with a bar or with lines that show how far it is."""
-        with screen() as terminal:
-            summary = asyncio.run(self._run(terminal))
-        for line in report(summary, self._failures, self._job.output):
+        with screen(quiet=self._quiet) as terminal:
+            try:
+                summary = asyncio.run(self._run(terminal))
+            except OutputBusy as error:
+                raise OutputBusy(f"{error} {BUSY_ADVICE}") from None
+        for line in report(summary, self._failures):
             terminal.line(line)
         return summary
 
     async def _run(self, terminal: Screen) -> Summary:
-        display = Display(terminal, self._failures)
+        display = Display(
+            terminal,
+            self._failures,
+            opening=lambda summary: opening_line(self._job, self._deadline, summary),
+            quiet=self._quiet,
+        )
         options = RunOptions(
             job=self._job,
             selection=self._selection,
@@ -49,7 +70,7 @@ class ForegroundRun:
             display.showing(batch.snapshot),
         ):
             summary = await _completed(batch)
-        terminal.show(summary)
+        display.show(summary)
         return summary
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -66,6 +67,7 @@ def _given(**values: Any) -> dict[str, Any]:
 @click.option(
     "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
 @options.json_option
 def command(job: Path, **given: Any) -> int:
@@ -99,13 +101,16 @@ def command(job: Path, **given: Any) -> int:
 
     deadline = deadline_of(ordered.limits.until, given["max_duration"], datetime.now(UTC))
     wait_lock = given["wait_lock"] or 0.0
-    summary = ForegroundRun(ordered, selection, deadline=deadline, wait_lock=wait_lock).run()
+    foreground = ForegroundRun(
+        ordered, selection, deadline=deadline, wait_lock=wait_lock, quiet=given["quiet"]
+    )
+    summary = foreground.run()
     if given["as_json"]:
         result(json.dumps(summary.to_json()))
     return summary.exit_code
 
 
-def _refuse_unmatched(job: Job, patterns: tuple[str, ...]) -> None:
+def _refuse_unmatched(job: Job, patterns: Sequence[str]) -> None:
     """A pattern that fits nothing is a slip, and a run that makes nothing would hide it.
 
     Raises:

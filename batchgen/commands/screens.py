@@ -1,4 +1,4 @@
-"""Where progress goes: a bar on a terminal, plain lines elsewhere."""
+"""Where progress goes: a bar on a terminal, or lines; in a log each line has its time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from batchgen.commands.figures import status_line
-from batchgen.commands.streams import note
+from batchgen.commands.streams import begin_log, note
 from batchgen.runner import Summary
 
 LINE_EVERY = 5.0
-"""Seconds between plain lines."""
+"""Seconds between the lines of progress on a terminal without a bar."""
+LOG_EVERY = 60.0
+"""Seconds between those of a log."""
 BAR_EVERY = 0.25
 DUMB = ("dumb", "unknown")
 """Values of TERM of terminals that cannot move their cursor."""
@@ -33,7 +35,7 @@ class Screen(Protocol):
 
 
 class PlainScreen:
-    """Lines, for logs, pipes and cron mails."""
+    """Lines, for a terminal that takes no bar."""
 
     every = LINE_EVERY
 
@@ -47,14 +49,28 @@ class PlainScreen:
             self.line(status_line(summary))
 
 
-@contextmanager
-def screen() -> Iterator[Screen]:
-    """A bar if standard error is a terminal that can move its cursor, else plain lines.
+class LogScreen(PlainScreen):
+    """Lines with their time, for logs, pipes and cron mails."""
 
-    With -v as well, for log lines and a bar would write over each other.
+    every = LOG_EVERY
+
+    def line(self, text: str) -> None:
+        """Print a line; whatever is printed after it, a complaint too, has its time as well."""
+        begin_log()
+        note(text)
+
+
+@contextmanager
+def screen(*, quiet: bool = False) -> Iterator[Screen]:
+    """A bar if standard error is a terminal that can move its cursor, else lines.
+
+    Lines with -v as well, for log lines and a bar would write over each other, and with --quiet.
     """
-    logs = logging.getLogger().isEnabledFor(logging.INFO)
-    if logs or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in DUMB:
+    if not sys.stderr.isatty():
+        yield LogScreen()
+        return
+    verbose = logging.getLogger("batchgen").isEnabledFor(logging.INFO)
+    if quiet or verbose or os.environ.get("TERM", "dumb") in DUMB:
         yield PlainScreen()
         return
     from batchgen.commands.bar import bar_screen  # rich costs 100 ms to import

@@ -61,11 +61,16 @@ class Signals:
 def handle_signals(signals: Signals, status: Callable[[], None]) -> Iterator[None]:
     """Signals go to `signals`, and SIGUSR1 calls `status`, for the length of the block."""
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (*CAUSES, signal.SIGUSR1)}
     for number in CAUSES:
         loop.add_signal_handler(number, signals.receive, number)
     loop.add_signal_handler(signal.SIGUSR1, status)
     try:
         yield
     finally:
-        for number in (*CAUSES, signal.SIGUSR1):
+        # The loop gives each signal its default back: for a moment SIGUSR1 would kill.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, before)
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

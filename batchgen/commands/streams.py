@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TextIO
 
 import click
@@ -27,11 +28,37 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on standard error; a reader that went away is no reason to stop."""
+    """Print a line on standard error; a reader that went away is no reason to stop.
+
+    In a log each line has its time.
+    """
     try:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201  # commands print
+        line = f"{stamp(datetime.now(UTC))} {text}" if _log.is_begun else text
+        print(line, file=sys.stderr, flush=True)  # noqa: T201  # commands print
     except OSError:
         _drop(sys.__stderr__)
+
+
+def begin_log() -> None:
+    """Standard error is the log of a run: from now on each line has its time."""
+    _log.is_begun = True
+
+
+def end_log() -> None:
+    """Standard error is what a command says once: lines without a time."""
+    _log.is_begun = False
+
+
+def stamp(now: datetime) -> str:
+    """When something happened, by the clock on the wall, as a log has it."""
+    return now.astimezone().isoformat(timespec="seconds")
+
+
+class _Log:
+    is_begun = False
+
+
+_log = _Log()
 
 
 def flush_streams() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from batchgen.output import Manifest, in_thread
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, utc_now
 from batchgen.text import system_reason
+
+log = logging.getLogger(__name__)
 
 MB = 1_000_000
 ROOM_FOR_ONE = 25 * MB
@@ -75,6 +78,13 @@ def with_attempt_log(
                 raise NotStarted("the run is stopping")
             attempt.state.sent = sent = Sent(at=utc_now(), target=target, number=attempt.number)
             await manifest.append(_line(attempt, run_id, sent), durable=False)
+            log.debug(
+                "%s: attempt %d goes to %s by %s",
+                attempt.task.label,
+                attempt.number,
+                attempt.call.model_id,
+                target.route or target.region,
+            )
             return await generate(attempt)
 
     return announce_and_send

@@ -127,6 +127,7 @@ class Batch:
         job, selection = self.options.job, self.options.selection
         output.history.require_job(job.name)
         await output.prepare()
+        self.options.observer.start(self.snapshot())
         self.budget.spent = output.history.spent
         key = random_seed_key(output, fresh=selection.fresh)
         await output.manifest.append(run_line(job, self.run_id, key))
@@ -173,7 +174,13 @@ class Batch:
         self.stats.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
         self.stats.total = len(pending.to_make) + earlier
-        self._notify(opening_notices(pending, output, earlier))
+        if len(output.history):
+            self.options.observer.info(
+                f"Tasks done in earlier runs and skipped: {earlier}; "
+                f"to make: {len(pending.to_make)}, of them again: {pending.again}; "
+                f"no longer in the job: {pending.unknown}."
+            )
+        self._notify(opening_notices(output))
 
     def _notify(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -257,14 +264,9 @@ SDK = ("aioboto3", "aiobotocore", "botocore", "aiohttp")
 """The packages that make the calls; their versions stand in the manifest."""
 
 
-def opening_notices(pending: Pending, output: OutputFolder, earlier: int) -> Iterator[str]:
+def opening_notices(output: OutputFolder) -> Iterator[str]:
     """What a person should know before the first call."""
     history = output.history
-    if len(history):
-        yield (
-            f"Tasks done in earlier runs and skipped: {earlier}; to make: {len(pending.to_make)}, "
-            f"of them again: {pending.again}; no longer in the job: {pending.unknown}."
-        )
     if history.unreadable:
         yield (
             f"Lines of {history.path} that cannot be read: {history.unreadable}; "

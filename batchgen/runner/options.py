@@ -11,11 +11,15 @@ from batchgen.job import Job
 from batchgen.policies import Retry
 from batchgen.record import Record
 from batchgen.runner.deadline import Deadline
+from batchgen.runner.progress import Summary
 from batchgen.runner.selection import Selection
 
 
 class Observer:
     """Hears what happens in a run; the default hears nothing. Nothing here may wait or raise."""
+
+    def start(self, summary: Summary) -> None:
+        """The run holds its output, and is about to look for what is to be made."""
 
     def record(self, record: Record) -> None:
         """A task was finished, and its record is durable."""
@@ -25,6 +29,9 @@ class Observer:
 
     def notice(self, text: str) -> None:
         """Something that a person should know, in a sentence."""
+
+    def info(self, text: str) -> None:
+        """Something that goes as it should, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,12 @@ import asyncio
 import os
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from fakes import make_record, make_task
+from fakes import CORE, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -15,13 +17,23 @@ from virtual_time import virtual_time
 
 from batchgen.commands.bar import BarScreen, bar_screen
 from batchgen.commands.display import Display
-from batchgen.commands.failures import KINDS, MESSAGE_SHOWN, Failures
-from batchgen.commands.figures import figures, report, status_line
-from batchgen.commands.screens import LINE_EVERY, PlainScreen, screen
+from batchgen.commands.failures import KINDS, LISTED_KINDS, MESSAGE_SHOWN, Failures
+from batchgen.commands.figures import (
+    figures,
+    opening_line,
+    report,
+    status_line,
+    until_text,
+)
+from batchgen.commands.screens import LINE_EVERY, LOG_EVERY, LogScreen, PlainScreen, screen
+from batchgen.commands.streams import end_log, note
 from batchgen.errors import AnswerLost, Throttled
+from batchgen.job import Item, Job, Limits
+from batchgen.pacing import PaceState
 from batchgen.policies.retry import Retry
 from batchgen.policies.stop import StopCause, StopReason
 from batchgen.record import ErrorInfo, Status
+from batchgen.runner.deadline import deadline_of
 from batchgen.runner.progress import Summary
 
 SUMMARY = Summary(
@@ -49,6 +61,20 @@ SUMMARY = Summary(
 )
 
 
+STATE = PaceState(
+    phase="steady",
+    allowed_per_minute=90.0,
+    reached_per_minute=72,
+    quota_per_minute=90.0,
+    in_flight=5,
+    waiting=9,
+    concurrency=8,
+    started=300,
+    throttled=1,
+    unavailable=2,
+)
+
+
 class Lines:
     """A screen that keeps what it is shown."""
 
@@ -70,10 +96,10 @@ def failed(message="no", code="ValidationException", **changes):
     return make_record(status=Status.FAILED, images=(), error=error, **changes)
 
 
-def filtered(message="Filter reason: prompt"):
+def filtered(message="Filter reason: prompt", **changes):
     """The record of a task that moderation refused."""
     error = ErrorInfo(type="Filtered", code="Filtered", message=message, retryable=False)
-    return make_record(status=Status.FILTERED, images=(), error=error)
+    return make_record(status=Status.FILTERED, images=(), error=error, **changes)
 
 
 def retry(error):
@@ -94,9 +120,26 @@ class TestFigures:
             "13/52  60.0 images/min, 3 throttled, 1 failed, 2 filtered, 0.40 USD, 39 s left"
         )
 
+    def test_a_pace_below_the_quota_is_explained(self):
+        """Why it is slow, and how long a call may have to wait."""
+        state = replace(STATE, allowed_per_minute=3.0, quota_per_minute=200.0, phase="backing off")
+
+        line = status_line(replace(SUMMARY, pace={CORE: state}))
+
+        assert (
+            f"{CORE} held at 3.0 calls/min although the job says 200 "
+            "(backing off, next call within 20 s)"
+        ) in line
+        assert "held" not in status_line(replace(SUMMARY, pace={CORE: STATE}))
+
     def test_no_time_left_without_a_pace(self):
         """Before the first image nobody knows how long the rest takes."""
         assert "left" not in status_line(replace(SUMMARY, images_per_minute=0.0))
+
+
+def listed(failures):
+    """The lines at the end of a run."""
+    return list(failures.listed("run-1", Path("/out/my shop/manifest.jsonl")))
 
 
 class TestFailures:
@@ -109,7 +152,14 @@ class TestFailures:
         advice = "Correct the prompt or the parameters in the job file."
         assert told[0] == f"mug/0 failed: ValidationException: no. {advice}"
         assert told[1:] == [None] * 49
-        assert list(failures.repeated()) == [f"50 tasks failed: ValidationException: no. {advice}"]
+        assert listed(failures) == [
+            f"50 tasks failed: ValidationException: no. {advice}",
+            f"  {', '.join(f'mug/{number}' for number in range(20))} and 30 more",
+            (
+                """All of them: grep -E '"run_id": "run-1".*"status": "(failed|filtered)"' """
+                "'/out/my shop/manifest.jsonl'"
+            ),
+        ]
 
     def test_a_success_is_no_failure(self):
         """Nothing is said of what went well."""
@@ -128,11 +178,24 @@ class TestFailures:
         """Two tasks were filtered, not was."""
         failures = Failures()
 
-        failures.note(filtered())
-        failures.note(filtered())
+        failures.note(filtered(label="mug/1"))
+        failures.note(filtered(label="mug/2"))
 
-        assert list(failures.repeated()) == [
-            "2 tasks were filtered by the service: Filter reason: prompt. Reword its prompt."
+        assert listed(failures) == [
+            "2 tasks were filtered by the service: Filter reason: prompt. Reword its prompt.",
+            "  mug/1, mug/2",
+        ]
+
+    def test_every_task_without_an_image_is_named_at_the_end(self):
+        """Also what was told when it happened: whoever reads the last lines sees all."""
+        failures = Failures()
+
+        failures.note(failed(label="mug/1"))
+        failures.note(filtered(label="mug/2"))
+
+        assert [line.partition(":")[0] for line in listed(failures)] == [
+            "mug/1 failed",
+            "mug/2 was filtered by the service",
         ]
 
     def test_a_long_message_is_cut(self):
@@ -148,9 +211,10 @@ class TestFailures:
         told = [failures.note(failed(f"no {number}")) for number in range(KINDS + 7)]
 
         assert sum(text is not None for text in told) == len(failures.counts) == KINDS
-        assert list(failures.repeated()) == [
-            "7 more tasks failed, each in another way: see the manifest."
-        ]
+        *lines, rest, command = listed(failures)
+        assert len(lines) == LISTED_KINDS
+        assert rest == f"Without an image for other reasons: {KINDS + 7 - LISTED_KINDS} tasks."
+        assert command.startswith("All of them: grep ")
 
     def test_a_retry_is_told_once_for_each_code(self):
         """Why nothing moves is said at once; how often, at the end."""
@@ -160,14 +224,14 @@ class TestFailures:
         told = [failures.note_retry(retry(error)) for _ in range(3)]
 
         assert told == ["mug/1 is tried again: ReadTimeoutError: no answer came.", None, None]
-        assert list(failures.repeated()) == ["3 attempts were made again after ReadTimeoutError."]
+        assert listed(failures) == ["3 attempts were made again after ReadTimeoutError."]
 
     def test_what_the_quota_refuses_is_a_figure_only(self):
         """Throttling is the way of life of a batch."""
         failures = Failures()
 
         assert failures.note_retry(retry(Throttled("slow down", code="Throttling"))) is None
-        assert list(failures.repeated()) == []
+        assert listed(failures) == []
 
     @given(st.text(), st.text(min_size=1), st.text())
     def test_nothing_that_steers_a_terminal_is_told_raw(self, label, code, message):
@@ -180,7 +244,7 @@ class TestFailures:
         failures.note(failed(message, code=code, label=label))
         failures.note_retry(retry(error))
 
-        assert all(text.isprintable() for text in (*told, *failures.repeated()))
+        assert all(text.isprintable() for text in (*told, *listed(failures)))
 
 
 class TestReport:
@@ -188,7 +252,7 @@ class TestReport:
         """Counts, money, and where it all is."""
         summary = replace(SUMMARY, total=10, maybe_billed_usd=Decimal("0.04"))
 
-        counts, *rest = report(summary, Failures(), "out/shop")
+        counts, *rest = report(summary, Failures())
 
         assert counts == (
             "10 images made, 0 filtered, 0 failed, 0 left open, 0 done earlier, in 10 s "
@@ -201,7 +265,7 @@ class TestReport:
 
     def test_one_is_singular(self):
         """One image is not images."""
-        lines = report(replace(SUMMARY, succeeded=1, adopted=1), Failures(), "out")
+        lines = report(replace(SUMMARY, succeeded=1, adopted=1), Failures())
 
         assert lines[0].startswith("1 image made, ")
         assert lines[1] == "1 image of a run that was killed, found whole, went on record."
@@ -210,7 +274,7 @@ class TestReport:
         """The reason, made harmless, and the way to continue stand last."""
         stopping = StopReason(cause=StopCause.BUDGET, text="The budget is\x1b used up.")
 
-        lines = report(replace(SUMMARY, stopping=stopping), Failures(), "out")
+        lines = report(replace(SUMMARY, stopping=stopping), Failures())
 
         assert lines[-2:] == [
             "The budget is\\x1b used up.",
@@ -222,7 +286,7 @@ class TestReport:
         stopping = StopReason(cause=StopCause.INTERRUPTED, text="Stopped by SIGINT.")
         summary = replace(SUMMARY, total=10, stopping=stopping)
 
-        assert "SIGINT" not in "".join(report(summary, Failures(), "out"))
+        assert "SIGINT" not in "".join(report(summary, Failures()))
 
     def test_a_budget_and_what_reuse_saved(self):
         """Money has four figures where all of them are known."""
@@ -231,20 +295,25 @@ class TestReport:
         )
 
         assert "Cost: billed 0.40 USD, saved by reuse 1.20 USD, left of the budget 3.00 USD." in (
-            report(summary, Failures(), "out")
+            report(summary, Failures())
         )
+
+
+def display(lines, **options):
+    """A display whose first line is "Run run-1.", and its screen's lines."""
+    return Display(lines, Failures(), opening=lambda summary: f"Run {summary.run_id}.", **options)
 
 
 class TestDisplay:
     def test_failures_and_notices_are_lines(self):
         """What an observer hears is printed, harmless."""
         lines = Lines()
-        display = Display(lines, Failures())
+        shown = display(lines)
 
-        display.record(make_record())
-        display.record(failed(label="mug/1"))
-        display.retry(retry(AnswerLost("gone", code="Reset")))
-        display.notice("two\nlines")
+        shown.record(make_record())
+        shown.record(failed(label="mug/1"))
+        shown.retry(retry(AnswerLost("gone", code="Reset")))
+        shown.notice("two\nlines")
 
         assert [line.split(":")[0] for line in lines.lines] == [
             "mug/1 failed",
@@ -257,11 +326,105 @@ class TestDisplay:
         """Every few seconds while the block lasts, and never after it."""
         lines = Lines(every=5.0)
 
-        with Display(lines, Failures()).showing(lambda: SUMMARY):
+        with display(lines).showing(lambda: SUMMARY):
             await asyncio.sleep(17)
         await asyncio.sleep(60)
 
         assert lines.shown == [SUMMARY] * 3
+
+    @virtual_time
+    async def test_the_first_line_is_what_the_run_is(self):
+        """A warning of the plan comes earlier, and is printed after it."""
+        lines = Lines()
+        shown = display(lines)
+
+        with shown.showing(lambda: SUMMARY):
+            shown.notice("a warning")
+            assert lines.lines == []
+            shown.start(SUMMARY)
+
+        assert lines.lines == ["Run run-1.", "a warning"]
+
+    @virtual_time
+    async def test_what_is_said_before_does_not_wait_for_long(self):
+        """A run that waits for another one says so soon, and one that is refused says all."""
+        waiting, refused = Lines(), Lines()
+        shown, other = display(waiting), display(refused)
+
+        with shown.showing(lambda: SUMMARY):
+            shown.notice("another run holds it")
+            await asyncio.sleep(3)
+            assert waiting.lines == ["another run holds it"]
+        with other.showing(lambda: SUMMARY):
+            other.notice("a warning")
+
+        assert refused.lines == ["a warning"]
+
+    @virtual_time
+    async def test_quiet_leaves_warnings_and_failures(self):
+        """No first line, nothing of what goes well, no progress."""
+        lines = Lines()
+        shown = display(lines, quiet=True)
+
+        with shown.showing(lambda: SUMMARY):
+            shown.start(SUMMARY)
+            shown.info("2 tasks are done")
+            shown.notice("the disk is slow")
+            shown.record(failed(label="mug/1"))
+            await asyncio.sleep(10)
+
+        assert [line.partition(":")[0] for line in lines.lines] == [
+            "the disk is slow",
+            "mug/1 failed",
+        ]
+        assert lines.shown == []
+
+    @virtual_time
+    async def test_a_pace_that_changed_is_a_log_entry(self, caplog):
+        """With -v a person sees which rate each model has, once for each change."""
+        states = [replace(STATE, allowed_per_minute=rate) for rate in (90.0, 90.0, 45.0)]
+
+        with (
+            caplog.at_level("INFO", "batchgen"),
+            display(Lines()).showing(lambda: replace(SUMMARY, pace={"core": states.pop(0)})),
+        ):
+            await asyncio.sleep(3.5)
+
+        assert [entry.message.partition(" calls")[0] for entry in caplog.records] == [
+            "core: steady, at most 90",
+            "core: steady, at most 45",
+        ]
+
+
+class TestOpening:
+    JOB = Job(name="shop", model=CORE, items=(Item(id="mug", prompt="a mug"),), output="out/shop")
+
+    def test_it_names_the_run_and_what_bounds_it(self, monkeypatch, tmp_path):
+        """Run id, absolute paths, tasks, budget and until."""
+        monkeypatch.chdir(tmp_path)
+        limits = Limits(budget_usd=Decimal(25), run_budget_usd=Decimal(5))
+        job = self.JOB.model_copy(update={"limits": limits})
+        deadline = deadline_of(time(0, 0), None, datetime.now(UTC))
+
+        line = opening_line(job, deadline, SUMMARY)
+
+        assert line.startswith(
+            f"Run run-1: job shop, output {tmp_path}/out/shop, endpoint aws, 52 tasks, "
+            "budget 25.00 USD until the job is finished, budget of this run 5.00 USD, until 00:00"
+        )
+
+    @pytest.mark.parametrize(
+        ("until", "text"),
+        [
+            (time(23, 0), "23:00"),
+            (time(6, 0), "06:00 tomorrow, for 06:00 has passed today"),
+        ],
+    )
+    def test_a_time_of_day_that_has_passed_is_said(self, until, text):
+        """06:00 at ten in the evening is tomorrow's."""
+        now = datetime.now().astimezone().replace(hour=22, minute=0)
+
+        assert until_text(deadline_of(until, None, now), now) == text
 
 
 class TestPlainScreen:
@@ -274,6 +437,23 @@ class TestPlainScreen:
 
         assert capsys.readouterr() == ("", f"a notice\n{status_line(SUMMARY)}\n")
         assert plain.every == LINE_EVERY >= 1.0
+
+    def test_a_log_has_the_time_of_each_line(self, capsys):
+        """One line a minute; what is printed behind it has its time as well."""
+        logged = LogScreen()
+
+        logged.line("a notice")
+        note("a complaint")
+        end_log()
+        note("of the next command")
+
+        times, texts = zip(
+            *(line.split(" ", 1) for line in capsys.readouterr().err.splitlines()), strict=True
+        )
+        assert texts[:2] == ("a notice", "a complaint")
+        assert all(datetime.fromisoformat(each).tzinfo for each in times[:2])
+        assert times[2] == "of"
+        assert logged.every == LOG_EVERY == 60.0
 
     def test_nothing_is_shown_before_there_is_anything(self, capsys):
         """While the plan is read there are no figures."""

@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,13 @@ class Service:
         with urllib.request.urlopen(request, timeout=10) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
+
+
+def texts(log: str) -> list[str]:
+    """The lines of a log without their times, each of which must have one."""
+    lines = [line.split(" ", 1) for line in log.splitlines()]
+    assert all(datetime.fromisoformat(when).tzinfo for when, _ in lines)
+    return [text for _, text in lines]
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from shell import Service
+from shell import Service, texts
 
 
 class TestResults:
@@ -114,7 +114,7 @@ class TestFailures:
         ended = batchgen.run()
         again = batchgen.run()
 
-        told = [line for line in ended.err.splitlines() if "ValidationException" in line]
+        told = [line for line in texts(ended.err) if "ValidationException" in line]
         assert ended.code == 1
         assert len(told) == 2
         assert told[1].startswith("50 tasks failed: ValidationException: ")
@@ -129,7 +129,7 @@ class TestFailures:
 
         ended = batchgen.run()
 
-        told = [line for line in ended.err.splitlines() if "ServiceUnavailable" in line]
+        told = [line for line in texts(ended.err) if "ServiceUnavailable" in line]
         assert ended.code == 0
         assert "is tried again: ServiceUnavailableException: " in told[0]
         assert told[1:] == ["2 attempts were made again after ServiceUnavailableException."]

@@ -107,6 +107,7 @@ class TestOneWriter:
         holder = rf"process {first.pid} on {re.escape(os.uname().nodename)}, started 20\S+Z"
         assert second.code == 6
         assert re.search(rf"Another run holds out: {holder}\.", second.err)
+        assert "Wait for it with --wait-lock 30m, or end it" in second.err
         assert len(batchgen.lines("run")) == 1
 
     def test_a_second_run_can_wait(self, batchgen):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from shell import PATIENCE
+from shell import PATIENCE, texts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def test_a_refused_connection_ends_the_run(unreachable):
     """Told at the first attempt, tried for a while, then exit code 4 and the address."""
     shell, code, out, err = unreachable
 
-    lines = err.splitlines()
+    _, *lines = texts(err)
     summary = json.loads(out)
     assert code == 4
     assert lines[0].startswith("item-1/1 is tried again: EndpointConnectionError: ")
