@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from batchgen.models.base import Problem
@@ -56,7 +57,8 @@ def sides(ratio: str) -> Size:
     return int(width), int(height)
 
 
-def near_size(size: Size, among: Iterable[Size]) -> Size | None:
+@lru_cache(maxsize=1_000)
+def near_size(size: Size, among: tuple[Size, ...]) -> Size | None:
     """What has the nearest shape; None where that one is not near."""
     best = min(among, key=lambda each: apart(size, each))
     return best if apart(size, best) <= NEAR else None

@@ -45,6 +45,7 @@ DEFAULT_FORMAT = "png"
 DEFAULT_RATIO = "1:1"
 """Where a body does not say."""
 
+_RATIOS = {sides(ratio): ratio for ratio in ASPECT_RATIOS}
 _EVERY_FORMAT = ("png", "jpeg", "webp")
 _PNG_OR_JPEG = ("png", "jpeg")
 _OREGON = ("us-west-2",)
@@ -191,12 +192,11 @@ def from_parts(parts: Parts, model: Model) -> Asked:
     """One prompt, perhaps a negative one, and the aspect ratio of the shape."""
     prompts, found = one_prompt(parts.texts, model.title)
     parameters = {"output_format": parts.image_format}
-    ratios = {sides(ratio): ratio for ratio in ASPECT_RATIOS}
-    near = near_size(parts.shape, ratios)
+    near = near_size(parts.shape, tuple(_RATIOS))
     if near is None:
         found.append(no_such_shape(parts.shape, model.title))
     else:
-        parameters["aspect_ratio"] = ratios[near]
+        parameters["aspect_ratio"] = _RATIOS[near]
     return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
 
 
