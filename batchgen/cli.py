@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import logging
 import os
 import sys
@@ -14,11 +15,12 @@ from pathlib import Path
 import click
 from click.shell_completion import shell_complete
 
-from batchgen.commands import end_log, flush_streams, note, stamp
+from batchgen.commands import end_log, flush_streams, note, result, stamp
 from batchgen.errors import (
     BatchgenError,
     ExitCode,
     InputError,
+    JobError,
     OutputBusy,
     ServiceUnusable,
     StorageError,
@@ -164,19 +166,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     except SystemExit as exiting:
         return exiting.code if isinstance(exiting.code, int) else ExitCode.FAULT
     except Exception as error:  # noqa: BLE001  # the error boundary
-        return _ended_by(error)
+        return _ended_by(error, as_json="--json" in given)
     return outcome if isinstance(outcome, int) else 0
 
 
-def _ended_by(error: Exception) -> int:
-    """Say what ended a command; its exit code."""
+def _ended_by(error: Exception, *, as_json: bool) -> int:
+    """Say what ended a command; its exit code. With `--json` a program is told as well."""
     match error:
         case click.ClickException():
             usage = io.StringIO()
             error.show(file=usage)
             return _complain(usage.getvalue().rstrip(), ExitCode.USAGE)
         case BatchgenError():
-            return _complain(str(error), _exit_code(error))
+            code = _exit_code(error)
+            if as_json:
+                complaints = error.to_json() if isinstance(error, JobError) else []
+                said = {"exit_code": code, "error": str(error), "complaints": complaints}
+                result(json.dumps(said))
+            return _complain(str(error), code)
         case BrokenPipeError() if not flush_streams():
             return 0  # the reader of a help text went away
         case _:

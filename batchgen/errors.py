@@ -74,6 +74,10 @@ class Complaint:
     """What is wrong, the value, what is allowed and the nearest name: one sentence, no position."""
     line: int | None = None
     """1-based line in the file; None until the document's source has been asked."""
+    column: int | None = None
+    """1-based, where the file is not YAML."""
+    excerpt: str = ""
+    """That line with a caret below."""
 
 
 class JobError(InputError):
@@ -82,15 +86,28 @@ class JobError(InputError):
     def __init__(self, file: str, complaints: tuple[Complaint, ...]) -> None:
         self.file = file
         self.complaints = complaints
-        super().__init__("\n".join(self._lines()))
+        super().__init__("\n".join(map(self.said, complaints)))
 
-    def _lines(self) -> list[str]:
-        return [f"{self._where(complaint)}: {complaint.text}" for complaint in self.complaints]
+    def to_json(self) -> list[dict[str, object]]:
+        """The complaints, as a program reads them."""
+        return [
+            {
+                "file": self.file,
+                "line": each.line,
+                "column": each.column,
+                "key": dotted(each.path) or None,
+                "text": each.text,
+            }
+            for each in self.complaints
+        ]
 
-    def _where(self, complaint: Complaint) -> str:
-        position = self.file if complaint.line is None else f"{self.file}:{complaint.line}"
+    def said(self, complaint: Complaint) -> str:
+        """One complaint with its place, as a person reads it."""
+        place = [self.file, complaint.line, complaint.column]
+        where = ":".join(str(part) for part in place if part is not None)
         key = dotted(complaint.path)
-        return f"{position}: {key}" if key else position
+        said = f"{where}: {key}: {complaint.text}" if key else f"{where}: {complaint.text}"
+        return f"{said}\n{complaint.excerpt}" if complaint.excerpt else said
 
 
 class ManifestError(InputError):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from batchgen.commands.streams import end_log, flush_streams, note, stamp
+from batchgen.commands.streams import end_log, flush_streams, note, result, stamp
 
-__all__ = ["end_log", "flush_streams", "note", "stamp"]
+__all__ = ["end_log", "flush_streams", "note", "result", "stamp"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchgen import plan
@@ -56,9 +56,15 @@ class Survey:
 
 def broken(error: JobError) -> Finding:
     """A job file with mistakes."""
-    first, *more = str(error).splitlines()
-    rest = f"{len(more)} more: `batchgen validate {error.file}` lists them" if more else ""
-    return JOB.failed(ExitCode.USAGE, sentences(first, rest), mistakes=len(error.complaints))
+    more = len(error.complaints) - 1
+    rest = f"{more} more: `batchgen validate {error.file}` lists them" if more else ""
+    first = error.said(replace(error.complaints[0], excerpt=""))
+    return JOB.failed(
+        ExitCode.USAGE,
+        sentences(first, rest),
+        mistakes=len(error.complaints),
+        complaints=error.to_json(),
+    )
 
 
 def survey(job: Job) -> Survey:

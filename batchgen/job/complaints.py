@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batchgen.errors import Complaint, JobError
@@ -18,24 +20,52 @@ SHOWN_ALIKE = 20
 SHOWN = 100
 """Complaints in all."""
 
+_LIST = re.compile(r"; allowed: (a mapping of )?((?:[^,;]+, ){3,}[^,;]+)(?=; did you mean |$)")
+"""Of more than three names."""
+
 Path = tuple[str | int, ...]
 
 
 class Complaints:
     """Equal ones count once; the first ones are kept and the others counted."""
 
-    def __init__(self, found: Iterable[Complaint] = ()) -> None:
+    def __init__(
+        self, found: Iterable[Complaint] = (), *, mended: AbstractSet[Path] = frozenset()
+    ) -> None:
+        """Begin with what is known to be wrong.
+
+        Args:
+            found: the first complaints.
+            mended: paths whose values stand in for wrong ones: what is wrong there, or with an item
+                as a whole of which something is mended, only follows from that.
+        """
         self._kept: dict[tuple[Path, str], Complaint] = {}
         self._alike: Counter[str] = Counter()
         self._more: Counter[str] = Counter()
+        self._mended = mended
         for complaint in found:
-            self._take(complaint)
+            self.keep(complaint)
+
+    @classmethod
+    def of(cls, job: Job) -> Complaints:
+        """Those that `load` deferred."""
+        source = job.source
+        return cls() if source is None else cls(source.complaints, mended=source.mended)
 
     def add(self, path: Path, text: str, line: int | None = None) -> None:
-        """Take one more thing that is wrong at `path`."""
-        self._take(Complaint(path=path, text=text, line=line))
+        """Take one more thing that is wrong at `path`, unless it follows from what was said."""
+        if not (self._mended and self._follows(path)):
+            self.keep(Complaint(path=path, text=text, line=line))
 
-    def _take(self, complaint: Complaint) -> None:
+    def _follows(self, path: Path) -> bool:
+        if path[:1] == ("routes",) and path[2:] in ((), ("name",)):  # one is like another one
+            return any(mended[:1] == ("routes",) for mended in self._mended)
+        if path[:1] == ("items",) and len(path) == 2:  # noqa: PLR2004  # an item as a whole
+            return any(mended[:2] == path for mended in self._mended)
+        return any(path[:end] in self._mended for end in range(1, len(path) + 1))
+
+    def keep(self, complaint: Complaint) -> None:
+        """Take a complaint as it is."""
         if (complaint.path, complaint.text) in self._kept:
             return
         key = re.sub(r"\[\d+\]", "[]", dotted(complaint.path))
@@ -57,8 +87,23 @@ class Complaints:
     def error(self, job: Job) -> JobError:
         """The error that says all of this, with lines where the job has a file."""
         if job.source is None:
-            return JobError(f"job {job.name}", self.listed())
+            return JobError(f"job {job.name}", said_once(self.listed()))
         return job.source.error(self.listed())
+
+
+def said_once(complaints: Iterable[Complaint]) -> tuple[Complaint, ...]:
+    """The same, with each long list of what is allowed at the first one alone."""
+    told: set[str] = set()
+
+    def shorter(complaint: Complaint) -> Complaint:
+        listed = _LIST.search(complaint.text)
+        if listed is None or listed[2] not in told:
+            told.update(() if listed is None else (listed[2],))
+            return complaint
+        text = _LIST.sub("; allowed: a mapping" if listed[1] else "", complaint.text)
+        return replace(complaint, text=text)
+
+    return tuple(map(shorter, complaints))
 
 
 def _rest(key: str, count: int) -> Complaint:

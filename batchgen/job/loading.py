@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path as File
-from typing import Any
 
 from pydantic import ValidationError
 
 from batchgen.errors import Complaint
 from batchgen.job import yaml_document
-from batchgen.job.complaints import Complaints, Path
+from batchgen.job.complaints import Complaints
 from batchgen.job.conflicts import conflicts
+from batchgen.job.mending import Mending
 from batchgen.job.schema import Job
-from batchgen.job.validation_errors import wrongs
-from batchgen.job.yaml_document import Source
+
+MOST_PASSES = 4
+"""A value below a misspelt key is looked at once the key is mended."""
 
 
 def load(path: File, *, defer: bool = False) -> Job:
@@ -23,9 +24,9 @@ def load(path: File, *, defer: bool = False) -> Job:
 
     Args:
         path: the YAML file.
-        defer: if what is wrong does not touch the tasks (an unknown key, a limit), leave it out and
-            return the job with the complaints in its `source`: `plan.check` raises them beside its
-            own, and `plan.expand` makes nothing of such a job.
+        defer: if the rest of the job can be judged without what is wrong, return that rest, with
+            the complaints in its `source`: `plan.check` raises them beside its own, and
+            `plan.expand` makes nothing of such a job.
 
     Raises:
         JobError: with all that is wrong, each with file, line, key, value and what is allowed.
@@ -39,60 +40,33 @@ def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
 
 
 def _job(document: yaml_document.Document, *, defer: bool) -> Job:
-    source = document.source
-    found = Complaints(document.complaints)
-    job: Job | None
-    value = document.value
-    try:
-        job = Job.model_validate(value, context={"source": source})
-    except ValidationError as error:
-        job, value = _bearing(value, error, found, source)
-    if job is not None:
-        for complaint in (*conflicts(job), *_unused_options(job)):
-            found.add(complaint.path, complaint.text)
-        if not found:
-            return job
-    raised = source.error(found.listed())
-    if job is None or not defer:
-        raise raised
-    return Job.model_validate(
-        value, context={"source": replace(source, complaints=raised.complaints)}
-    )
+    mending = Mending(document.value)
+    found = Complaints(document.complaints, mended=mending.mended)
+    job = _validated(document, mending, found)
+    source = replace(document.source, mended=mending.mended, renamed=mending.renamed)
+    if job is None:
+        raise source.error(found.listed())
+    for complaint in (*conflicts(job), *_unused_options(job)):
+        found.add(complaint.path, complaint.text)
+    if found:
+        error = source.error(found.listed())
+        if not defer:
+            raise error
+        source = replace(source, complaints=error.complaints)
+    return job.of_source(source)
 
 
-def _bearing(
-    value: Any, error: ValidationError, found: Complaints, source: Source
-) -> tuple[Job | None, Any]:
-    """The job without what is wrong, and the value it was made of; None if the tasks need that."""
-    wrong = list(wrongs(error))
-    for each in wrong:
-        found.add(each.complaint.path, each.complaint.text)
-    if any(each.affects_plan for each in wrong):
-        return None, value
-    rest = _without(value, [each.complaint.path for each in wrong])
-    try:
-        return Job.model_validate(rest, context={"source": source}), rest
-    except ValidationError:
-        return None, value
-
-
-def _without(value: Any, paths: Iterable[Path]) -> Any:
-    """A copy without the keys at these paths, of which none ends at a list."""
-    below: dict[str | int, list[Path]] = {}
-    for path in paths:
-        below.setdefault(path[0], []).append(path[1:])
-    if isinstance(value, list):
-        return [
-            _without(each, below[index]) if index in below else each
-            for index, each in enumerate(value)
-        ]
-    if not isinstance(value, Mapping):
-        return value
-    return {
-        key: _without(each, below[key]) if key in below else each
-        for key, each in value.items()
-        if () not in below.get(key, ())
-    }
+def _validated(document: yaml_document.Document, mending: Mending, found: Complaints) -> Job | None:
+    """The job, without what is wrong with it; None if the rest cannot be judged by itself."""
+    for _ in range(MOST_PASSES):
+        try:
+            return Job.model_validate(document.value, context={"source": document.source})
+        except ValidationError as error:
+            for complaint in mending.mend(error):
+                found.keep(complaint)
+            if mending.is_hopeless:
+                return None
+    return None
 
 
 def _unused_options(job: Job) -> Iterable[Complaint]:

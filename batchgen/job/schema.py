@@ -271,6 +271,11 @@ class Job(Section):
         if context:
             self._source = context["source"]
 
+    def of_source(self, source: Source) -> Job:
+        """The same job, of this source from now on."""
+        self._source = source
+        return self
+
     @property
     def ways(self) -> tuple[Route, ...]:
         """Its routes with name and Region; the only one of a job that names none has no name."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.fields import REFUSED
 from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
-from batchgen.text import closest, quoted
+from batchgen.text import closest, did_you_mean, quoted
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": tuple(Job.model_fields),
@@ -31,25 +31,8 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
-PLAN_KEYS = frozenset(
-    ("family", "id", "items", "model", "name", "negative_prompt", "parameters", "prompt", "vars")
-)
-"""Keys whose misspelling would bring further complaints that say nothing new."""
-_BESIDE_PLAN = frozenset(
-    (
-        "allow_plain_http",
-        "allow_retired",
-        "endpoint",
-        "limits",
-        "output",
-        "prices",
-        "region",
-        "retry",
-        "routes",
-        "simulator",
-    )
-)
-"""Top-level keys on which no text, parameter or name of a task depends."""
+PLAN_KEYS = frozenset(("items", "vars"))
+"""Keys without which a plan cannot be judged: no item, or no word on which placeholders count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +41,9 @@ class Wrong:
 
     complaint: Complaint
     affects_plan: bool
-    """Without this key the rest of the job means something else: its plan cannot be checked."""
+    """Without this key the plan of the job cannot be judged."""
+    meant: str | None = None
+    """Of a key that nobody knows: the one that was meant."""
 
 
 def wrongs(error: ValidationError, within: Path = ()) -> Iterator[Wrong]:
@@ -68,14 +53,40 @@ def wrongs(error: ValidationError, within: Path = ()) -> Iterator[Wrong]:
         error: of a whole job, or of a part of one.
         within: where the part stands in a job, for the keys that are allowed there.
     """
-    for details in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for details in found:
         details["loc"] = (*within, *details["loc"])
-        if _follows(details):
-            continue
+    for wrong in _wrongs(found):
+        path = wrong.complaint.path[len(within) :]
+        yield replace(wrong, complaint=replace(wrong.complaint, path=path))
+
+
+def _wrongs(found: Sequence[ErrorDetails]) -> Iterator[Wrong]:
+    misspelt = {
+        (*_path(it)[:-1], _meant(str(_path(it)[-1]), _mapping(_path(it))))
+        for it in found
+        if it["type"] in _UNKNOWN
+    }
+    for details in found:
         path = _path(details)
-        say = SENTENCES.get(details["type"], _cannot_be)
-        complaint = Complaint(path=path[len(within) :], text=say(details))
-        yield Wrong(complaint=complaint, affects_plan=_affects_plan(details, path))
+        if _follows(details) or (details["type"] == "missing" and path in misspelt):
+            continue
+        if details["type"] in _UNKNOWN:
+            yield _unknown(path)
+            continue
+        text = SENTENCES.get(details["type"], _cannot_be)(details)
+        affects_plan = not path or path[-1] in PLAN_KEYS
+        yield Wrong(complaint=Complaint(path=path, text=text), affects_plan=affects_plan)
+
+
+def _unknown(path: Path) -> Wrong:
+    key, mapping = str(path[-1]), _mapping(path)
+    if key in NOT_YET.get(mapping, ()):
+        return Wrong(complaint=Complaint(path=path, text="is not supported yet"), affects_plan=True)
+    near = _meant(key, mapping)
+    allowed = f"allowed: {', '.join(KEYS[mapping])}"
+    text = f"{quoted(key)} is not a key here; {allowed}{did_you_mean(near)}"
+    return Wrong(complaint=Complaint(path=path, text=text), affects_plan=False, meant=near)
 
 
 def _path(details: ErrorDetails) -> Path:
@@ -93,24 +104,8 @@ def _meant(key: str, mapping: str) -> str | None:
     return closest(key, KEYS[mapping])
 
 
-def _affects_plan(details: ErrorDetails, path: Path) -> bool:
-    if details["type"] in _UNKNOWN:
-        return _meant(str(path[-1]), _mapping(path)) in PLAN_KEYS
-    return not path or path[0] not in _BESIDE_PLAN or isinstance(path[-1], int)
-
-
 def _mapping(path: Path) -> str:
     return str(path[0]) if len(path) > 1 else ""
-
-
-def _unknown(details: ErrorDetails) -> str:
-    path = _path(details)
-    key, mapping = str(path[-1]), _mapping(path)
-    if key in NOT_YET.get(mapping, ()):
-        return "is not supported yet"
-    near = _meant(key, mapping)
-    hint = f'; did you mean "{near}"?' if near else ""
-    return f"{quoted(key)} is not a key here; allowed: {', '.join(KEYS[mapping])}{hint}"
 
 
 def _missing(details: ErrorDetails) -> str:
@@ -152,12 +147,10 @@ SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     REFUSED: lambda details: details["msg"],
     "dataclass_type": _mapping_wanted,
     "dict_type": _wants("a mapping of names to values"),
-    "extra_forbidden": _unknown,
     "missing": _missing,
     "model_type": _mapping_wanted,
     "too_short": lambda details: f"is empty: {_LEAST[str(details['loc'][0])]}",
     "tuple_type": lambda details: _wants(f"a list of {details['loc'][0]}")(details),
-    "unexpected_keyword_argument": _unknown,
 }
 """Every error type that the schema of a job can raise."""
 _UNKNOWN = frozenset(("extra_forbidden", "unexpected_keyword_argument"))

@@ -6,16 +6,19 @@ import codecs
 import hashlib
 import itertools
 import math
+import os
 import re
+import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as File
 from typing import Any, Final, Self
 
 from batchgen.errors import Complaint, JobError
-from batchgen.job.complaints import Complaints, Path
+from batchgen.job.complaints import Complaints, Path, said_once
 from batchgen.job.yaml_parser import (
     AliasEvent,
     CollectionEndEvent,
@@ -31,6 +34,7 @@ from batchgen.job.yaml_parser import (
     SyntaxProblem,
     at,
     events,
+    spot,
 )
 from batchgen.text import closest, quoted
 
@@ -52,17 +56,29 @@ class Source:
     positions: Positions = field(repr=False)
     complaints: tuple[Complaint, ...] = ()
     """What is wrong with the file although the job could be read without it."""
+    mended: AbstractSet[Path] = frozenset()
+    """Paths at which the job has something else than the file, which is wrong there."""
+    renamed: Mapping[Path, Path] = field(default_factory=dict)
+    """Where the job has a key -> where the file has it, misspelt."""
 
     def error(self, complaints: Iterable[Complaint]) -> JobError:
         """The error that says all of this, with lines, from the top of the file down."""
         placed = [
-            replace(each, line=self.positions.line(each.path))
+            replace(each, line=self.positions.line(as_written(each.path, self.renamed)))
             if each.line is None and each.path
             else each
             for each in complaints
         ]
         placed.sort(key=lambda it: (it.line is None and not it.path, it.line or 0))
-        return JobError(self.file, tuple(placed))
+        return JobError(self.file, said_once(placed))
+
+
+def as_written(path: Path, renamed: Mapping[Path, Path]) -> Path:
+    """A path with the keys that the file has."""
+    for end in range(len(path), 0, -1):
+        if path[:end] in renamed:
+            return (*renamed[path[:end]], *path[end:])
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +99,25 @@ def read(path: File) -> Document:
         JobError: it cannot be read, or is not YAML; a sentence says what to do.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        with open(path, "rb", opener=_open_at_once) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else b""
     except (OSError, ValueError) as error:
         raise _refusal(str(path), _unreadable(path, error)) from error
+    if not stat.S_ISREG(mode):
+        raise _refusal(str(path), f"this is a {_kind(mode)}: name a job file, which is YAML")
     return parse(str(path), data)
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    """Open a file, without waiting for somebody to write into a pipe."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "special file"
 
 
 def parse(file: str, data: bytes) -> Document:
@@ -103,7 +133,7 @@ def parse(file: str, data: bytes) -> Document:
     try:
         value = builder.build()
     except SyntaxProblem as problem:
-        found = Complaint(path=(), text=str(problem), line=problem.line)
+        found = Complaint(path=(), text=str(problem), **asdict(spot(text, problem.index)))
         raise JobError(file, (*builder.complaints.listed(), found)) from problem
     if value is None and not builder.complaints:
         raise _refusal(file, "the file is empty: a job needs at least name, model and items")
@@ -314,6 +344,8 @@ class _Builder:
         self._root = _Open([], number=0, first=0, depth=0)
         self._stack = [self._root]
         self._anchors: dict[str, _Anchored] = {}
+        self._unused: dict[str, int] = {}
+        """Anchor of a text that no alias names -> where it stands."""
         self._known_keys: dict[bool, dict[str, str]] = {True: {}, False: {}}  # plain, quoted
         self._take: dict[type[Event], Callable[[Any], None]] = {
             ScalarEvent: self._scalar,
@@ -335,6 +367,10 @@ class _Builder:
             take = self._take.get(type(event))
             if take is not None:
                 take(event)
+        for name, index in self._unused.items():
+            text = f"the anchor {quoted(name)} is never used: remove it"
+            advice = "or put a text that begins with & in quotes"
+            self.complaints.add((), f"{text}, {advice}", self.positions.line_at(index))
         documents = self._root.container
         return documents[0] if isinstance(documents, list) and documents else None
 
@@ -358,6 +394,7 @@ class _Builder:
             self._whole_characters(value, event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value)
+            self._unused[event.anchor] = at(event)
         self._number(top, event)
         self._place(top, value, event)
 
@@ -404,7 +441,8 @@ class _Builder:
         anchored = self._anchors.get(name)
         if anchored is None:
             text = f"the alias {quoted(name)} has no anchor of that name that ends before it"
-            raise self._stop(text, event)
+            raise self._stop(f"{text}; a text that begins with * must stand in quotes", event)
+        self._unused.pop(name, None)
         self._count(anchored.nodes, event)
         top = self._stack[-1]
         depth = len(self._stack) - 1 + anchored.height
@@ -486,7 +524,8 @@ class _Builder:
             raise self._stop(text, event)
 
     def _tagged(self, event: ScalarEvent | CollectionStartEvent) -> None:
-        self._add(f"a tag such as {quoted(event.tag)} has no meaning here: remove it", event)
+        text = f"a tag such as {quoted(event.tag)} has no meaning here: remove it"
+        self._add(f"{text}, or put a text that begins with ! in quotes", event)
 
     def _add(self, text: str, event: Event, *below: str) -> None:
         path = tuple(
@@ -497,7 +536,7 @@ class _Builder:
         self.complaints.add((*named, *below), text, self.positions.line_at(at(event)))
 
     def _stop(self, text: str, event: Event) -> SyntaxProblem:
-        return SyntaxProblem(text, self.positions.line_at(at(event)))
+        return SyntaxProblem(text, at(event))
 
 
 LONGEST_NUMBER = 100

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from unicodedata import east_asian_width
 
 import yaml
 from yaml.events import (
@@ -21,6 +24,8 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
+from batchgen.text import escaped
+
 __all__ = [
     "AliasEvent",
     "CollectionEndEvent",
@@ -33,21 +38,26 @@ __all__ = [
     "ScalarEvent",
     "SequenceEndEvent",
     "SequenceStartEvent",
+    "Spot",
     "SyntaxProblem",
     "at",
     "events",
-    "line_at",
+    "spot",
 ]
+
+EXCERPT = 72
+"""Characters of a line that a complaint shows."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class SyntaxProblem(Exception):
-    """The text is not YAML; says so in one sentence."""
+    """The text is not YAML; says so in one sentence, and where."""
 
-    def __init__(self, text: str, line: int) -> None:
-        super().__init__(text)
-        self.line = line
+    def __init__(self, sentence: str, index: int) -> None:
+        super().__init__(sentence)
+        self.index = index
+        """Of the character where it shows."""
 
 
 def events(text: str) -> Iterator[Event]:
@@ -67,16 +77,13 @@ def events(text: str) -> Iterator[Event]:
         raise _marked(error, text) from error
     except ReaderError as error:
         place = _place(error.position, text)
-        sentence = (
-            f"the character U+{ord(text[place : place + 1] or chr(0)):04X} may not stand here"
-        )
-        raise SyntaxProblem(
-            f'{sentence}: remove it, or write it as "\\u…" in double quotes', line_at(text, place)
-        ) from error
+        character = ord(text[place : place + 1] or chr(0))
+        advice = 'remove it, or write it as "\\u…" in double quotes'
+        sentence = f"the character U+{character:04X} may not stand here: {advice}"
+        raise SyntaxProblem(sentence, place) from error
     except (OverflowError, ValueError) as error:  # PyYAML's own scanner, at "\UFFFFFFFF"
-        raise SyntaxProblem(
-            'a "\\U…" escape names no character', line_at(text, loader.index if loader else 0)
-        ) from error
+        index = loader.index if loader else 0
+        raise SyntaxProblem('a "\\U…" escape names no character', index) from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -95,16 +102,97 @@ def at(event: Event) -> int:
     return mark.index if mark is not None else 0
 
 
-def line_at(text: str, index: int) -> int:
-    """The 1-based line of an index, counted as editors do: by line feeds."""
-    return text.count("\n", 0, index) + 1
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in a text, as a person finds it."""
+
+    line: int
+    """From 1, counted as editors do: by line feeds."""
+    column: int
+    """From 1, in characters."""
+    excerpt: str
+    """The line, cut if it is long, and below it a caret."""
+
+
+def spot(text: str, index: int) -> Spot:
+    """Where a character of a text stands."""
+    index = min(index, len(text))
+    start = text.rfind("\n", 0, index) + 1
+    end = text.find("\n", index)
+    whole = text[start : None if end < 0 else end].rstrip("\r")
+    first = max(0, index - start - EXCERPT // 2)
+    before = ("…" if first else "") + escaped(whole[first : index - start])
+    after = escaped(whole[index - start : first + EXCERPT]) + (
+        "…" if len(whole) > first + EXCERPT else ""
+    )
+    caret = " " * sum(2 if east_asian_width(each) in "WF" else 1 for each in before) + "^"
+    return Spot(
+        line=text.count("\n", 0, index) + 1,
+        column=index - start + 1,
+        excerpt=f"    {before}{after}\n    {caret}",
+    )
+
+
+def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
+    problem, context = error.problem or "", error.context or ""
+    opened = error.context_mark.index if error.context_mark is not None else 0
+    mark = error.problem_mark or error.context_mark
+    index = min(mark.index, len(text)) if mark is not None else 0
+    if "unexpected end of stream" in problem and "quoted" in context:
+        return SyntaxProblem("a quote is opened here and never closed", opened)
+    if "flow" in context and text[opened : opened + 1] in ("{", "[") and not text[index:].strip():
+        return SyntaxProblem(f"a {text[opened]} is opened here and never closed", opened)
+    if context.endswith(("an alias", "an anchor", "a block scalar")):
+        return SyntaxProblem(_in_quotes(text[opened]), opened)
+    if "cannot start any token" in problem and text[index : index + 1] not in ("", "\t"):
+        return SyntaxProblem(_in_quotes(text[index]), index)
+    return SyntaxProblem(_Slip(text, index).sentence(problem, context), index)
+
+
+def _in_quotes(first: str) -> str:
+    return f"a text that begins with {first} must stand in quotes"
+
+
+class _Slip:
+    """The line at which the parser gave up, and what a person may have meant by it."""
+
+    def __init__(self, text: str, index: int) -> None:
+        start = text.rfind("\n", 0, index) + 1
+        self._line = text[start:].partition("\n")[0]
+        self._before = self._line[: index - start]
+        self._rest = self._line[index - start :]
+        self._above = text[:start].rstrip().rpartition("\n")[2]
+
+    def sentence(self, problem: str, context: str) -> str:
+        """What is wrong and what to do, by the commonest slips."""
+        for words, sentence in _SENTENCES:
+            if words in problem:
+                return sentence
+        indent = self._line[: len(self._line) - len(self._line.lstrip())]
+        ended = self._before.rstrip()[-1:]
+        said = ""
+        if "\t" in indent or self._rest.startswith("\t"):
+            said = "a tab indents this line: YAML wants spaces"
+        elif ended in _INSIDE and self._rest:
+            said = f"the text in quotes ended before this: inside it, write {_INSIDE[ended]}"
+        elif ended in _OPENED and self._rest and ":" not in self._rest[:1]:
+            said = _in_quotes(_OPENED[ended])
+        elif "mapping values are not allowed" in problem or self._rest.startswith(":"):
+            said = self._colon()
+        elif not self._before.strip():
+            said = "this line is indented otherwise than the keys above it: align it with them"
+        return said or f"this is not valid YAML: {problem} {context}".rstrip()
+
+    def _colon(self) -> str:
+        """Of a `:` where none may be."""
+        if re.search(r":\s", self._before) or self._before.lstrip().startswith(("{", "- {")):
+            return 'a second ": " in one line: put a text that has ": " in quotes'
+        if self._above and not re.search(r":(\s|$)", self._above):
+            return 'the line above has no ": " behind its key, or is a text without quotes'
+        return "this line is indented further than the key above it: align it with that key"
 
 
 _SENTENCES = (
-    (
-        "mapping values are not allowed",
-        'a second ": " in one line, or a wrong indent: put a text that has ": " in quotes',
-    ),
     (
         "found unknown escape character",
         'an unknown "\\" escape: use single quotes, or write "\\\\"',
@@ -119,33 +207,9 @@ _SENTENCES = (
     ),
     ("did not find expected '-' indicator", 'a list goes on without "- ": check the indent'),
     ("found duplicate anchor", "an anchor stands twice"),
+    ("tab character that violates", "a tab indents this line: YAML wants spaces"),
 )
 """Part of the parser's words, and ours. Both loaders of PyYAML word most problems alike."""
-
-
-def _marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
-    problem = error.problem or ""
-    mark = error.problem_mark or error.context_mark
-    if "unexpected end of stream" in problem and "quoted" in (error.context or ""):
-        opened = error.context_mark.index if error.context_mark is not None else 0
-        return SyntaxProblem("a quote is opened here and never closed", line_at(text, opened))
-    index = min(mark.index, len(text)) if mark is not None else 0
-    start = text.rfind("\n", 0, index) + 1
-    line = text[start:].partition("\n")[0]
-    return SyntaxProblem(_sentence(problem, line, index - start, error), line_at(text, index))
-
-
-def _sentence(problem: str, line: str, column: int, error: yaml.MarkedYAMLError) -> str:
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent:
-        return "a tab indents this line: YAML wants spaces"
-    if "cannot start any token" in problem and column < len(line):
-        return f"a text that begins with {line[column]} must stand in quotes"
-    for words, sentence in _SENTENCES:
-        if words in problem:
-            return sentence
-    value = line.partition(": ")[2].lstrip()
-    if value.startswith(("{", "[")) and not value.rstrip().endswith(("}", "]", ",", "{", "[")):
-        return f"a text that begins with {value[0]} must stand in quotes"
-    context = f" {error.context}" if error.context else ""
-    return f"this is not valid YAML: {problem}{context}"
+_INSIDE = {'"': '\\" for "', "'": "'' for '"}
+"""The quote around a text, and how the same one is written inside."""
+_OPENED = {"}": "{", "]": "["}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -42,13 +43,22 @@ def read(body: bytes) -> dict[str, Any]:
         ReplyError: it holds none.
     """
     try:
-        value = from_json(body)
-    except ValueError as error:
+        value = _parsed(body)
+    except (ValueError, RecursionError) as error:
         start = quoted(body[:100].decode(errors="replace"))
         raise ReplyError(f"the reply is not JSON ({error}); it begins with {start}") from error
     if not isinstance(value, dict):
         raise ReplyError(f"the reply is {quoted(value)}, not a JSON object")
     return value
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        if b"\\u" not in body:
+            raise
+        return json.loads(body)  # takes half of a character, as a reason may hold, for text
 
 
 def entries(reply: dict[str, Any], name: str) -> list[Any]:

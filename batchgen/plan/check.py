@@ -62,7 +62,7 @@ def check(
     """
     if against_aws is None:
         against_aws = job.endpoint == "aws"
-    found = Complaints(() if job.source is None else job.source.complaints)
+    found = Complaints.of(job)
     for conflict in conflicts(job):
         found.add(conflict.path, conflict.text)
     items = _Items(job, random_seed_key or "", found)
@@ -155,11 +155,16 @@ class _Items:
         unique = Unique()
         for planned in self._planned(self._found):
             unique.note(planned)
-            self._count(planned)
+            if not self._is_guessed(planned):
+                self._count(planned)
             if planned.fallback or planned.fallback_prompt is not None:
                 self.fallbacks.check(planned)
         for clash in unique.clashes(lambda: self._planned(Complaints())):
             self._found.add(("items", clash.index), clash.text)
+
+    def _is_guessed(self, planned: PlannedItem) -> bool:
+        """Whether its model is only the one that was meant: its price and life say nothing."""
+        return planned.model_id != (self._job.items[planned.index].model or self._job.model)
 
     def only_fallbacks(self) -> dict[str, Model]:
         """Models that items may fall back on, and that no item has as its own."""
@@ -201,7 +206,7 @@ class _Models:
         for name, model in self._fallbacks.known.items():
             yield from self._look_at_fallback(name, model)
         if self._against_aws:
-            yield from far_regions(self._job, called.values())
+            check_regions(self._job, called.values(), self._found)
         check_routes(self._job, self._named(), called, self._found)
         self._check_prices()
 
@@ -233,11 +238,11 @@ class _Models:
     def _check_prices(self) -> None:
         prices = {name: totals.price_usd for name, totals in self._totals.items()}
         prices |= {name: model.price_usd for name, model in self._only_fallbacks.items()}
-        if self._job.limits.budget_usd is not None:
-            for name, price in prices.items():
-                if price is None:
+        for key in ("budget_usd", "run_budget_usd"):
+            if getattr(self._job.limits, key) is not None:
+                for name in (name for name, price in prices.items() if price is None):
                     text = f"cannot be kept: nobody knows the price of {name}; give it in prices"
-                    self._found.add(("limits", "budget_usd"), text)
+                    self._found.add(("limits", key), text)
         allowed = (*prices, *self._fallbacks.places, *MODELS)
         for name in self._job.prices:
             if name not in allowed:
@@ -284,13 +289,13 @@ def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: 
                 found.add(("routes", index, "models", name), text)
 
 
-def far_regions(job: Job, models: Iterable[Model]) -> Iterator[str]:
-    """A sentence for each model and Region where it is not known to be, yet called by its id."""
-    ways = job.ways
+def check_regions(job: Job, models: Iterable[Model], found: Complaints) -> None:
+    """Complain of each Region that does not serve a model which is called there by its own id."""
     for model in models:
-        for way in ways:
-            own = way.called(model.id) == model.id
-            if own and model.regions and way.region not in model.regions:
-                where = f"{', '.join(model.regions)}, not in {way.region}"
-                route = f" (route {way.name})" if job.routes else ""
-                yield f"{model.id} is known to be in {where}{route}"
+        for index, route in enumerate(job.ways):
+            own = route.called(model.id) == model.id
+            if own and model.regions and route.region not in model.regions:
+                where = f"is in {' and '.join(model.regions)}, not in {route.region}"
+                path: Path = ("routes", index, "region") if job.routes else ("region",)
+                more = ", or list under models what this route serves" if job.routes else ""
+                found.add(path, f"{model.id} {where}: choose another Region{more}")

@@ -74,7 +74,7 @@ class _PlannedItems:
         if random_seed_key is None and job.seed == "random":
             raise ValueError("a job with random seeds needs a random_seed_key")
         self._job = job
-        self._found = Complaints(() if job.source is None else job.source.complaints)
+        self._found = Complaints.of(job)
         self._planner = ItemPlanner(job, random_seed_key or "", self._found)
         if self._found:
             raise self._found.error(job)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from batchgen.job import Item, Job
-from batchgen.models import FAMILIES, Model, UnknownModel, find
+from batchgen.models import FAMILIES, MODELS, Model, UnknownModel, find
 from batchgen.task import Task
+from batchgen.text import closest
 
 ADVICE = "name a known model and, under models of a route, what the service calls it"
 
@@ -31,6 +32,11 @@ class JobModels:
         if item.model is None and family is None:
             family = self._job.family
         return self._look_up(name, family)
+
+    def meant(self, item: Item) -> Model | None:
+        """The model whose name is nearest to an item's own, which nobody knows; None if none is."""
+        near = closest(item.model or self._job.model or "", MODELS)
+        return None if near is None else MODELS[near]
 
     def of_name(self, name: str) -> Model:
         """The model of this name, wherever it stands.

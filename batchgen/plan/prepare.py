@@ -16,6 +16,8 @@ from batchgen.plan.templates import Template
 from batchgen.task import SeededId
 
 WIDEST_SEED = "9" * 10
+_ANY_SEEDS = seeds.derived("any", seed_max=1)
+"""For an item whose own seeds cannot be."""
 
 
 def fallback_of(job: Job, item: Item, model_id: str) -> tuple[str, ...]:
@@ -55,16 +57,15 @@ class ItemPlanner:
         item = self._job.items[index]
         model = self._model_of(index, item)
         if model is None:
+            self._judge_texts(index, item)
             return None
         family = FAMILIES[model.family]
-        texts = self._texts.of(index, item, model.id, family)
+        texts, is_right = self._texts.of(index, item, model.id, family)
         chosen = self._seeds(index, item, model)
-        if texts is None or chosen is None:
-            return None
         name = self._name(index, texts)
-        requests = self._requests(index, model, texts, chosen)
+        requests = self._requests(index, model, texts, chosen or _ANY_SEEDS)
         again = texts.fallback_prompt
-        if name is None or requests is None:
+        if not is_right or chosen is None or name is None or requests is None:
             return None
         return PlannedItem(
             index=index,
@@ -82,12 +83,22 @@ class ItemPlanner:
         )
 
     def _model_of(self, index: int, item: Item) -> Model | None:
+        """The item's model; of one that nobody knows, that which was meant: the rest is judged."""
         try:
             return self._models.of_item(item)
         except UnknownModel as error:
             path: Path = ("model",) if item.model is None else ("items", index, "model")
             self._found.add(path, str(error))
-            return None
+            return self._models.meant(item)
+
+    def _judge_texts(self, index: int, item: Item) -> None:
+        """Complain of what is wrong with an item whatever its model, which nobody knows, may be."""
+        if all(
+            family.PROMPT_PARAMETERS.isdisjoint(item.parameters) for family in FAMILIES.values()
+        ):
+            name = item.model or self._job.model or ""
+            texts, _ = self._texts.of(index, item, name, next(iter(FAMILIES.values())))
+            self._name(index, texts)
 
     def _seeds(self, index: int, item: Item, model: Model) -> Seeds | None:
         job, seed_max = self._job, model.seed_max

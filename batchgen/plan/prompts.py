@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from batchgen.job import Complaints, Item, Job, Path
@@ -37,6 +37,15 @@ class _Parameters:
     nested: Nested
     names: frozenset[str]
 
+    @property
+    def templates(self) -> Iterator[Template]:
+        """Of all texts in them."""
+        return (leaf.template for leaf in self.nested.leaves)
+
+
+_STAND_IN = Template(("x",), ())
+"""In place of a text that is no template."""
+
 
 class ItemTexts:
     """What the job gives to its items, compiled once; what an item brings, as it comes."""
@@ -58,8 +67,8 @@ class ItemTexts:
         """None if it is no template."""
         return self._file_name.template
 
-    def of(self, index: int, item: Item, model_id: str, family: Family) -> Texts | None:
-        """The texts of this item; None if something is wrong with them, which is complained of."""
+    def of(self, index: int, item: Item, model_id: str, family: Family) -> tuple[Texts, bool]:
+        """The texts of this item, and whether they are right; if not, that is complained of."""
         at: Path = ("items", index)
         # An item that brings its prompt in parameters of its own brings a prompt.
         brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
@@ -78,16 +87,17 @@ class ItemTexts:
         for text in texts:
             right = self._right(at, text, values) and right
         if not right:
-            return None
-        return Texts(
-            prompt=None if prompt is None else prompt.template,
-            negative_prompt=None if negative is None else negative.template,
+            _fill_in(values, (*(text.template for text in texts), *parameters.templates))
+        made = Texts(
+            prompt=None if prompt is None else prompt.template or _STAND_IN,
+            negative_prompt=None if negative is None else negative.template or _STAND_IN,
             parameters=parameters.nested,
             values=values,
             prompts_vary=_varies(prompt) or _varies(negative),
             parameters_vary=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
         )
+        return made, right
 
     def used(self, item: Item, texts: Texts) -> dict[str, str]:
         """The variables of this item that a placeholder takes."""
@@ -140,6 +150,14 @@ class ItemTexts:
         for name, sentence in unknown(template, allowed).items():
             if name in self._somewhere:
                 self._found.add((*at, "vars"), f"{sentence}; the job's {dotted(path)} needs it")
+
+
+def _fill_in(values: dict[str, str], templates: Iterable[Template | None]) -> None:
+    """Give names that have no value one, so that the rest of the item can be judged."""
+    for template in templates:
+        for name in () if template is None else template.names:
+            if name not in VARIANT_NAMES:
+                values.setdefault(name, "x")
 
 
 def _compiled_parameters(job: Job, item: Item | None) -> _Parameters:

@@ -83,6 +83,10 @@ FILES = {
         lambda path: path.symlink_to("job.yaml"),
         "job.yaml: the file cannot be read: Too many levels of symbolic links",
     ),
+    "a device": (
+        lambda path: path.symlink_to("/dev/zero"),
+        "job.yaml: this is a device: name a job file, which is YAML",
+    ),
     "empty": (b"", "job.yaml: the file is empty: a job needs at least name, model and items"),
     "comments": (b"# soon\n", "job.yaml: the file is empty"),
     "huge": (b"x" * (2**24 + 1), "job.yaml: a job file may have 16 MB at most"),
@@ -90,9 +94,9 @@ FILES = {
     "UTF-16": (JOB.encode("utf-16"), "job.yaml: the file is in UTF-16 or UTF-32"),
     "Latin-1": (JOB.replace("mug", "caf\xe9").encode("latin-1"), "job.yaml:5: the byte 0xE9"),
     "a list": (b"- a\n", "job.yaml: a job file is a mapping of keys such as name, model and items"),
-    "a tab": (b"items:\n\t- a\n", "job.yaml:2: a tab indents this line: YAML wants spaces"),
-    "no YAML": (b"name: [a\n", "job.yaml:2: this is not valid YAML"),
-    "depth": (b"a: " + b"[" * 2_000, "job.yaml:1: more than 32 mappings and lists"),
+    "a tab": (b"items:\n\t- a\n", "job.yaml:2:1: a tab indents this line: YAML wants spaces"),
+    "no YAML": (b"name: [a\n", "job.yaml:1:7: a [ is opened here and never closed"),
+    "depth": (b"a: " + b"[" * 2_000, "job.yaml:1:35: more than 32 mappings and lists"),
 }
 
 JOBS = {
@@ -196,7 +200,8 @@ class TestJobFile:
 
         assert (ended.code, ended.out) == (2, "")
         assert ended.err.startswith(said)
-        assert ended.err.count("\n") == 1
+        excerpt = ended.err.splitlines()[1:]
+        assert [each[:4] for each in excerpt] == (["    "] * 2 if excerpt else [])
 
     @pytest.mark.parametrize("kind", JOBS)
     def test_a_mistake_is_said_with_its_line(self, folder, kind):
@@ -221,8 +226,45 @@ class TestJobFile:
         ended = folder.run("validate", "job.yaml", "--json")
 
         lines = [line.split(":")[1] for line in ended.err.splitlines()]
-        assert (ended.code, ended.out) == (2, "")
-        assert {"6", "7", "8"} <= set(lines)
+        assert ended.code == 2
+        assert {"5", "6", "7", "8"} == set(lines)
+
+    @pytest.mark.parametrize("command", ["validate", "run", "run --dry-run", "doctor"])
+    def test_with_json_a_program_reads_the_complaints(self, folder, command):
+        """On standard output: file, line, key and sentence of each, and the exit code."""
+        text = job(("a mug", '"{x}"'), add="seed: 0\npromt: a\n")
+        (folder.path / "job.yaml").write_text(text)
+
+        ended = folder.run(*command.split(), "job.yaml", "--json")
+
+        said = json.loads(ended.out)
+        complaints = said["complaints"] if "complaints" in said else said["checks"][0]["complaints"]
+        assert (ended.code, said["exit_code"]) == (2, 2)
+        assert [(it["file"], it["line"], it["key"]) for it in complaints] == [
+            ("job.yaml", 5, "items[0].prompt"),
+            ("job.yaml", 6, "seed"),
+            ("job.yaml", 7, "promt"),
+        ]
+        assert 'did you mean "prompt"?' in complaints[2]["text"]
+
+    def test_with_json_a_program_reads_why_a_file_is_no_yaml(self, folder):
+        """With line and column."""
+        (folder.path / "job.yaml").write_text("name: a: b")
+
+        ended = folder.run("validate", "job.yaml", "--json")
+
+        (found,) = json.loads(ended.out)["complaints"]
+        assert (found["line"], found["column"], found["key"]) == (1, 8, None)
+
+    @pytest.mark.parametrize("command", ["validate", "run", "doctor"])
+    def test_a_pipe_is_no_job_file(self, folder, command):
+        """Nobody may ever write into it."""
+        os.mkfifo(folder.path / "job.yaml")
+
+        ended = folder.run(command, "job.yaml")
+
+        assert ended.code == 2
+        assert "job.yaml: this is a pipe: name a job file" in ended.err + ended.out
 
     def test_a_file_name_cannot_steer_the_terminal(self, folder):
         """A name with control characters is printed escaped."""

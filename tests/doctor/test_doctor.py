@@ -174,7 +174,8 @@ class TestJob:
         """The first stands there with its line, `validate` lists the others."""
         found = await examined(job("a mug", "{nope}", parameters={"sharpness": 3}))
 
-        assert found["job"].values == {"mistakes": 2}
+        assert found["job"].values["mistakes"] == 2
+        assert [it["file"] for it in found["job"].values["complaints"]] == ["job.yaml"] * 2
         assert found["job"].text.endswith("1 more: `batchgen validate job.yaml` lists them.")
 
     async def test_what_is_done_is_not_counted(self, job, output):

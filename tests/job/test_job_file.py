@@ -21,10 +21,12 @@ def wrong(text):
 
 
 def test_all_complaints_come_at_once_from_the_top_down():
+    """The value of a misspelt key is judged as that of the key that was meant."""
     found = wrong(HEAD + "seed: 0\nvariants: x\nregoin: a\nlimits: {concurrency: 0}\n")
     assert [(path, line) for path, line, _ in found] == [
         (("seed",), 4),
         (("variants",), 5),
+        (("regoin",), 6),
         (("regoin",), 6),
         (("limits", "concurrency"), 7),
     ]

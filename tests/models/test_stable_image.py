@@ -210,3 +210,12 @@ class TestParse:
         """A list that is none, a reason that is no text, neither image nor reason."""
         with pytest.raises(ReplyError):
             parsed(**reply, seeds=[1])
+
+
+def test_half_of_a_character_in_a_reason_is_text():
+    """The image beside it was paid for: a reply that some parsers refuse is no broken one."""
+    for escaped in (r"\ud800", r"Filter reason: \udfff prompt"):
+        body = b'{"seeds": [1], "finish_reasons": ["%s"], "images": [null]}' % escaped.encode()
+        reply = stable_image.parse(body)
+        assert reply.finish_reasons == (json.loads(f'"{escaped}"'),)
+        assert reply.filtered is escaped.startswith("Filter")

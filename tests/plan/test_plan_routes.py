@@ -4,7 +4,7 @@ import pytest
 
 from batchgen import plan
 from batchgen.errors import JobError
-from batchgen.job import Item, Job
+from batchgen.job import Item, Job, parse
 
 CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"
@@ -60,7 +60,7 @@ def test_a_model_that_is_wrong_is_not_said_to_be_without_a_route():
     assert len(complaints(route("a", "nope"), model="nope")) == 1
 
 
-def test_a_region_where_a_model_is_not_known_to_be_is_told_by_route():
+def test_a_region_that_does_not_serve_a_model_is_a_complaint_about_the_route():
     """Only where it is called by its own id, and only of AWS."""
     routes = [
         route("a"),
@@ -70,23 +70,30 @@ def test_a_region_where_a_model_is_not_known_to_be_is_told_by_route():
     ]
     job = job_of(*routes, fallback=[ULTRA])
 
-    assert plan.check(job, against_aws=True).warnings == (
-        f"{CORE} is known to be in us-west-2, not in eu-west-1 (route b@eu-west-1)",
-        f"{ULTRA} is known to be in us-west-2, not in eu-west-1 (route b@eu-west-1)",
-        f"{ULTRA} is known to be in us-west-2, not in us-east-1 (route d@us-east-1)",
-    )
+    with pytest.raises(JobError) as caught:
+        plan.check(job, against_aws=True)
+    advice = "choose another Region, or list under models what this route serves"
+    assert [(it.path, it.text) for it in caught.value.complaints] == [
+        (("routes", 1, "region"), f"{CORE} is in us-west-2, not in eu-west-1: {advice}"),
+        (("routes", 1, "region"), f"{ULTRA} is in us-west-2, not in eu-west-1: {advice}"),
+        (("routes", 3, "region"), f"{ULTRA} is in us-west-2, not in us-east-1: {advice}"),
+    ]
     assert plan.check(job).warnings == ()
 
 
-def test_without_routes_the_jobs_region_counts():
-    """For fallback models as for others."""
-    job = Job(
-        name="n",
-        region="eu-west-1",
-        model=f"us.{CORE}",
-        prompt="p",
-        fallback=[SD3_5],
-        items=[Item(id="a")],
-    )
-
-    assert plan.check(job).warnings == (f"{SD3_5} is known to be in us-west-2, not in eu-west-1",)
+def test_without_routes_the_region_of_the_job_is_the_one_that_is_wrong():
+    """Fallback models count, and the file is named with the line; a profile is called anywhere."""
+    text = f"""\
+name: n
+model: us.{CORE}
+region: eu-west-1
+prompt: p
+fallback: [{SD3_5}]
+items: [{{id: a}}]
+"""
+    with pytest.raises(JobError) as caught:
+        plan.check(parse("j.yaml", text.encode()))
+    (found,) = caught.value.complaints
+    assert (found.line, found.path) == (3, ("region",))
+    assert found.text == f"{SD3_5} is in us-west-2, not in eu-west-1: choose another Region"
+    plan.check(parse("j.yaml", text.encode()), against_aws=False)

@@ -1,0 +1,79 @@
+"""A job file without its mistakes, so that one mistake hides no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from batchgen.errors import Complaint
+from batchgen.job.complaints import Path
+from batchgen.job.validation_errors import Wrong, wrongs
+from batchgen.job.yaml_document import as_written
+
+_STAND_INS: Mapping[str, object] = {
+    "allow_retired": True,
+    "endpoint": "simulator",
+    "name": "job",
+    "negative_prompt": "x",
+    "prompt": "x",
+}
+"""Values that bring no complaint of their own, in place of wrong ones; other keys are left out."""
+
+
+class Mending:
+    """Takes what is wrong out of the values of a document, in place."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self.mended: set[Path] = set()
+        """What was wrong there was said; what follows from it is no complaint."""
+        self.renamed: dict[Path, Path] = {}
+        """Where a key should stand -> where it stands, misspelt."""
+        self.is_hopeless = False
+        """The rest means something else without what is wrong."""
+
+    def mend(self, error: ValidationError) -> Iterator[Complaint]:
+        """Mend all of this; gives what is to be said of it."""
+        # All sentences first: they repeat the values that are mended then.
+        for wrong in list(wrongs(error)):
+            path = wrong.complaint.path
+            yield Complaint(path=self._as_written(path), text=wrong.complaint.text)
+            self.is_hopeless = self.is_hopeless or wrong.affects_plan
+            self.mended.add(path)
+            if not wrong.affects_plan:
+                self._mend(path, wrong)
+
+    def _mend(self, path: Path, wrong: Wrong) -> None:
+        *above, key = path
+        if isinstance(key, int) and above != ["items"]:
+            self._mend(path[:-1], wrong)
+            return
+        holder = self._holder(above)
+        if holder is None:
+            return
+        if above == ["items"]:
+            holder[key] = {"id": f"items[{key}]", "prompt": "x"}
+        elif wrong.meant is not None and wrong.meant not in holder:
+            holder[wrong.meant] = holder.pop(key)
+            self.renamed[*above, wrong.meant] = self._as_written(path)
+        elif above[:1] == ["items"] and key == "id":
+            holder[key] = f"items[{above[1]}]"
+        elif above[-1:] == ["vars"] or key in _STAND_INS:
+            holder[key] = _STAND_INS.get(str(key), "x")
+        else:
+            holder.pop(key, None)
+
+    def _holder(self, path: Iterable[str | int]) -> Any:
+        """What stands at a path; None if that was left out already."""
+        holder = self._value
+        try:
+            for part in path:
+                holder = holder[part]
+        except (LookupError, TypeError):
+            return None
+        return holder
+
+    def _as_written(self, path: Path) -> Path:
+        return as_written(path, self.renamed)
