@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .service import Service
 
 
+_MOST_DIGITS = 18
+
+
 class NoSuchEndpoint(LookupError):
     """There is no such endpoint."""
 
@@ -50,11 +53,11 @@ def administer(
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DirectiveError(f"the body is no JSON: {error}") from error
 
 
 def _number(text: str) -> int:
-    if not text.isdecimal():
+    if not (text.isdecimal() and len(text) <= _MOST_DIGITS):
         raise DirectiveError(f"{text!r} is no number of a call")
     return int(text)

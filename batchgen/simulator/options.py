@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from .models import MODELS
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -53,6 +55,24 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _check(model_id: str, text: str) -> None:
+    if model_id not in MODELS:
+        known = ", ".join(MODELS)
+        raise ValueError(f"{text!r} names no model of the simulator; there are {known}")
+
+
+def _identifier(text: str) -> tuple[str, str]:
+    identifier, model_id = _pair(text)
+    _check(model_id, text)
+    return identifier, model_id
+
+
+def _quota(text: str) -> tuple[str, int]:
+    model_id, rpm = _count(text)
+    _check(model_id, text)
+    return model_id, rpm
+
+
 def _count(text: str) -> tuple[str, int]:
     name, value = _pair(text)
     if not (value.isascii() and value.isdecimal()):
@@ -64,13 +84,19 @@ def _step(text: str) -> Step:
     match = _STEP.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not of the form SECONDS:N or SECONDS:MODEL=N")
+    if match["model"]:
+        _check(match["model"], text)
     return Step(float(match["after"]), match["model"], int(match["rpm"]))
 
 
-def _finite(text: str) -> float:
+_LONGEST = 1e9
+"""Seconds: more than 30 years, and less than would leave the calendar."""
+
+
+def _seconds(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a number")
+    if not abs(value) <= _LONGEST:
+        raise ValueError(f"{text!r} is not a number of seconds up to {_LONGEST:.0e}")
     return value
 
 
@@ -138,7 +164,7 @@ class Options:
     arn: tuple[tuple[str, str], ...] = _option(
         (),
         "Let a profile id or an ARN that does not name its model stand for a model.",
-        _Parsed(_pair),
+        _Parsed(_identifier),
         "ARN=MODEL",
     )
     account: tuple[tuple[str, str], ...] = _option(
@@ -162,7 +188,7 @@ class Options:
         metavar="NAME",
     )
     clock_skew: float = _option(
-        0.0, "Seconds that the simulator's clock is fast.", _Parsed(_finite), "SECONDS"
+        0.0, "Seconds that the simulator's clock is fast.", _Parsed(_seconds), "SECONDS"
     )
     ignore_dates: bool = _option(
         default=False, text="Accept signatures of any age; the service takes those of 5 minutes."
@@ -192,7 +218,7 @@ class Options:
         None, "Quota of every model; else each model's own.", _Number(min=0), "N"
     )
     quota: tuple[tuple[str, int], ...] = _option(
-        (), "Requests a minute of one model.", _Parsed(_count), "MODEL=N"
+        (), "Requests a minute of one model.", _Parsed(_quota), "MODEL=N"
     )
     quota_step: tuple[Step, ...] = _option(
         (),

@@ -12,6 +12,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from .delivery import NotDelivered
 from .faults.directives import DirectiveError
 from .server import build_app, serving
 
@@ -24,6 +25,8 @@ def run(options: Options) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s")
     if options.verbose:
         logging.getLogger("batchgen.simulator").setLevel(logging.INFO)
+    # Connections that a fault directive drops are what was asked for.
+    logging.getLogger("aiohttp.server").addFilter(_is_unwanted)
     _allow_many_files()
     try:
         asyncio.run(_serve(options))
@@ -54,6 +57,10 @@ async def _serve(options: Options) -> None:
         sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+def _is_unwanted(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], NotDelivered)
 
 
 class _Parent(asyncio.Protocol):

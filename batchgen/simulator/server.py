@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -21,6 +21,7 @@ from .service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from .calls import Answer, Call
     from .options import Options
@@ -47,7 +48,7 @@ def build_app(options: Options, clock: Clock | None = None) -> web.Application:
     clock = clock or SystemClock()
     service = Service(options, clock)
     if options.faults:
-        service.script.add(read(json.loads(options.faults.read_bytes())))
+        service.script.add(read(_json_of(options.faults)))
     app = web.Application(client_max_size=MOST_BODY_BYTES)
     app[SERVICE] = service
     server = HttpServer(service, clock)
@@ -57,6 +58,13 @@ def build_app(options: Options, clock: Clock | None = None) -> web.Application:
     app.on_shutdown.append(server.stop)
     app.on_cleanup.append(server.close)
     return app
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DirectiveError(f"{path} holds no JSON: {error}") from error
 
 
 @asynccontextmanager

@@ -131,6 +131,27 @@ async def test_service_quotas_refuses_what_it_cannot_read(body, error):
     assert (heard.status, heard.json.get("__type")) == expected
 
 
+@pytest.mark.parametrize(
+    ("service", "body"),
+    [
+        ("servicequotas", b"[" * 100_000),
+        (
+            "sts",
+            b"Action=AssumeRole&RoleSessionName=s&DurationSeconds=" + b"9" * 5000,
+        ),
+        (None, b"[" * 100_000),
+    ],
+)
+async def test_a_request_of_absurd_size_or_depth_is_refused(service, body):
+    """With an answer, not with a fault of the simulator's."""
+    signed = {"Authorization": authorization(service=service)} if service else {}
+    async with wired() as wire:
+        heard = await wire.post(body, "/" if service else "/simulator/faults", headers=signed)
+        listed = await wire.post(b"", f"/simulator/ledger?after={'9' * 5000}", method="GET")
+
+    assert (heard.status, listed.status) == (400, 400)
+
+
 async def test_service_quotas_can_be_denied():
     """As many accounts deny it."""
     async with wired(deny=["servicequotas"]) as wire:

@@ -70,6 +70,7 @@ async def test_a_wrong_fault_is_refused_where_it_is_scripted():
     [
         (["--latency=soon"], "'soon' is no number of seconds"),
         (["--faults=/no/such/file"], "No such file"),
+        (["--faults=/dev/null"], "/dev/null holds no JSON"),
         (["--host=203.0.113.1"], "203.0.113.1"),
     ],
 )
@@ -143,6 +144,16 @@ async def test_verbose_tells_each_call_on_standard_error():
     assert "AKID" not in told
 
 
+async def test_a_fault_on_demand_is_no_fault_of_the_simulator():
+    """Dropped connections are what was asked for: no traceback is printed for them."""
+    child, announced = started("--latency=0", "--picture=plain", "--drop-rate=1")
+    with child:
+        await Wire(port=int(announced["url"].rpartition(":")[2])).post(PROMPT)
+        child.terminate()
+
+        assert child.stderr.read() == b""
+
+
 async def test_faults_of_a_file_are_in_force_from_the_start(tmp_path):
     """And a file that cannot be used ends the start with its reason."""
     path = tmp_path / "faults.json"
@@ -186,6 +197,10 @@ def test_help_needs_neither_server_nor_pictures():
         ["--requests-per-minute=-1"],
         ["--meter=hourly"],
         ["--throttle-rate=2"],
+        ["--clock-skew=1e300"],
+        ["--quota=stability.core=5"],
+        ["--arn=us.profile=core"],
+        ["--quota-step=3:core=5"],
         ["--expire=AKID"],
         ["--arn=X"],
         ["--port=none"],

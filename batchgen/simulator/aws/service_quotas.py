@@ -57,7 +57,7 @@ def refused(error: Refused) -> Answer:
 def _asked(body: bytes) -> Mapping[str, Any]:
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         raise Refused("SerializationException", "The request is no JSON object.")

@@ -79,7 +79,7 @@ def _assume(asked: Mapping[str, str], credentials: Credentials) -> Answer:
 
 
 def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() and text.isascii() else 0
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
 
 
 def _elements(values: Mapping[str, str]) -> str:

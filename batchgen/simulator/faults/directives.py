@@ -132,7 +132,28 @@ def _range(value: Any) -> Range:
     return Range(first=first, last=last)
 
 
-_text, _number, _whole, _flag = _of(str), _of(int, float), _of(int), _of(bool)
+def _within(low: float, high: float, *types: type) -> Callable[[Any], Any]:
+    check = _of(*types)
+
+    def bounded(value: Any) -> Any:
+        if not low <= check(value) <= high:
+            raise ValueError
+        return value
+
+    return bounded
+
+
+def _name(value: Any) -> str:
+    """An exception's name, which goes into a header."""
+    if not re.fullmatch(r"[\w.-]+", _text(value), re.ASCII):
+        raise ValueError
+    return str(value)
+
+
+_text, _flag = _of(str), _of(bool)
+_LONGEST = 1e9
+"""Seconds: more than 30 years, and less than would leave the calendar."""
+_number, _whole = _within(-_LONGEST, _LONGEST, int, float), _within(0, 2**31, int)
 _WHEN: dict[str, Callable[[Any], Any]] = {
     "model": _text,
     "region": _text,
@@ -149,8 +170,8 @@ _DIRECTIVE: dict[str, Callable[[Any], Any]] = {
     "skip": _whole,
     "times": _whole,
     "message": _text,
-    "type": _text,
-    "status": _whole,
+    "type": _name,
+    "status": _within(200, 599, int),
     "reason": _text,
     "seconds": _number,
     "bytes": _whole,
