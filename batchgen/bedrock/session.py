@@ -8,6 +8,7 @@ their last quarter of an hour brings others first.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -66,9 +67,9 @@ def sdk_session(connection: Connection) -> Any:
     own = _session(connection)
     if connection.role is None:
         return own
-    acting = aiobotocore.session.get_session()
-    acting.register_component("credential_provider", _Role(own, connection.role, connection))
     local = is_plain_loopback(connection.url)
+    acting = _unconfigured() if local else aiobotocore.session.get_session()
+    acting.register_component("credential_provider", _Role(own, connection.role, connection))
     return aioboto3.Session(
         botocore_session=acting,
         profile_name=None if local else connection.profile,
@@ -87,6 +88,23 @@ def _session(connection: Connection) -> Any:
         aws_access_key_id=f"AKIASIMULATED{whose}",
         aws_secret_access_key="simulated",  # noqa: S106  # no secret: no service knows it
         region_name=connection.region,
+        botocore_session=_unconfigured(),
+    )
+
+
+def _unconfigured() -> Any:
+    """A session for a simulator, which needs nothing of this machine's AWS configuration.
+
+    A profile that is gone, a file that cannot be parsed or a certificate that is missing would
+    otherwise keep a user without AWS from the first images.
+    """
+    return aiobotocore.session.AioSession(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+            "ca_bundle": (None, None, None, None),
+        }
     )
 
 

@@ -243,6 +243,19 @@ class TestProfiles:
         assert len({day, night, odd, nobody}) == 4
         assert nobody == account_of("AKIASIMULATED")
 
+    @pytest.mark.parametrize("role", [None, ROLE])
+    @pytest.mark.parametrize("variable", ["AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE"])
+    async def test_a_broken_configuration_does_not_keep_from_a_simulator(
+        self, variable, role, tmp_path, monkeypatch
+    ):
+        """A profile that is gone, a file that is none: whoever has no AWS must not care."""
+        (tmp_path / "config").write_text("[default\nx")
+        broken = {"AWS_PROFILE": "gone", "AWS_CA_BUNDLE": "/no/such/file"}
+        monkeypatch.setenv(variable, broken.get(variable, str(tmp_path / "config")))
+        async with simulator() as bench, connect(bench.to(role=role)) as client:
+            await client.invoke(CORE, BODY)
+        assert bench.told("status") == [200]
+
     async def test_made_up_keys_will_not_change(self):
         """Renewing has no point for them."""
         async with simulator() as bench, connect(bench.to(profile="day")) as client:
