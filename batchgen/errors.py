@@ -32,7 +32,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from batchgen.text import dotted, without_addresses
+from batchgen.text import dotted, shortened, without_addresses
 
 
 class ExitCode(IntEnum):
@@ -142,10 +142,9 @@ class AttemptError(BatchgenError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        message = without_addresses(message)
-        super().__init__(message)
-        self.message = message
+        self.message = shortened(without_addresses(message))
         """What happened, in the service's or the network's own words."""
+        super().__init__(self.message)
         self.code = code
         """The service's error code, or the name of the local exception."""
         self.advice = advice

@@ -12,6 +12,8 @@ LONGEST_NAME = 200
 """Characters; comparing longer ones costs time and helps nobody."""
 LONGEST_SHOWN = 60
 """Characters of a value that a message repeats."""
+LONGEST_SAID = 2_000
+"""Characters of what a service or the system says; a proxy may answer with a whole page."""
 LONGEST_KEY = 100
 """Characters of a key that a complaint repeats."""
 
@@ -65,6 +67,11 @@ def quoted(value: object, longest: int = LONGEST_SHOWN) -> str:
     except ValueError:  # Python refuses to write a whole number of more than 4,300 digits
         return "a number too long to show"
     return escaped(text[:longest]) + ("…" if len(text) > longest else "")
+
+
+def shortened(text: str, longest: int = LONGEST_SAID) -> str:
+    """A text of somebody else, cut so that a record, a message and memory can bear it."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def escaped(text: str) -> str:

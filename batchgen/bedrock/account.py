@@ -119,8 +119,8 @@ class Account:
         for _ in range(PAGES):
             answer = await self._ask("service-quotas", "list_service_quotas", **question)
             for quota in _part(answer, "Quotas"):
-                if "Value" in quota:
-                    found[str(quota.get("QuotaName"))] = float(quota["Value"])
+                if isinstance(value := quota.get("Value"), int | float):
+                    found[str(quota.get("QuotaName"))] = float(value)
             if not answer.get("NextToken"):
                 break
             question["NextToken"] = answer["NextToken"]

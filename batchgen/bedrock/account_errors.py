@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any
 
 from batchgen.bedrock.error_table import REFRESH_ADVICE, local_error, reply_error
-from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused
+from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused, ModelDenied
+from batchgen.text import shortened
 
 DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
 CONFIG_ERRORS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError")
@@ -34,7 +35,7 @@ class AccountError(BatchgenError):
     """A question that brought no answer."""
 
     def __init__(self, reason: AccountErrorReason, text: str, advice: str = "") -> None:
-        super().__init__(text)
+        super().__init__(shortened(text))
         self.reason = reason
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""
@@ -71,7 +72,9 @@ def refusal_of(error: Any, operation: str) -> AccountError:
 
 
 def failure_of(error: Exception) -> AccountError:
-    """Why no reply came, from an error of the SDK or the network."""
+    """Why no reply came, from an error of the SDK, of the network or of ours."""
+    if isinstance(error, ModelDenied):  # a port that cannot be the service's
+        return AccountError(AccountErrorReason.UNREACHABLE, str(error), error.advice)
     if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
         return no_credentials(error)
     ours = local_error(error, sent=False)  # asking again costs nothing
@@ -87,7 +90,7 @@ def no_credentials(error: Exception) -> AccountError:
     """Why there are no credentials, from the error that the SDK met on its way to them."""
     if isinstance(error, AttemptError):  # a role's credentials, when the SDK came for them
         return AccountError(AccountErrorReason.NO_CREDENTIALS, str(error), error.advice)
-    ours = local_error(error)
+    ours = local_error(error, sent=False)
     advice = ours.advice if isinstance(ours, CredentialsRefused) else REFRESH_ADVICE
     if type(error).__name__ in CONFIG_ERRORS:
         advice = CONFIG_ADVICE

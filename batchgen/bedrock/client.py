@@ -14,9 +14,9 @@ from typing import Any
 
 import botocore.exceptions
 
-from batchgen.bedrock.connection import Connection
+from batchgen.bedrock.connection import Connection, is_http
 from batchgen.bedrock.routes import Answer
-from batchgen.bedrock.sdk_errors import translate
+from batchgen.bedrock.sdk_errors import only_tls, translate
 from batchgen.bedrock.session import (
     FIXED_SOURCES,
     credential_source,
@@ -25,12 +25,16 @@ from batchgen.bedrock.session import (
     sdk_session,
     service_unusable,
 )
-from batchgen.errors import AttemptError, UnusableReply
+from batchgen.bedrock.wire import ANSWER_BODY, speaks_tls, watch_request
+from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
+from batchgen.text import shortened
 
 CALL_TIMEOUT = 330.0
 """Seconds around a whole call, for an answer that trickles in without ever pausing long enough."""
-BODY_LIMIT = 25_000_000
+BODY_LIMIT = ANSWER_BODY
 """Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
+LONGEST_ID = 200
+"""Characters of a request id."""
 CHUNK = 1 << 20
 
 
@@ -41,6 +45,8 @@ class Bedrock:
         self._connection = connection
         self._stack = stack
         self._client: Any = None
+        self._port_known = False
+        """Whether the port is known to be one that answers."""
 
     async def renew(self) -> bool:
         """Open a client with credentials read anew; calls in flight end on the old one.
@@ -50,8 +56,8 @@ class Bedrock:
             process's environment.
 
         Raises:
-            ServiceUnusable: there are no credentials, the Region or the profile is unknown, or the
-                role cannot be assumed.
+            ServiceUnusable: there are no credentials, the Region or the profile is unknown, the
+                role cannot be assumed, or the CA bundle cannot be read.
         """
         connection = self._connection
         try:
@@ -60,6 +66,7 @@ class Bedrock:
             client = session.client(
                 "bedrock-runtime",
                 endpoint_url=connection.url,
+                verify=False if is_http(connection.url) else None,  # no certificate is looked at
                 config=sdk_config(connection),
             )
             self._client = await self._stack.enter_async_context(client)
@@ -80,25 +87,53 @@ class Bedrock:
             AttemptError: every way in which it can fail; see `batchgen.bedrock.error_table`.
         """
         started = time.monotonic()
-        try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                reply = await self._client.invoke_model(
-                    modelId=model_id,
-                    body=body,
-                    contentType="application/json",
-                    accept="application/json",
-                )
-                request_id = reply["ResponseMetadata"].get("RequestId")
-                content = await _read(reply["body"], request_id)
-        except AttemptError:
-            raise
-        except Exception as error:
-            ours = translate(error)
-            if ours is None:
-                raise  # not foreseen: a fault of ours, and not for a retry to cover up
-            raise ours from error
+        with watch_request() as request:
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT):
+                    content, request_id = await self._post(model_id, body)
+            except AttemptError:
+                raise
+            except Exception as error:
+                ours = translate(error, sent=request.may_have_left)
+                if ours is None and request.may_have_left:
+                    raise  # not foreseen: a fault of ours, and not for a retry to cover up
+                raise await self._explained(ours or _fault(error)) from error
+        self._port_known = True
         latency = round((time.monotonic() - started) * 1000)
         return Answer(body=content, request_id=request_id, latency_ms=latency)
+
+    async def _post(self, model_id: str, body: bytes) -> tuple[bytes, str | None]:
+        reply = await self._client.invoke_model(
+            modelId=model_id,
+            body=body,
+            contentType="application/json",
+            accept="application/json",
+        )
+        request_id = reply["ResponseMetadata"].get("RequestId")
+        if request_id is not None:
+            request_id = shortened(request_id, LONGEST_ID)
+        return await _read(reply["body"], request_id), request_id
+
+    async def _explained(self, error: AttemptError) -> AttemptError:
+        """The error, or what it comes from: a port that speaks TLS and is called without it.
+
+        Such a port closes the connection or answers something else than Bedrock would. It is asked
+        once, and not after it has answered a call.
+        """
+        url = self._connection.url
+        odd = isinstance(error, AnswerLost | Permanent) and "Timeout" not in error.code
+        if self._port_known or not odd or url is None or not is_http(url):
+            return error
+        self._port_known = True
+        if not await speaks_tls(url):
+            return error
+        self._port_known = False
+        return only_tls(url)
+
+
+def _fault(error: Exception) -> BatchgenFault:
+    """A fault of ours before anything was sent: recorded with its task, and not billed."""
+    return BatchgenFault(f"{type(error).__name__}: {error}", code="Internal")
 
 
 @asynccontextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
 
-from batchgen.job import Route
+from batchgen.job import Job, Route, is_loopback
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SPARE_CONNECTIONS = 8
 """Connections beyond the calls in flight, so that none waits for one that is just closing."""
 
@@ -25,16 +23,19 @@ class Connection:
     profile: str | None = None
     role: str | None = None
     """ARN of a role to assume with the credentials of the profile, or of this process."""
+    allow_plain_http: bool = False
+    """Whether credentials may go unencrypted to another machine."""
 
     @classmethod
-    def of(cls, route: Route, url: str | None, calls_in_flight: int) -> Connection:
-        """Where the calls of a route go."""
+    def of(cls, job: Job, route: Route, url: str | None, calls_in_flight: int) -> Connection:
+        """Where the calls of a route of a job go."""
         return cls(
             region=route.region or "",
             url=url,
             calls_in_flight=calls_in_flight + SPARE_CONNECTIONS,
             profile=route.profile,
             role=route.role,
+            allow_plain_http=job.allow_plain_http,
         )
 
     @property
@@ -43,12 +44,14 @@ class Connection:
         return self.profile is not None or self.role is not None
 
 
+def is_http(url: str | None) -> bool:
+    """Whether the endpoint is called without TLS."""
+    return url is not None and url.lower().startswith("http://")
+
+
 def is_plain_loopback(url: str | None) -> bool:
     """Whether the endpoint is plain HTTP on this machine: it is sent no real credentials."""
-    if url is None:
-        return False
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in LOOPBACK
+    return url is not None and is_http(url) and is_loopback(url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

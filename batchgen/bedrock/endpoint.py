@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.connection import Connection
 from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service, shared_quotas
 from batchgen.errors import ServiceUnusable
-from batchgen.job import Complaints, Job, Route
+from batchgen.job import PLAIN_HTTP, Complaints, Job, Route, is_plain_http
 from batchgen.text import sentences
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoin
 
     Raises:
         JobError: two routes turned out to be the same account and Region.
-        ServiceUnusable: no simulator; or, on every route: no credentials, an unknown profile or
+        ServiceUnusable: no simulator; a plain `http://` URL that the job refuses; a CA bundle
+            that cannot be read; or, on every route: no credentials, an unknown profile or
             Region, a role that cannot be assumed.
     """
     async with AsyncExitStack() as stack:
         url = await _url_of(job, stack)
-        ways = [(route, Connection.of(route, url, calls_in_flight)) for route in job.ways]
+        ways = [(route, Connection.of(job, route, url, calls_in_flight)) for route in job.ways]
         if not job.routes:
-            yield Endpoint(routes=(await _open_route(*ways[0], stack),))
+            route = await _open_route(*ways[0], stack)
+            yield Endpoint(routes=(route,), notices=tuple(_in_clear(url)))
             return
         attempts = [await _try_route(route, connection, stack) for route, connection in ways]
         _refuse_shared_quotas(job, attempts)
@@ -44,6 +46,7 @@ async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoin
         notices = tuple(each.why for each in attempts if each.why)
         if not usable:
             raise ServiceUnusable(f"No route can be used. {' '.join(notices)}")
+        notices = (*_in_clear(url), *notices)
         yield Endpoint(routes=usable, notices=notices)
 
 
@@ -52,11 +55,11 @@ async def open_accounts(job: Job) -> AsyncIterator[list[tuple[Route, Account]]]:
     """The account behind each route of a job, to be asked free questions.
 
     Raises:
-        ServiceUnusable: the simulator did not start.
+        ServiceUnusable: the simulator did not start, or credentials would go there unencrypted.
     """
     async with AsyncExitStack() as stack:
         url = await _url_of(job, stack)
-        connections = [(route, Connection.of(route, url, QUESTIONS)) for route in job.ways]
+        connections = [(route, Connection.of(job, route, url, QUESTIONS)) for route in job.ways]
         yield [
             (route, await stack.enter_async_context(open_account(connection)))
             for route, connection in connections
@@ -68,6 +71,8 @@ async def _url_of(job: Job, stack: AsyncExitStack) -> str | None:
     if job.endpoint == "aws":
         return None
     if job.endpoint != "simulator":
+        if is_plain_http(job.endpoint) and not job.allow_plain_http:
+            raise ServiceUnusable(f"The endpoint is {job.endpoint}. {PLAIN_HTTP}")
         return job.endpoint
     from batchgen.simulator.launch import running  # noqa: PLC0415  # needs aiohttp
 
@@ -76,6 +81,15 @@ async def _url_of(job: Job, stack: AsyncExitStack) -> str | None:
     except OSError as failure:
         raise ServiceUnusable(f"The simulator did not start: {failure}") from failure
     return simulator.url
+
+
+def _in_clear(url: str | None) -> Iterator[str]:
+    """A warning for each run whose credentials can be read on the way."""
+    if url is not None and is_plain_http(url):
+        yield (
+            f"Credentials and prompts go unencrypted to {url}, for the job says "
+            "`allow_plain_http: true`: everyone on the way can read and use them."
+        )
 
 
 def _simulator_options(job: Job) -> tuple[str, ...]:

@@ -7,10 +7,14 @@ table is judged by its HTTP status: 4xx is permanent, 5xx may have been billed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from batchgen.errors import (
+    Ambiguous,
     AnswerLost,
     AttemptError,
     CredentialsRefused,
@@ -24,6 +28,10 @@ from batchgen.errors import (
     Throttled,
     Unavailable,
 )
+
+NO_HEADERS: Mapping[str, str] = {}
+LONGEST_WAIT = 86_400.0
+"""Seconds of a Retry-After that are understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +142,61 @@ STATUS_ERRORS: Mapping[int, Meaning] = {
 """HTTP status of a reply whose code is in no table -> its meaning, unless its hundred says it."""
 
 
-def reply_error(status: int, code: str, message: str, request_id: str | None) -> AttemptError:
-    """Our error for an error reply: by its code and wording, else by its HTTP status."""
+def reply_error(
+    status: int,
+    code: str,
+    message: str,
+    request_id: str | None,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> AttemptError:
+    """Our error for an error reply: by its code and wording, else by its HTTP status.
+
+    Args:
+        status: of HTTP.
+        code: the error's name.
+        message: what the service says.
+        request_id: of the call.
+        headers: of the reply, by their names in lower case.
+    """
     meaning = _meaning(status, code, message)
     if meaning.error is Filtered:
         return Filtered(message, code=code, request_id=request_id)
-    return meaning.error(message, code=code, advice=meaning.advice, request_id=request_id)
+    more: dict[str, float | None] = {}
+    if meaning.error in (Throttled, Unavailable):
+        more["retry_after"] = retry_after(headers)
+    elif meaning.error is CredentialsRefused:
+        more["clock_skew"] = clock_skew(headers)
+    return meaning.error(message, code=code, advice=meaning.advice, request_id=request_id, **more)
+
+
+def clock_skew(headers: Mapping[str, str]) -> float | None:
+    """Seconds by which this machine's clock is ahead of the service's; None if it did not say."""
+    date = _date(headers.get("date"))
+    return None if date is None else (datetime.now(UTC) - date).total_seconds()
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a reply asks to wait, within bounds; None if it asks for nothing, or oddly.
+
+    As a number, or as a time of day by the clock of who answers.
+    """
+    asked = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", asked):
+        return min(float(asked), LONGEST_WAIT)
+    until = _date(asked)
+    if until is None:
+        return None
+    now = _date(headers.get("date")) or datetime.now(UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def _date(text: str | None) -> datetime | None:
+    """A time of a header; None without one, or without its zone."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if date.tzinfo is None else date
 
 
 def advice(code: str, message: str) -> str:
@@ -186,7 +243,7 @@ CREDENTIAL_ADVICE = (
 NETWORK_ADVICE = "Check the network, the Region's name and `endpoint`."
 
 LOCAL_ERRORS: Mapping[str, Meaning] = {
-    # Nothing was sent.
+    # Before anything is sent; what fails after that may be billed, whatever its class.
     "ConnectTimeoutError": Meaning(NeverSent, NETWORK_ADVICE),
     "ProxyConnectionError": Meaning(NeverSent, "Check HTTPS_PROXY and the proxy itself."),
     "InvalidProxiesConfigError": Meaning(ModelDenied, "Check HTTPS_PROXY."),
@@ -201,14 +258,15 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     "SSOTokenLoadError": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "SSOError": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "UnauthorizedSSOTokenError": Meaning(CredentialsRefused, REFRESH_ADVICE),
+    "RefreshWithMFAUnsupportedError": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "MetadataRetrievalError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
     "ParamValidationError": Meaning(Rejected, REQUEST_ADVICE),
     "InvalidRegionError": Meaning(ModelDenied, NETWORK_ADVICE),
-    # The request was read, or may have been: the service may finish it and charge.
+    # If the request was read, or may have been, the service may finish it and charge.
     "ReadTimeoutError": Meaning(AnswerLost),
     "AioReadTimeoutError": Meaning(AnswerLost),
     "ConnectionClosedError": Meaning(AnswerLost),
-    "EndpointConnectionError": Meaning(AnswerLost),  # unless its cause says otherwise
+    "EndpointConnectionError": Meaning(AnswerLost),
     "HTTPClientError": Meaning(AnswerLost),
     "IncompleteReadError": Meaning(AnswerLost),
     "ResponseStreamingError": Meaning(AnswerLost),
@@ -221,6 +279,14 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     "SocketTimeoutError": Meaning(AnswerLost),
     "TimeoutError": Meaning(AnswerLost),
     "ConnectionResetError": Meaning(AnswerLost),
+    # The rest of botocore and aiohttp, and what the system raises.
+    "BotoCoreError": Meaning(AnswerLost),
+    "ClientResponseError": Meaning(AnswerLost),
+    "InvalidURL": Meaning(AnswerLost),
+    "NonHttpUrlClientError": Meaning(AnswerLost),
+    "RedirectClientError": Meaning(AnswerLost),
+    "UploadAbortedError": Meaning(AnswerLost),
+    "OSError": Meaning(AnswerLost),
 }
 """Class name of an exception of botocore, aiobotocore, aiohttp or asyncio -> its meaning.
 
@@ -228,18 +294,23 @@ By name, so that the table can be read without importing any of them.
 """
 
 
-def local_error(error: BaseException, *, sent: bool = True) -> AttemptError | None:
+def local_error(error: BaseException, *, sent: bool) -> AttemptError | None:
     """Our error for one that the SDK raised by itself; None for one that was not foreseen.
 
     Args:
         error: what was raised; its class or the nearest base class in the table counts.
-        sent: False when it is certain that not a byte of the request left.
+        sent: whether a byte of the request may have left: that decides what may be billed, and
+            never the class.
     """
     for base in type(error).__mro__:
         meaning = LOCAL_ERRORS.get(base.__name__)
         if meaning is not None:
-            if meaning.error is AnswerLost and not sent:
-                meaning = Meaning(NeverSent, NETWORK_ADVICE)
+            ours = meaning.error
+            if sent:
+                ours = ours if issubclass(ours, Ambiguous) else AnswerLost
+            elif issubclass(ours, Ambiguous):
+                ours = NeverSent
+            advice = meaning.advice or (NETWORK_ADVICE if ours is NeverSent else "")
             text = str(error) or base.__name__
-            return meaning.error(text, code=type(error).__name__, advice=meaning.advice)
+            return ours(text, code=type(error).__name__, advice=advice)
     return None

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import botocore.credentials
 import botocore.exceptions
+import botocore.parsers
 import botocore.utils
 
 from batchgen.bedrock.account_errors import (
@@ -19,11 +20,12 @@ from batchgen.bedrock.account_errors import (
     no_credentials,
     refusal_of,
 )
-from batchgen.bedrock.connection import Connection, Credentials, is_plain_loopback
-from batchgen.bedrock.error_table import CREDENTIAL_ADVICE
-from batchgen.bedrock.sdk_errors import clock_skew
+from batchgen.bedrock.connection import Connection, Credentials, is_http, is_plain_loopback
+from batchgen.bedrock.error_table import CREDENTIAL_ADVICE, clock_skew
+from batchgen.bedrock.sdk_errors import only_tls, without_tls
 from batchgen.bedrock.session import FIXED_SOURCES, quiet_sdk, sdk_config, sdk_session
-from batchgen.errors import AttemptError
+from batchgen.bedrock.wire import speaks_tls
+from batchgen.errors import AttemptError, ServiceUnusable
 
 ATTEMPTS = 2
 """Requests that one question may become; none of them costs money."""
@@ -36,8 +38,12 @@ LOCAL_FAILURES = (
     OSError,
     TimeoutError,
     AttemptError,  # a role that cannot be assumed now
+    ServiceUnusable,  # a CA bundle that cannot be read
     ValueError,  # a URL that is none
+    botocore.parsers.ResponseParserError,  # an answer of somebody else
 )
+NO_ANSWER = (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError)
+"""What the network raises where no answer in HTTP came."""
 
 
 class Questions:
@@ -49,6 +55,8 @@ class Questions:
         self._stack = stack
         self._opened: Any = None
         self._clients: dict[str, Any] = {}
+        self._probed = False
+        """Whether the port was asked already if it speaks TLS."""
         self.clock_skew: float | None = None
         """Seconds by which this machine's clock is ahead, by the last answer; None: not known."""
 
@@ -66,7 +74,7 @@ class Questions:
             self._note_date(error.response.get("ResponseMetadata", {}))
             raise refusal_of(error, operation) from error
         except LOCAL_FAILURES as error:
-            raise failure_of(error) from error
+            raise failure_of(await self._explained(error)) from error
         self._note_date(answer.get("ResponseMetadata", {}))
         return answer
 
@@ -98,6 +106,15 @@ class Questions:
             renewable=renewable and found.method not in FIXED_SOURCES,
         )
 
+    async def _explained(self, error: Exception) -> Exception:
+        """The error, or what is wrong with the endpoint's port."""
+        url = self._connection.url
+        if isinstance(error, NO_ANSWER) and not self._probed and url and is_http(url):
+            self._probed = True
+            if await speaks_tls(url):
+                return only_tls(url)
+        return without_tls(error) or error
+
     def has_api_key(self) -> bool:
         """Whether the environment has a key that the SDK prefers for all services of Bedrock."""
         if is_plain_loopback(self._connection.url) or self._connection.names_credentials:
@@ -115,12 +132,15 @@ class Questions:
             here = service == "bedrock-runtime" or is_plain_loopback(url)
             config = sdk_config(self._connection, attempts=ATTEMPTS, read_timeout=READ_TIMEOUT)
             client = self._session().client(
-                service, endpoint_url=url if here else None, config=config
+                service,
+                endpoint_url=url if here else None,
+                verify=False if here and is_http(url) else None,  # no certificate is looked at
+                config=config,
             )
             self._clients[service] = await self._stack.enter_async_context(client)
         return self._clients[service]
 
     def _note_date(self, metadata: Mapping[str, Any]) -> None:
-        skew = clock_skew(metadata)
+        skew = clock_skew(metadata.get("HTTPHeaders", {}))
         if skew is not None:
             self.clock_skew = skew

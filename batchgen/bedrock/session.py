@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import aioboto3
 import aiobotocore.session
-import aiohttp
 import botocore.exceptions
 import botocore.utils
 from aiobotocore.config import AioConfig
@@ -25,13 +24,14 @@ from aiobotocore.credentials import (
     AioAssumeRoleCredentialFetcher,
     AioDeferredRefreshableCredentials,
 )
-from aiobotocore.httpsession import AIOHTTPSession
 
 from batchgen.bedrock.account_errors import failure_of, refusal_of
-from batchgen.bedrock.connection import Connection, is_plain_loopback
+from batchgen.bedrock.connection import Connection, is_http, is_plain_loopback
+from batchgen.bedrock.error_replies import ParserFactory
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE, local_error
+from batchgen.bedrock.wire import HttpSession
 from batchgen.errors import ServiceUnusable
-from batchgen.text import quoted, sentences
+from batchgen.text import quoted, sentences, system_reason
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 300.0
@@ -42,6 +42,8 @@ ROLE_ATTEMPTS = 3
 ROLE_TIMEOUT = 10.0
 SESSION_NAME = "batchgen"
 """In the account's audit trail: who acts as the role."""
+LONGEST_PATH = 300
+CA_ADVICE = "Correct AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or the profile's ca_bundle"
 METHOD = "assume-role"
 """The SDK's word for credentials that came so."""
 PROFILE_ADVICE = "`aws configure list-profiles` lists those that this machine has"
@@ -63,13 +65,19 @@ def quiet_sdk() -> None:
 
 
 def sdk_session(connection: Connection) -> Any:
-    """A session of the SDK with this connection's credentials; raises what the SDK raises."""
+    """A session of the SDK with this connection's credentials; raises what the SDK raises.
+
+    Raises:
+        ServiceUnusable: the CA bundle cannot be read.
+    """
     own = _session(connection)
+    if not is_http(connection.url):
+        _require_ca_bundle(own)
     if connection.role is None:
         return own
-    local = is_plain_loopback(connection.url)
-    acting = _unconfigured() if local else aiobotocore.session.get_session()
+    acting = _core(connection)
     acting.register_component("credential_provider", _Role(own, connection.role, connection))
+    local = is_plain_loopback(connection.url)
     return aioboto3.Session(
         botocore_session=acting,
         profile_name=None if local else connection.profile,
@@ -79,16 +87,21 @@ def sdk_session(connection: Connection) -> Any:
 
 def _session(connection: Connection) -> Any:
     """A session with the credentials of the profile, or with those that the SDK finds."""
+    core = _core(connection)
     if not is_plain_loopback(connection.url):
-        return aioboto3.Session(profile_name=connection.profile, region_name=connection.region)
+        return aioboto3.Session(
+            botocore_session=core,
+            profile_name=connection.profile,
+            region_name=connection.region,
+        )
     # A local simulator gets made-up keys: real ones have no business on a plain connection. It
     # knows accounts by their keys, so each profile has keys of its own.
     whose = "" if connection.profile is None else f"-{quote(connection.profile, safe='')}"
     return aioboto3.Session(
+        botocore_session=core,
         aws_access_key_id=f"AKIASIMULATED{whose}",
         aws_secret_access_key="simulated",  # noqa: S106  # no secret: no service knows it
         region_name=connection.region,
-        botocore_session=_unconfigured(),
     )
 
 
@@ -106,6 +119,29 @@ def _unconfigured() -> Any:
             "ca_bundle": (None, None, None, None),
         }
     )
+
+
+def _core(connection: Connection) -> Any:
+    """A session of aiobotocore whose clients, those for credentials too, are as careful as ours."""
+    local = is_plain_loopback(connection.url)
+    core = _unconfigured() if local else aiobotocore.session.get_session()
+    core.register_component("response_parser_factory", ParserFactory())
+    core.set_default_client_config(SdkConfig(http_session_cls=_http_session(connection)))
+    return core
+
+
+def _require_ca_bundle(session: Any) -> None:
+    """Read the certificates that calls are checked against: without them not one can be sent."""
+    path = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # aioboto3 hides it
+    path = path or os.environ.get("REQUESTS_CA_BUNDLE")
+    if not path:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        why = system_reason(error) if isinstance(error, OSError) else str(error)
+        text = f"The CA bundle {quoted(path, LONGEST_PATH)} cannot be read: {why}"
+        raise ServiceUnusable(sentences(text, CA_ADVICE)) from error
 
 
 class _Role:
@@ -181,7 +217,7 @@ def service_unusable(error: Exception, connection: Connection) -> ServiceUnusabl
 
 def sdk_config(
     connection: Connection, *, attempts: int = 1, read_timeout: float | None = None
-) -> AioConfig:
+) -> SdkConfig:
     """How the SDK's clients connect; `attempts` stays 1 wherever a call costs money."""
     ours: dict[str, Any] = {}
     # A bearer token of the environment does not sign for a profile or a role ...
@@ -190,8 +226,8 @@ def sdk_config(
     if is_plain_loopback(connection.url):
         # ... and neither it nor a proxy is meant for this machine's own server.
         ours = {"proxies": {}, "signature_version": "v4"}
-    return AioConfig(
-        http_session_cls=HttpSession,
+    return SdkConfig(
+        http_session_cls=_http_session(connection, watched=attempts == 1),
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT if read_timeout is None else read_timeout,
         max_pool_connections=connection.calls_in_flight,
@@ -203,34 +239,16 @@ def sdk_config(
     )
 
 
-class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
-    """aiobotocore's session with TCP keep-alive, and with one request for one call.
-
-    aiobotocore 2.25 takes the first and ignores it; idle connections die after 350 s behind a NAT
-    or a VPC endpoint (Bedrock User Guide). And it follows redirects, which Bedrock never sends: a
-    proxy that does would get a second, signed POST, or have its login page taken for a reply.
-    """
-
-    def __init__(self, connector_args: dict[str, Any] | None = None, **arguments: Any) -> None:
-        with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
-        super().__init__(connector_args=with_factory, **arguments)
-
-    async def _get_session(self, proxy_url: str | None) -> _Direct:
-        return _Direct(await super()._get_session(proxy_url))
+def _http_session(connection: Connection, *, watched: bool = False) -> Callable[..., HttpSession]:
+    return partial(HttpSession, plain_http=connection.allow_plain_http, watched=watched)
 
 
-class _Direct:
-    """An aiohttp session that follows no redirect."""
+class SdkConfig(AioConfig):  # type: ignore[misc]  # aiobotocore ships no types
+    """A configuration that keeps its HTTP session when another one is laid over it."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    async def request(self, method: str, **arguments: Any) -> aiohttp.ClientResponse:
-        return await self._session.request(method, allow_redirects=False, **arguments)
-
-
-def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
-    family, kind, protocol, *_ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return made
+    def merge(self, other_config: Any) -> AioConfig:
+        """This configuration with what another one sets."""
+        merged = super().merge(other_config)
+        mine = isinstance(other_config, SdkConfig)
+        merged.http_session_cls = (other_config if mine else self).http_session_cls
+        return merged

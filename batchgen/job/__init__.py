@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts, overlap, same_quota
+from batchgen.job.endpoint_url import PLAIN_HTTP, is_loopback, is_plain_http
 from batchgen.job.fields import FailureLimit
 from batchgen.job.loading import load, parse
 from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator, read_value
 
 __all__ = [
+    "PLAIN_HTTP",
     "Complaints",
     "FailureLimit",
     "Item",
@@ -20,6 +22,8 @@ __all__ = [
     "Route",
     "Simulator",
     "conflicts",
+    "is_loopback",
+    "is_plain_http",
     "load",
     "overlap",
     "parse",

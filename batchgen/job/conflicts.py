@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batchgen.errors import Complaint
+from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.schema import Job, Route
 from batchgen.text import quoted
 
 
 def conflicts(job: Job) -> Iterator[Complaint]:
-    """Ids that stand twice, items without a model, routes that are one and the same."""
+    """Ids that stand twice, items without a model, routes that are one and the same, and more."""
     yield from _items(job)
     yield from _routes(job)
+    if is_plain_http(job.endpoint) and not job.allow_plain_http:
+        yield Complaint(path=("endpoint",), text=f"{quoted(job.endpoint)}: {PLAIN_HTTP}")
 
 
 def _items(job: Job) -> Iterator[Complaint]:

@@ -12,8 +12,10 @@ import pybase64
 from pydantic_core import from_json
 
 from batchgen.models.base import Artifact, Reply, ReplyError
-from batchgen.text import quoted
+from batchgen.text import quoted, shortened
 
+REASONS = 100
+"""Finish reasons of one reply that are kept; a request asks for one image."""
 LONGEST_SEED = 20
 """Digits of a seed that came as a text; none of the service's is longer than 10."""
 
@@ -76,13 +78,13 @@ def entries(reply: dict[str, Any], name: str) -> list[Any]:
 
 
 def finish_reason(value: Any) -> str | None:
-    """A finish reason, in the service's own words.
+    """A finish reason, in the service's own words as far as a record can bear them.
 
     Raises:
         ReplyError: it is neither a text nor null.
     """
     if value is None or isinstance(value, str):
-        return value
+        return value and shortened(value)
     raise ReplyError(f"a finish reason of the reply is {quoted(value)}, not a text")
 
 
@@ -121,7 +123,7 @@ def assemble(found: Iterable[Entry]) -> Reply:
     moderated = any(verdict(entry.finish_reason) is Verdict.FILTERED for entry in refused)
     return Reply(
         images=images,
-        finish_reasons=tuple(entry.finish_reason for entry in listed),
+        finish_reasons=tuple(entry.finish_reason for entry in listed[:REASONS]),
         filtered=not images and moderated,
         inference_error=not images and not moderated,
         withheld=sum(bool(entry.image) for entry in refused),

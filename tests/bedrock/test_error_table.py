@@ -30,6 +30,7 @@ from batchgen.bedrock.error_table import (
     reply_error,
 )
 from batchgen.errors import (
+    Ambiguous,
     AnswerLost,
     AttemptError,
     CredentialsRefused,
@@ -466,6 +467,7 @@ HTTP_LAYER.pop("LocationParseError", None)
 
 LOCAL = {
     "AioReadTimeoutError": (AnswerLost, ""),
+    "BotoCoreError": (AnswerLost, ""),
     "ClientConnectionError": (AnswerLost, ""),
     "ClientConnectorCertificateError": (
         ModelDenied,
@@ -473,6 +475,7 @@ LOCAL = {
     ),
     "ClientOSError": (AnswerLost, ""),
     "ClientPayloadError": (AnswerLost, ""),
+    "ClientResponseError": (AnswerLost, ""),
     "ConnectTimeoutError": (NeverSent, NETWORK_ADVICE),
     "ConnectionClosedError": (AnswerLost, ""),
     "ConnectionResetError": (AnswerLost, ""),
@@ -480,14 +483,20 @@ LOCAL = {
     "EndpointConnectionError": (AnswerLost, ""),
     "HTTPClientError": (AnswerLost, ""),
     "IncompleteReadError": (AnswerLost, ""),
+    "InvalidURL": (AnswerLost, ""),
     "InvalidProxiesConfigError": (ModelDenied, "Check HTTPS_PROXY."),
     "InvalidRegionError": (ModelDenied, NETWORK_ADVICE),
     "MetadataRetrievalError": (CredentialsRefused, CREDENTIAL_ADVICE),
     "NoCredentialsError": (CredentialsRefused, CREDENTIAL_ADVICE),
+    "OSError": (AnswerLost, ""),
     "ParamValidationError": (Rejected, REQUEST_ADVICE),
     "PartialCredentialsError": (CredentialsRefused, CREDENTIAL_ADVICE),
     "ProxyConnectionError": (NeverSent, "Check HTTPS_PROXY and the proxy itself."),
     "ReadTimeoutError": (AnswerLost, ""),
+    "RefreshWithMFAUnsupportedError": (CredentialsRefused, REFRESH_ADVICE),
+    "NonHttpUrlClientError": (AnswerLost, ""),
+    "RedirectClientError": (AnswerLost, ""),
+    "UploadAbortedError": (AnswerLost, ""),
     "ResponseParserError": (ServiceFault, ""),
     "ResponseStreamingError": (AnswerLost, ""),
     "SSLError": (NeverSent, "Check that `endpoint` and the proxy speak TLS."),
@@ -523,7 +532,7 @@ class TestLocalErrors:
     def test_an_error_means_what_the_table_says(self, name):
         """Class, code, words and advice of each entry."""
         error, sentence = LOCAL[name]
-        ours = local_error(bare(name))
+        ours = local_error(bare(name), sent=issubclass(error, Ambiguous))
         assert type(ours) is error
         assert (ours.message, ours.code, ours.advice) == ("words", name, sentence)
         assert advice(name, "words") == sentence
@@ -537,25 +546,32 @@ class TestLocalErrors:
         """What would be ambiguous is `NeverSent` when not a byte left; nothing else changes."""
         error, sentence = LOCAL[name]
         ours = local_error(bare(name), sent=False)
-        wanted = (NeverSent, NETWORK_ADVICE) if error is AnswerLost else (error, sentence)
-        assert (type(ours), ours.advice) == wanted
+        lost = issubclass(error, Ambiguous)
+        assert (type(ours), ours.advice) == (
+            (NeverSent, NETWORK_ADVICE) if lost else (error, sentence)
+        )
+
+    @pytest.mark.parametrize("name", sorted(LOCAL_ERRORS))
+    def test_whatever_fails_after_a_byte_left_may_be_billed(self, name):
+        """The place where an error came from decides, never its class."""
+        assert isinstance(local_error(bare(name), sent=True), Ambiguous)
 
     def test_the_nearest_class_counts(self):
         """A kind of a known error is understood, under its own name."""
         kind = type("Special", (botocore.exceptions.SSLError,), {})
-        ours = local_error(kind(endpoint_url="https://x", error="y"))
+        ours = local_error(kind(endpoint_url="https://x", error="y"), sent=False)
         assert (type(ours), ours.code) == (NeverSent, "Special")
-        assert type(local_error(aiohttp.ServerDisconnectedError())) is AnswerLost
-        assert type(local_error(TimeoutError())) is AnswerLost
+        assert type(local_error(aiohttp.ServerDisconnectedError(), sent=True)) is AnswerLost
+        assert type(local_error(TimeoutError(), sent=True)) is AnswerLost
 
     def test_an_error_without_words_has_its_name(self):
         """There is always something to read."""
-        assert local_error(TimeoutError()).message == "TimeoutError"
+        assert local_error(TimeoutError(), sent=True).message == "TimeoutError"
 
     @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError(), Exception()])
     def test_what_nobody_foresaw_is_none(self, error):
         """The table does not guess."""
-        assert local_error(error) is None
+        assert local_error(error, sent=True) is local_error(error, sent=False) is None
 
 
 def test_a_meaning_has_no_advice_by_default():

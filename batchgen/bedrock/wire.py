@@ -1,0 +1,220 @@
+"""HTTP under the SDK: one request for one call, what of it left, and how much of an answer is read.
+
+aiobotocore's own session takes `tcp_keepalive` and ignores it (2.25), follows redirects, and reads
+an error body of any size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiobotocore.httpsession import AIOHTTPSession
+
+from batchgen.errors import ModelDenied
+from batchgen.job import PLAIN_HTTP, is_plain_http
+
+ERROR_BODY = 64 * 1024
+"""Bytes of an error body that are read; Bedrock's have a few hundred, a proxy's page a few
+thousand."""
+ERROR_PATIENCE = 10.0
+"""Seconds for an error body, whose status is known already."""
+ANSWER_BODY = 25_000_000
+"""Bytes of any other body that is read as a whole: the most that Bedrock sends."""
+PROBE_PATIENCE = 2.0
+"""Seconds to find out whether a port speaks TLS."""
+ERROR_STATUS = 300
+
+
+@dataclass(slots=True)
+class Request:
+    """One request on its way."""
+
+    may_have_left: bool = False
+    """Whether it had a connection: from then on a byte of it may have reached the service."""
+
+
+_CURRENT: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+@contextmanager
+def watch_request() -> Iterator[Request]:
+    """The request that the body makes; what it raises before `may_have_left` was never sent."""
+    request = Request()
+    token = _CURRENT.set(request)
+    try:
+        yield request
+    finally:
+        _CURRENT.reset(token)
+
+
+class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
+    """aiobotocore's session with TCP keep-alive, no redirects, and bounded bodies.
+
+    Idle connections die after 350 s behind a NAT or a VPC endpoint (Bedrock User Guide). Bedrock
+    never redirects: a proxy that does would get a second, signed POST, or have its login page taken
+    for a reply.
+    """
+
+    def __init__(
+        self,
+        connector_args: dict[str, Any] | None = None,
+        *,
+        plain_http: bool = False,
+        watched: bool = False,
+        **arguments: Any,
+    ) -> None:
+        """Take what aiobotocore gives, and how careful to be.
+
+        Args:
+            connector_args: of aiohttp.
+            plain_http: whether credentials may go unencrypted to another machine.
+            watched: whether its requests are those that `watch_request` waits for, and not one for
+                the credentials that sign them.
+            arguments: of aiobotocore's session.
+        """
+        with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
+        super().__init__(connector_args=with_factory, **arguments)
+        self._plain_http = plain_http
+        self._traces = [_tracing()] if watched else []
+
+    async def send(self, request: Any) -> Any:
+        """Send a request that is signed: never in clear to another machine.
+
+        Whatever named the address, the job or a variable of the environment, it is looked at here.
+        """
+        if is_plain_http(request.url) and not self._plain_http:
+            text = f"the endpoint is http://{urlsplit(request.url).netloc}"
+            raise ModelDenied(text, code="PlainHttp", advice=PLAIN_HTTP)
+        return await super().send(request)
+
+    async def _get_session(self, proxy_url: str | None) -> _Direct:
+        session = self._sessions.get(proxy_url)
+        if session is None:
+            session = await self._exit_stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=self._create_connector(proxy_url),
+                    timeout=self._timeout,
+                    skip_auto_headers={"CONTENT-TYPE"},
+                    auto_decompress=False,
+                    response_class=_Response,
+                    trace_configs=self._traces,
+                )
+            )
+            self._sessions[proxy_url] = session
+        return _Direct(session)
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Notes when a request has a connection."""
+
+    async def note(*_: object) -> None:
+        if (request := _CURRENT.get()) is not None:
+            request.may_have_left = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(note)
+    tracing.on_connection_reuseconn.append(note)
+    return tracing
+
+
+class _Direct:
+    """An aiohttp session that follows no redirect."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, **arguments: Any) -> aiohttp.ClientResponse:
+        return await self._session.request(method, allow_redirects=False, **arguments)
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response whose body is read up to a bound; that of an error as far as it can be read."""
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers as UTF-8, which aiobotocore takes them for."""
+        return tuple((_utf8(name), _utf8(value)) for name, value in super().raw_headers)
+
+    async def read(self) -> bytes:
+        if self._body is None:
+            error = self.status >= ERROR_STATUS
+            self._body = await (self._read_error() if error else self._read_answer())
+        return self._body
+
+    async def _read_error(self) -> bytes:
+        """What can be read of an error body: the status stands, whatever becomes of the rest."""
+        data = bytearray()
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with asyncio.timeout(ERROR_PATIENCE):
+                while len(data) < ERROR_BODY:
+                    chunk = await self.content.read(ERROR_BODY - len(data))
+                    if not chunk:
+                        break
+                    data += chunk
+        if not self.content.at_eof():
+            self.close()  # the rest is not worth the time
+        return _unpacked(bytes(data), self.headers.get("Content-Encoding", ""))
+
+    async def _read_answer(self) -> bytes:
+        data = bytearray()
+        while chunk := await self.content.readany():
+            data += chunk
+            if len(data) > ANSWER_BODY:
+                self.close()
+                raise aiohttp.ClientPayloadError(f"the answer is larger than {ANSWER_BODY} bytes")
+        return bytes(data)
+
+
+def _utf8(data: bytes) -> bytes:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1").encode()
+    return data
+
+
+def _unpacked(data: bytes, encoding: str) -> bytes:
+    """The start of a compressed body; the body as it came where it cannot be unpacked.
+
+    The SDK asks for no compression and unpacks none.
+    """
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") and data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, ERROR_BODY)
+    except zlib.error:
+        return data
+
+
+def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return made
+
+
+async def speaks_tls(url: str) -> bool:
+    """Whether the port of a URL completes a TLS handshake, with any certificate."""
+    parts = urlsplit(url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent after the handshake
+    try:
+        async with asyncio.timeout(PROBE_PATIENCE):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, ssl=context)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
