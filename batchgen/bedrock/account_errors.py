@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from batchgen.bedrock.error_table import REFRESH_ADVICE, local_error, reply_error
+from batchgen.bedrock.error_table import (
+    ACCESS_ADVICE,
+    ENDPOINT_ADVICE,
+    REFRESH_ADVICE,
+    local_error,
+    reply_error,
+)
 from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused, ModelDenied
 from batchgen.text import shortened
 
@@ -28,7 +34,9 @@ class AccountErrorReason(StrEnum):
     UNKNOWN = "unknown"
     """The service knows no such thing in this Region."""
     UNREACHABLE = "unreachable"
-    """No answer came, or one that says nothing."""
+    """No answer came, or one that the service failed or throttled."""
+    ODD = "odd"
+    """An answer came that is not the service's."""
 
 
 class AccountError(BatchgenError):
@@ -67,7 +75,7 @@ def refusal_of(error: Any, operation: str) -> AccountError:
     return AccountError(
         AccountErrorReason.UNKNOWN if known_errors else AccountErrorReason.UNREACHABLE,
         text,
-        ours.advice,
+        "" if ours.advice == ACCESS_ADVICE else ours.advice,  # which is about calls
     )
 
 
@@ -75,6 +83,8 @@ def failure_of(error: Exception) -> AccountError:
     """Why no reply came, from an error of the SDK, of the network or of ours."""
     if isinstance(error, ModelDenied):  # a port that cannot be the service's
         return AccountError(AccountErrorReason.UNREACHABLE, str(error), error.advice)
+    if type(error).__name__ == "ResponseParserError":
+        return AccountError(AccountErrorReason.ODD, str(error), ENDPOINT_ADVICE)
     if type(error).__name__ in CONFIG_ERRORS or isinstance(error, AttemptError):
         return no_credentials(error)
     ours = local_error(error, sent=False)  # asking again costs nothing

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
-from batchgen.job import Job, Route, is_loopback
+from batchgen.job import Job, Route
 
+SIMULATORS = ("127.0.0.1", "::1", "localhost")
+"""Hosts that get made-up keys on a plain connection."""
 SPARE_CONNECTIONS = 8
 """Connections beyond the calls in flight, so that none waits for one that is just closing."""
 
@@ -50,8 +53,11 @@ def is_http(url: str | None) -> bool:
 
 
 def is_plain_loopback(url: str | None) -> bool:
-    """Whether the endpoint is plain HTTP on this machine: it is sent no real credentials."""
-    return url is not None and is_http(url) and is_loopback(url)
+    """Whether the endpoint is plain HTTP where a simulator is: it is sent no real credentials.
+
+    Other addresses of this machine, as 127.0.0.2, may be tunnels or proxies that need them.
+    """
+    return url is not None and is_http(url) and urlsplit(url).hostname in SIMULATORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

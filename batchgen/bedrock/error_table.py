@@ -81,14 +81,17 @@ SERVICE_ERRORS: Mapping[str, Meaning] = {
     "ValidationException": Meaning(Rejected, REQUEST_ADVICE),
     # Service-wide codes that the model does not list.
     "AccessDenied": Meaning(ModelDenied, ACCESS_ADVICE),
+    "AuthFailure": Meaning(CredentialsRefused, KEYS_ADVICE),
     "ExpiredToken": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "ExpiredTokenException": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "IncompleteSignature": Meaning(CredentialsRefused, KEYS_ADVICE),
     "IncompleteSignatureException": Meaning(CredentialsRefused, KEYS_ADVICE),
     "InternalFailure": Meaning(ServiceFault),
+    "InvalidAccessKeyId": Meaning(CredentialsRefused, KEYS_ADVICE),
     "InvalidAction": Meaning(Rejected, ENDPOINT_ADVICE),
     "InvalidClientTokenId": Meaning(CredentialsRefused, KEYS_ADVICE),
     "InvalidSignatureException": Meaning(CredentialsRefused, CLOCK_ADVICE),
+    "InvalidToken": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "MissingAuthenticationToken": Meaning(CredentialsRefused, KEYS_ADVICE),
     "MissingAuthenticationTokenException": Meaning(CredentialsRefused, KEYS_ADVICE),
     "MPAgreementBeingCreated": Meaning(
@@ -105,6 +108,7 @@ SERVICE_ERRORS: Mapping[str, Meaning] = {
     "SlowDown": Meaning(Throttled),
     "Throttling": Meaning(Throttled),
     "ThrottledException": Meaning(Throttled),
+    "TokenRefreshRequired": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "TooManyRequestsException": Meaning(Throttled),
     "UnrecognizedClientException": Meaning(CredentialsRefused, KEYS_ADVICE),
 }

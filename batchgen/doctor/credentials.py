@@ -16,6 +16,7 @@ from batchgen.bedrock import (
 )
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode
+from batchgen.job import is_plain_http
 from batchgen.text import duration, sentences
 
 CREDENTIALS = Check("credentials")
@@ -68,7 +69,8 @@ _KEEP = "For a long run use a profile or a role, which the SDK renews by itself"
 
 
 def _refused(error: AccountError, skew: float | None) -> Finding:
-    if error.reason in (AccountErrorReason.UNREACHABLE, AccountErrorReason.DENIED):
+    if error.reason not in (AccountErrorReason.NO_CREDENTIALS, AccountErrorReason.REFUSED):
+        # The run does not need to know whose they are.
         text = f"STS could not be asked whose the credentials are: {error}"
         return CREDENTIALS.warning(sentences(text, error.advice))
     return CREDENTIALS.failed(ExitCode.SERVICE, sentences(str(error), _advice(error, skew)))
@@ -93,15 +95,19 @@ async def look_at_service(account: Account, endpoint: str, region: str) -> Findi
     except AccountError as error:
         if error.reason is AccountErrorReason.NO_CREDENTIALS:
             return SERVICE.warning(sentences("Not asked, for there are no credentials"))
-        what = (
-            "refuses the credentials"
-            if error.reason is AccountErrorReason.REFUSED
-            else "does not answer"
-        )
+        if error.reason is AccountErrorReason.ODD:
+            text = f"What answers {where} is not Bedrock Runtime as it is known: {error}"
+            return SERVICE.warning(sentences(text, error.advice))
+        refused = error.reason is AccountErrorReason.REFUSED
+        what = "refuses the credentials" if refused else "does not answer"
         text = f"Bedrock Runtime {where} {what}: {error}"
         advice = _advice(error, account.clock_skew)
         return SERVICE.failed(ExitCode.SERVICE, sentences(text, advice))
-    return SERVICE.ok(sentences(f"Bedrock Runtime {where} answers"))
+    text = f"Bedrock Runtime {where} answers"
+    if is_plain_http(endpoint):
+        clear = "Credentials and prompts go there unencrypted, as `allow_plain_http: true` allows"
+        return SERVICE.warning(sentences(text, clear))
+    return SERVICE.ok(sentences(text))
 
 
 def look_at_clock(skew: float | None) -> Finding:

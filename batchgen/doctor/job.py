@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -111,15 +113,20 @@ def _right(job: Job, outline: PlanSummary) -> Finding:
 
 
 def _history(job: Job) -> History:
-    folder = Path(job.output)
-    # What is no folder has no manifest; that it is none is another check's to say.
-    history = (
-        load_history(folder / MANIFEST_NAME)
-        if folder.is_dir()
-        else History(path=folder / MANIFEST_NAME)
-    )
+    path = Path(job.output) / MANIFEST_NAME
+    # What is no folder, or has a pipe or device in its place, is another check's to say.
+    history = load_history(path) if _may_be_read(path) else History(path=path)
     history.require_job(job.name)
     return history
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether a file or folder lies there, or nothing at all: opening a pipe waits for ever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return error.errno not in (errno.ENOTDIR, errno.ENAMETOOLONG)
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _progress(history: History, pending: Pending) -> Finding:

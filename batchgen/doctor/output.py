@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,7 @@ from batchgen.output import (
     network_file_system,
 )
 from batchgen.policies import ROOM_FOR_LINES, ROOM_FOR_ONE
-from batchgen.text import sentences
+from batchgen.text import sentences, system_reason
 
 OUTPUT = Check("output")
 LOCK = Check("lock")
@@ -29,8 +31,11 @@ ROOM = Check("room")
 IMAGE_BYTES = 2_000_000
 """Of one image, on the safe side: a PNG of a megapixel has about 1.5 MB."""
 MB = 1_000_000
-ENTRIES = (MANIFEST_NAME, LOCK_NAME, "images", SUPERSEDED, UNUSABLE)
-"""What a run writes into, where it is there already."""
+FILES = (MANIFEST_NAME, LOCK_NAME)
+FOLDERS = ("images", SUPERSEDED, UNUSABLE)
+"""What a run writes into, where it is there already; it follows no link there."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that takes files again when somebody frees it; all others stay as they are."""
 
 
 def look_at_output(folder: Path, tasks: int, concurrency: int) -> list[Finding]:
@@ -41,7 +46,11 @@ def look_at_output(folder: Path, tasks: int, concurrency: int) -> list[Finding]:
         tasks: how many images are to be made.
         concurrency: calls in flight, each of which needs room set aside.
     """
-    place = _place(folder)
+    try:
+        place = _place(folder)
+    except OSError as error:
+        text = f"{folder} cannot be made: {system_reason(error)}"
+        return [OUTPUT.failed(ExitCode.USAGE, sentences(text, "Name another output"))]
     return [
         _writable(folder, place),
         _holder(folder),
@@ -51,48 +60,85 @@ def look_at_output(folder: Path, tasks: int, concurrency: int) -> list[Finding]:
 
 
 def _place(folder: Path) -> Path:
-    """The folder itself, or the nearest thing above it that is there."""
-    return next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    """The folder itself, or the nearest thing above it that is there.
+
+    Raises:
+        OSError: no such place can be: its name is too long, or a link leads in a circle.
+    """
+    for path in (folder, *folder.parents):
+        try:
+            path.lstat()
+            path.stat()
+        except NotADirectoryError:
+            continue  # below a file, which is looked at next
+        except FileNotFoundError:
+            if path.is_symlink():
+                raise
+            continue
+        return path
+    return Path()
 
 
 def _writable(folder: Path, place: Path) -> Finding:
     if not place.is_dir():
         text = f"{folder} cannot be made: {place} is no folder"
-        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(text, "Name another output"))
+        return OUTPUT.failed(ExitCode.USAGE, sentences(text, "Name another output"))
     try:
         # Without a name where the system can do that, so that no other program sees it.
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"batchgen")
             file.flush()
             os.fsync(file.fileno())
+        trouble = next(_troubles(folder), None)
     except OSError as error:
-        text = f"{place} cannot be written: {error.strerror or error}"
+        text = f"{place} cannot be written: {system_reason(error)}"
         advice = "Free it, change its permissions, or name another output"
-        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(text, advice))
-    for path in _closed(folder):
-        advice = "Change its permissions, or run as the user who made it"
-        return OUTPUT.failed(ExitCode.RESUMABLE, sentences(f"{path} may not be written", advice))
+        code = ExitCode.RESUMABLE if error.errno in FULL else ExitCode.USAGE
+        return OUTPUT.failed(code, sentences(text, advice))
+    if trouble is not None:
+        return OUTPUT.failed(ExitCode.USAGE, sentences(trouble, "Move it, or name another output"))
     where = "this folder" if place == Path() else place
     state = "can be written" if place == folder else f"can be made in {where}"
     return OUTPUT.ok(sentences(f"{folder} {state}"))
 
 
-def _closed(folder: Path) -> Iterator[Path]:
-    paths = (folder / name for name in ENTRIES)
-    return (path for path in paths if path.exists() and not os.access(path, os.W_OK))
+def _troubles(folder: Path) -> Iterator[str]:
+    """What lies in the place of something that a run writes, and cannot be written."""
+    for name in (*FILES, *FOLDERS):
+        path = folder / name
+        try:
+            mode = path.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        right = stat.S_ISREG(mode) if name in FILES else stat.S_ISDIR(mode)
+        if not right:
+            what = "a link" if stat.S_ISLNK(mode) else "none"
+            yield f"{path} should be a {'file' if name in FILES else 'folder'}, and is {what}"
+        elif not os.access(path, os.W_OK):
+            yield f"{path} may not be written by the user of this process"
 
 
 def _holder(folder: Path) -> Finding:
+    if not _is_file(folder / LOCK_NAME):
+        return LOCK.ok(sentences("No other run holds the output"))
     try:
         holder = lock_holder(folder)
     except StorageError as error:
-        return LOCK.failed(ExitCode.RESUMABLE, sentences(str(error)))
+        return LOCK.failed(ExitCode.USAGE, sentences(str(error)))
     if holder is None:
         return LOCK.ok(sentences("No other run holds the output"))
     advice = "Wait until it ends (`batchgen run --wait-lock 30m`), or name another output"
     return LOCK.failed(
         ExitCode.BUSY, sentences(f"Another run holds {folder}: {holder}", advice), holder=holder
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a regular file lies there: opening a pipe would wait for ever."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _disk(folder: Path, place: Path) -> Finding:
@@ -107,7 +153,7 @@ def _room(place: Path, tasks: int, concurrency: int) -> Finding:
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        return ROOM.failed(ExitCode.RESUMABLE, sentences(f"{place}: {error.strerror}"))
+        return ROOM.failed(ExitCode.USAGE, sentences(f"{place}: {system_reason(error)}"))
     if not tasks:
         return ROOM.ok(sentences(f"No image is to be made, and {_size(free)} are free"))
     need = tasks * IMAGE_BYTES + ROOM_FOR_LINES + ROOM_FOR_ONE * min(concurrency, tasks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts, overlap, same_quota
-from batchgen.job.endpoint_url import PLAIN_HTTP, is_loopback, is_plain_http
+from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.fields import FailureLimit
 from batchgen.job.loading import load, parse
 from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator, read_value
@@ -22,7 +22,6 @@ __all__ = [
     "Route",
     "Simulator",
     "conflicts",
-    "is_loopback",
     "is_plain_http",
     "load",
     "overlap",

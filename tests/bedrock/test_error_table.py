@@ -102,6 +102,7 @@ class TestCompleteness:
 CODES = [
     ("AccessDenied", ModelDenied, ACCESS_ADVICE),
     ("AccessDeniedException", ModelDenied, ACCESS_ADVICE),
+    ("AuthFailure", CredentialsRefused, KEYS_ADVICE),
     ("ConflictException", Rejected, REQUEST_ADVICE),
     ("ExpiredToken", CredentialsRefused, REFRESH_ADVICE),
     ("ExpiredTokenException", CredentialsRefused, REFRESH_ADVICE),
@@ -109,9 +110,11 @@ CODES = [
     ("IncompleteSignatureException", CredentialsRefused, KEYS_ADVICE),
     ("InternalFailure", ServiceFault, ""),
     ("InternalServerException", ServiceFault, ""),
+    ("InvalidAccessKeyId", CredentialsRefused, KEYS_ADVICE),
     ("InvalidAction", Rejected, ENDPOINT_ADVICE),
     ("InvalidClientTokenId", CredentialsRefused, KEYS_ADVICE),
     ("InvalidSignatureException", CredentialsRefused, CLOCK_ADVICE),
+    ("InvalidToken", CredentialsRefused, REFRESH_ADVICE),
     ("MPAgreementBeingCreated", ModelDenied, SERVICE_ERRORS["MPAgreementBeingCreated"].advice),
     ("MissingAuthenticationToken", CredentialsRefused, KEYS_ADVICE),
     ("MissingAuthenticationTokenException", CredentialsRefused, KEYS_ADVICE),
@@ -134,6 +137,7 @@ CODES = [
     ("ThrottledException", Throttled, ""),
     ("Throttling", Throttled, ""),
     ("ThrottlingException", Throttled, ""),
+    ("TokenRefreshRequired", CredentialsRefused, REFRESH_ADVICE),
     ("TooManyRequestsException", Throttled, ""),
     ("UnrecognizedClientException", CredentialsRefused, KEYS_ADVICE),
     ("ValidationException", Rejected, REQUEST_ADVICE),
@@ -154,6 +158,21 @@ class TestCodes:
     def test_the_table_is_what_stands_here(self):
         """A new code in the table wants a line in this test."""
         assert [code for code, _, _ in CODES] == sorted(SERVICE_ERRORS)
+
+    @pytest.mark.parametrize(
+        ("code", "known"),
+        [
+            ("UnrecognizedClient", "UnrecognizedClientException"),
+            ("InvalidClientTokenIdException", "InvalidClientTokenId"),
+            ("InvalidSignature", "InvalidSignatureException"),
+            ("SignatureDoesNotMatchException", "SignatureDoesNotMatch"),
+        ],
+    )
+    def test_the_word_exception_makes_no_difference(self, code, known):
+        """Services write the same name with and without it; the advice is the same."""
+        ours = reply_error(403, code, "words", None)
+        assert type(ours) is SERVICE_ERRORS[known].error is CredentialsRefused
+        assert ours.advice == advice(code, "") == SERVICE_ERRORS[known].advice != ""
 
     def test_the_agreement_takes_a_quarter_of_an_hour(self):
         """AWS says when to try again."""

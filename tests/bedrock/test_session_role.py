@@ -114,7 +114,7 @@ class TestAssuming:
     @pytest.mark.parametrize("token", [True, False], ids=["an API key", "no API key"])
     async def test_nobody_else_signs_for_a_role(self, monkeypatch, token):
         """The keys of the environment assume it; they and an API key sign nothing but that."""
-        monkeypatch.setattr("batchgen.bedrock.connection.is_loopback", lambda _: False)
+        monkeypatch.setattr("batchgen.bedrock.connection.SIMULATORS", ())
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
         if token:
@@ -172,7 +172,7 @@ class TestUnusable:
 
     async def test_nobody_who_could_assume_it(self, monkeypatch):
         """Without credentials there is no role; a bearer token cannot assume one."""
-        monkeypatch.setattr("batchgen.bedrock.connection.is_loopback", lambda _: False)
+        monkeypatch.setattr("batchgen.bedrock.connection.SIMULATORS", ())
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         async with simulator() as bench:
             with pytest.raises(ServiceUnusable) as caught:
@@ -184,7 +184,7 @@ class TestUnusable:
 
     async def test_a_profile_that_does_not_exist(self, monkeypatch, tmp_path):
         """The profile is named, not the role that it was to assume."""
-        monkeypatch.setattr("batchgen.bedrock.connection.is_loopback", lambda _: False)
+        monkeypatch.setattr("batchgen.bedrock.connection.SIMULATORS", ())
         config = tmp_path / "config"
         config.write_text("[profile day]\nregion = us-west-2\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
@@ -282,7 +282,7 @@ class TestAccount:
 
     async def test_an_api_key_is_not_the_role(self, monkeypatch):
         """Where the environment has one, it is not told as the route's credentials."""
-        monkeypatch.setattr("batchgen.bedrock.connection.is_loopback", lambda _: False)
+        monkeypatch.setattr("batchgen.bedrock.connection.SIMULATORS", ())
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         connection = Connection(region="us-west-2", calls_in_flight=1, profile="nobody")
         async with open_account(connection) as account:

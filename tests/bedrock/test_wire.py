@@ -72,6 +72,37 @@ def elsewhere(**values):
     return Connection(region="us-west-2", url=ELSEWHERE, calls_in_flight=1, **values)
 
 
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://127.0.0.1:80", False),
+        ("http://127.0.0.2", False),
+        ("http://127.255.255.254:1/x", False),
+        ("http://localhost", False),
+        ("http://localhost.:1", False),
+        ("HTTP://LocalHost", False),
+        ("http://[::1]:80", False),
+        ("http://[::ffff:127.0.0.1]", False),
+        ("https://example.com", False),
+        ("http://128.0.0.1", True),
+        ("http://0.0.0.0", True),
+        ("http://[::]", True),
+        ("http://[::ffff:10.0.0.1]", True),
+        ("http://2130706433", True),
+        ("http://127.1", True),
+        ("http://0x7f000001", True),
+        ("http://0177.0.0.1", True),
+        ("http://localhost.example.com", True),
+        ("http://127.0.0.1.example.com", True),
+        ("http://localhost@example.com", True),
+        ("http://sub.localhost", True),
+    ],
+)
+def test_only_this_machine_is_called_in_clear(url, plain):
+    """All of 127.0.0.0/8, `::1` and `localhost`; a spelling that a resolver has to guess is not."""
+    assert jobs.is_plain_http(url) is plain
+
+
 @pytest.mark.usefixtures("keys")
 class TestInClear:
     @pytest.mark.parametrize(

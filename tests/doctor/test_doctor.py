@@ -472,15 +472,15 @@ class TestOutput:
 
         for name in ("file", "file/out", "link"):
             found = Found(look_at_output(tmp_path / name, 1, 1))
-            assert found["output"].text.endswith("is no folder. Name another output.")
-            assert found["output"].trouble is ExitCode.RESUMABLE
+            assert found["output"].text.endswith("Name another output.")
+            assert found["output"].trouble is ExitCode.USAGE
 
     def test_what_cannot_be_written(self):
         """It is tried, for permissions do not tell of read-only disks."""
         found = Found(look_at_output(Path("/proc/batchgen"), 1, 1))
 
         assert found["output"].text.startswith("/proc cannot be written: ")
-        assert exit_code(found) == 3
+        assert exit_code(found) == 2
 
     def test_files_of_somebody_else(self, tmp_path, monkeypatch):
         """A run of another user may have left a manifest that this one may not write."""
