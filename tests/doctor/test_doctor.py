@@ -256,7 +256,7 @@ class TestAccount:
             check for check, verdict in found.troubled.items() if verdict == "failed"
         }
         assert "Set this machine's clock" in found["credentials"].text
-        assert "s behind the service's" in found["clock"].text
+        assert " behind the service's" in found["clock"].text
         assert exit_code(found) == 4
 
     @pytest.mark.parametrize(
