@@ -214,7 +214,9 @@ class TestRetryAfter:
         found = reply_error(status, str(status), "words", None, {"retry-after": value})
         assert (type(found), found.retry_after) == (error, seconds)
 
-    @pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (-90, 0.0), (100_000, LONGEST_WAIT)])
+    @pytest.mark.parametrize(
+        ("ahead", "seconds"), [(90, 90.0), (-90, 0.0), (100_000, LONGEST_WAIT)]
+    )
     def test_a_time_of_day_counts_by_the_clock_of_who_says_it(self, ahead, seconds):
         """This machine's clock may be wrong."""
         theirs = datetime.now(UTC) - timedelta(hours=5)

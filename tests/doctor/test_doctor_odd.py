@@ -6,7 +6,6 @@ import os
 import pytest
 from loopback import response, sends, serving
 
-from batchgen.bedrock.error_table import ACCESS_ADVICE
 from batchgen.doctor.examine import examine
 from batchgen.doctor.findings import Verdict, exit_code
 from batchgen.job import parse
@@ -158,7 +157,6 @@ class TestService:
         for status in (401, 403):
             findings = await examined(tmp_path / "out", sends(response(status, body)))
             assert not any("batchgen doctor" in each.text for each in findings)
-        assert "batchgen doctor" in ACCESS_ADVICE
 
     async def test_an_endpoint_in_clear_is_the_runs_trouble_too(self, tmp_path):
         """A job that names one is refused with 2, and so is one that `--endpoint` gives."""
