@@ -1,5 +1,6 @@
 """A run that is killed, torn or refused by its disk at any durable step loses nothing."""
 
+import time
 from collections import Counter
 from itertools import count
 
@@ -36,6 +37,8 @@ def check_end(scene, told, tasks, lost, earlier=()):
 
 def nowhere(scene):
     """The charges whose image is in no file: those that were in flight, or refused by the disk."""
+    while scene.simulator.in_flight():
+        time.sleep(0.01)  # the service ends what it began, and books it then
     images = Disk.read(scene.folder).images()
     return [charge for charge in scene.charges() if charge.image_sha256 not in images]
 

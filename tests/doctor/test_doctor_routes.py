@@ -201,7 +201,7 @@ class TestModels:
         found = await examined(job(DAY, NIGHT), deny=(CORE,))
 
         assert found.troubled == {("model", "day"): "failed", ("model", "night"): "failed"}
-        assert found["time", None].values == {"minutes": 0.5}
+        assert found["time", None].values == {"minutes": 0.6}
         assert exit_code(found) == 4
 
     async def test_the_id_that_it_has_there(self, job):

@@ -168,7 +168,7 @@ async def test_a_model_without_access_ends_for_itself(tmp_path):
         assert 3 <= len(denied) <= 20
         assert ran.statuses() == {"succeeded": 100, "failed": len(denied)}
         assert it.charged() == 100 * PRICE
-        assert ran.exit_code == 1
+        assert ran.exit_code == 4
         assert any(ULTRA in text and "stay open" in text for text in ran.notices)
 
 
