@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -53,6 +54,8 @@ class History:
     random_seed_key: str | None = None
     spent: Decimal = ZERO
     """USD billed or maybe billed since the last run that finished."""
+    proven: dict[str | None, dict[str, float]] = field(default_factory=dict)
+    """Route, None without routes -> model id -> calls a minute that the last run proved there."""
     unreadable: int = 0
     """Lines that are no JSON object, a torn tail included."""
 
@@ -213,6 +216,7 @@ class _Reader:
         summary = summary if isinstance(summary, dict) else {}
         spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
         history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
+        history.proven = proven_rates(summary)
         self._unfinished = UnfinishedRun(start=self._offset + 1)
 
     def _close_run(self) -> None:
@@ -226,6 +230,24 @@ class _Reader:
         history.spent += run.spent + sum((cost for _, _, cost in run.open.values()), ZERO)
         self._noted = self._noted or bool(run.open)
         history.unanswered |= {task_id: count for task_id, (count, _, _) in run.open.items()}
+
+
+def proven_rates(summary: dict[str, Any]) -> dict[str | None, dict[str, float]]:
+    """The rates of an `end` line's summary; what is not as we write it counts as not there."""
+    by_route: dict[str | None, Any] = {None: summary.get("quotas")}
+    by_route.update(_as_dict(summary.get("routes")).items())
+    found: dict[str | None, dict[str, float]] = {}
+    for route, quotas in by_route.items():
+        found[route] = {}
+        for model, quota in _as_dict(quotas).items():
+            rate = _as_dict(quota).get("proven_per_minute")
+            if isinstance(rate, int | float) and 0 < rate < math.inf:
+                found[route][model] = float(rate)
+    return found
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 @dataclass(slots=True)

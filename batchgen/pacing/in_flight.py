@@ -1,49 +1,46 @@
-"""How many calls may be in flight: the user's cap, less while the service lacks capacity.
+"""How many calls may be in flight: the user's cap, less while the service has a cap of its own.
 
 A 503 halves the number and calls that are served regrow it. A service that caps calls in flight and
-says 429 for it is recognised by refusals at a number that was never admitted.
+says 429 for it shows by refusals at a number in flight that it never admitted.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
+from collections import deque
 
-from batchgen.pacing.probe_budget import Tries
-from batchgen.pacing.window import Call
+from batchgen.pacing.window import MINUTE_S, SURE_S, Call
 
-_ANSWER_S = 1.0
-"""An answer may be on its way for so long: its call is no longer in flight for the service."""
-_SURE_S = 2.0
-"""A call that was not refused within this time was admitted: refusals come at once."""
-_OFTEN = 4
-"""A number in flight is one that the service admits if so many calls were admitted at it."""
-_QUIET_S = 60.0
-_SHORTAGE_S = 1.0
-_SHORTAGE_MOST_S = 30.0
-
-
-@dataclass(slots=True)
-class _Flight:
-    started_at: float
-    surely: int
-    """Calls that the service surely had in flight with this one, itself included."""
+_FIRST = 8
+"""Calls in flight that are tried at once, the default of a job; beyond, twice as many as surely
+were admitted. So a cap costs few refusals, not one for each call that an absurd rate allows."""
+_DOUBTS = 2
+"""Refusals at a new number in flight that make a cap: a single one may be a stray."""
+_WIDEN_S, _WIDEN_MOST_S, _WIDEN_FACTOR = 4.0, 600.0, 3.0
+"""From a refusal to one call more than the cap, first, at most, and how the time grows while that
+is refused. A cap that is none ends within seconds; a true one costs ten refusals an hour, which is
+1.5 % at a cap of 3."""
+_SHORTAGE_S, _SHORTAGE_MOST_S = 1.0, 30.0
+"""Pause after a 503 with a single place left, doubled up to the most: retries should be rare while
+the service is down, and soon once it is back."""
 
 
-class Places:
+class InFlightLimit:
     """The places for calls in flight, and who holds them."""
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._share = float(cap)
+        self._flights: dict[int, Call] = {}
+        self._unsure: deque[Call] = deque()
+        self._sure: set[int] = set()
+        self._proven = 0
         self._served_cap: int | None = None
-        self._widened_at = -math.inf
-        self._widening = 1
-        self._seen: Counter[int] = Counter()
-        self._refused_from: int | None = None
-        self._flights: dict[int, _Flight] = {}
+        self._doubts: list[tuple[float, int]] = []
+        self._widen_at = math.inf
+        self._widen_s = _WIDEN_S
         self._number = 0
+        self._capped_at = 0
         self._last_cut = 0
         self._shortages = 0
         self._not_before = -math.inf
@@ -54,46 +51,56 @@ class Places:
         return len(self._flights)
 
     @property
+    def proven(self) -> int:
+        """The most calls that were surely in flight at once."""
+        return self._proven
+
+    @property
     def cap(self) -> int:
         """Calls that may be in flight now; at least 1."""
         cap = self._cap if self._served_cap is None else min(self._cap, self._served_cap)
         return max(1, min(cap, int(self._share)))
 
-    @property
-    def not_before(self) -> float:
-        """No call may start before this instant: the service was short even of one place."""
+    def next_start(self, now: float) -> float:
+        """The earliest instant for one call more; infinite until a call in flight ends."""
+        self._confirm(now)
+        in_flight = len(self._flights)
+        if in_flight >= self.cap:
+            if in_flight != self._served_cap or in_flight >= min(self._cap, int(self._share)):
+                return math.inf
+            return max(self._not_before, self._widen_at)
+        if self._unsure and in_flight >= max(_FIRST, 2 * self._proven):
+            return max(self._not_before, self._unsure[0].started_at + SURE_S)
         return self._not_before
 
     def start(self, now: float) -> Call:
         """Take a place."""
+        self._confirm(now)
+        if self._served_cap is not None and len(self._flights) >= self._served_cap:
+            self._widen_s = min(_WIDEN_MOST_S, self._widen_s * _WIDEN_FACTOR)
+            self._widen_at = now + self._widen_s
         self._number += 1
-        in_flight = len(self._flights) + 1
-        self._flights[self._number] = _Flight(now, in_flight)
-        return Call(number=self._number, started_at=now, in_flight=in_flight)
+        call = Call(number=self._number, started_at=now, in_flight=len(self._flights) + 1)
+        self._flights[call.number] = call
+        self._unsure.append(call)
+        return call
 
-    def leave(self, call: Call) -> None:
-        """Give back the place of a call that was not admitted: none that started since had it."""
+    def leave(self, call: Call, now: float) -> None:
+        """Give back the place of a call."""
+        self._confirm(now)
         del self._flights[call.number]
-        for other in reversed(self._flights):
-            if other < call.number:
-                break
-            self._flights[other].surely -= 1
+        self._sure.discard(call.number)
 
     def admitted(self, call: Call, now: float) -> None:
         """`call` was served: one place more for each round of calls."""
-        flight = self._flights.pop(call.number)
-        for other in reversed(self._flights.values()):
-            if other.started_at < now - _ANSWER_S:
-                break
-            other.surely -= 1
-        self._seen[flight.surely] += 1
+        self.leave(call, now)
         self._share = min(float(self._cap), self._share + 1 / self._share)
         self._shortages = 0
 
     def unavailable(self, call: Call, now: float) -> None:
         """The service had no capacity for `call`: one cut for all calls that are in flight."""
         in_flight = self.in_flight
-        self.leave(call)
+        self.leave(call, now)
         if call.number <= self._last_cut:
             return
         self._last_cut = self._number
@@ -103,40 +110,36 @@ class Places:
             self._shortages += 1
         self._share = max(1.0, min(self._share, in_flight) / 2)
 
-    def explains(self, call: Call, now: float, *, not_rate: bool) -> bool:
-        """Whether the number in flight is why `call` got a 429; `not_rate`: the rate is not why."""
-        admitted = self._admitted_at(now)
-        if call.in_flight <= admitted:
-            self._refused_from = None
-            if self._served_cap is not None and call.in_flight <= self._served_cap:
+    def explains(self, call: Call, now: float, *, rate_is_innocent: bool) -> bool:
+        """Whether the number in flight is why `call`, which has left, got a 429."""
+        if call.in_flight <= self._proven:
+            # Refused at a number that was admitted: no cap, unless other calls overtook this one.
+            if call.in_flight + len(self._unsure) <= self._proven:
                 self._served_cap = None
+                self._doubts.clear()
             return False
-        suspected = self._refused_from is not None
-        self._refused_from = min(call.in_flight, self._refused_from or call.in_flight)
-        if self._served_cap is None and not (suspected and not_rate and admitted):
-            return False
-        self._served_cap = max(1, admitted, self._refused_from - 1)
-        self._widened_at = now
-        self._widening = 1
-        return True
+        if self._served_cap is not None and call.number <= self._capped_at:
+            return True
+        if self._served_cap is not None:
+            self._served_cap = max(1, self._proven, min(self._served_cap, call.in_flight - 1))
+            return call.in_flight > self._served_cap
+        self._doubts = [(at, n) for at, n in self._doubts if now - at < 2 * MINUTE_S]
+        self._doubts.append((now, call.in_flight))
+        if len(self._doubts) >= _DOUBTS and self._proven and rate_is_innocent:
+            self._served_cap = max(1, self._proven, min(n for _, n in self._doubts) - 1)
+            self._widen_s = _WIDEN_S
+            self._widen_at = now + _WIDEN_S
+            self._capped_at = self._number
+            return True
+        return False
 
-    def widen(self, now: float, tries: Tries) -> None:
-        """All places are taken: try one more than the service had, now and then."""
-        if self._served_cap is None or not tries.affordable or now < self._widened_at + _QUIET_S:
-            return
-        self._refused_from = None
-        self._served_cap += self._widening
-        self._widening *= 2
-        self._widened_at = now
-
-    def _admitted_at(self, now: float) -> int:
-        """The largest number in flight at which the service admits calls."""
-        seen = self._seen + Counter(
-            flight.surely for flight in self._flights.values() if flight.started_at < now - _SURE_S
-        )
-        calls = 0
-        for in_flight in sorted(seen, reverse=True):
-            calls += seen[in_flight]
-            if calls >= _OFTEN:
-                return in_flight
-        return 0
+    def _confirm(self, now: float) -> None:
+        """Calls that were not refused by now were admitted: refusals come at once."""
+        while self._unsure and self._unsure[0].started_at <= now - SURE_S:
+            call = self._unsure.popleft()
+            if call.number in self._flights:
+                self._sure.add(call.number)
+                self._proven = max(self._proven, len(self._sure))
+        if self._served_cap is not None and self._proven > self._served_cap:
+            self._served_cap = None
+            self._doubts.clear()

@@ -36,6 +36,8 @@ class Pace:
     """The quota, more than 0; None where nobody knows it and the pacer is to find it."""
     concurrency: int = 8
     """Calls in flight at most, whatever the quota allows; at least 1."""
+    proven_per_minute: float | None = None
+    """What an earlier run proved; where no quota is given, the search begins there."""
 
     def __post_init__(self) -> None:
         if self.requests_per_minute is not None and not self.requests_per_minute > 0:
@@ -78,6 +80,12 @@ class PaceState:
     starting_per_minute: float | None = None
     """The rate of these calls over the time in which calls could start: neither what was before the
     first one counts, nor what came after the last. None: as `reached_per_minute`."""
+    proven_per_minute: float | None = None
+    """The highest level that was kept up; None while there is none."""
+    reason: str | None = None
+    """Why calls start more slowly than the quota that was given allows; None if they do not."""
+    next_start_s: float = 0.0
+    """Seconds until the next call may start; infinite while no place in flight is free."""
 
     @property
     def used_per_minute(self) -> float:
@@ -112,7 +120,10 @@ class Pacer:
         self._clock = clock
         self._limit = SharedLimit(pace.concurrency) if limit is None else limit
         self._not_before = -math.inf
-        self._estimator = Estimator(pace.requests_per_minute, pace.concurrency)
+        self._pace = pace
+        self._estimator = Estimator(
+            pace.requests_per_minute, pace.concurrency, pace.proven_per_minute
+        )
         self._waiters: deque[asyncio.Future[Call]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -142,6 +153,13 @@ class Pacer:
         finally:
             self._end(call, outcome)
 
+    def remember(self, proven_per_minute: float) -> None:
+        """An earlier run proved this rate: begin there, if no call has started yet."""
+        if not self._started and not self._waiters:
+            self._estimator = Estimator(
+                self._pace.requests_per_minute, self._pace.concurrency, proven_per_minute
+            )
+
     def stop(self) -> None:
         """Give no more turns: all who wait and all who come get `NotStarted`. Calls go on."""
         self._stopped = True
@@ -155,7 +173,7 @@ class Pacer:
         """How things stand now."""
         now = self._clock()
         return PaceState(
-            phase="stopped" if self._stopped else self._estimator.phase(now),
+            phase="stopped" if self._stopped else self._estimator.phase,
             allowed_per_minute=self._estimator.allowed_per_minute(),
             reached_per_minute=self._estimator.reached_per_minute(now),
             starting_per_minute=self._estimator.starting_per_minute(
@@ -168,6 +186,9 @@ class Pacer:
             started=self._started,
             throttled=self._throttled,
             unavailable=self._unavailable,
+            proven_per_minute=self._estimator.proven_per_minute(),
+            reason=None if self._stopped else self._estimator.reason(),
+            next_start_s=max(0.0, self._next_start(now) - now),
         )
 
     def ready_in(self) -> float:
@@ -233,7 +254,7 @@ class Pacer:
                 self._throttled += 1
                 self._estimator.throttled(call, now)
             case errors.NeverSent() | errors.NotStarted():
-                self._estimator.unsent(call)
+                self._estimator.unsent(call, now)
             case errors.Unavailable():
                 self._unavailable += 1
                 self._estimator.unavailable(call, now)

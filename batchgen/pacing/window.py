@@ -17,6 +17,9 @@ and its metering lie a connection and a request: 20 to 300 ms as a rule. A call 
 metered early, a minute later, come this much closer to each other than they started."""
 WINDOW_S = MINUTE_S + MARGIN_S
 """In this time as we see it, no more calls than the quota may start: 99.2 % of it is used."""
+SURE_S = 1.0
+"""A call that was not refused within this time was admitted: a refusal comes back at once, in the
+time of two messages."""
 _KEPT_S = WINDOW_S + 30.0
 _CATCH_UP = 0.2
 _CATCH_UP_S = 0.05
@@ -44,11 +47,11 @@ class StartLog:
 
     def next_start(self, rate: float) -> float:
         """The earliest instant for the next call at `rate` calls a minute."""
-        places = max(1, math.floor(rate + 1e-9))
+        places = max(1, math.ceil(rate - 1e-9))
         due = -math.inf if self._next is None else self._next
         if len(self._calls) < places:
             return due
-        return max(due, self._calls[-places].started_at + WINDOW_S)
+        return max(due, self._calls[-places].started_at + WINDOW_S * places / rate)
 
     def add(self, call: Call, rate: float) -> None:
         """`call` starts. A late start is made up for by shorter distances, never by a burst."""

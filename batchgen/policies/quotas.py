@@ -37,6 +37,12 @@ class RouteQuotas:
         """How each model's pacer stands."""
         return {model: pacer.state() for model, pacer in self._pacers.items()}
 
+    def remember(self, proven: Mapping[str, float]) -> None:
+        """Begin each search where an earlier run of this output found the quota."""
+        for model, pacer in self._pacers.items():
+            if model in proven:
+                pacer.remember(proven[model])
+
     def __contains__(self, model_id: str) -> bool:
         """Whether calls of this model have a quota here."""
         return model_id in self._pacers

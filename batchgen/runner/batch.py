@@ -129,6 +129,8 @@ class Batch:
         await output.prepare()
         self.options.observer.start(self.snapshot())
         self.budget.spent = output.history.spent
+        for quotas in self._quotas:
+            quotas.remember(output.history.proven.get(quotas.route, {}))
         key = random_seed_key(output, fresh=selection.fresh)
         await output.manifest.append(run_line(job, self.run_id, key))
         await self._recover(output, key)

@@ -137,6 +137,7 @@ def _quota(state: PaceState) -> dict[str, Any]:
         "allowed_per_minute": None if allowed is None else round(allowed, 2),
         "reached_per_minute": state.reached_per_minute,
         "share": None if share is None else round(share, 4),
+        "proven_per_minute": state.proven_per_minute and round(state.proven_per_minute, 2),
         "calls": state.started,
         "throttled": state.throttled,
         "unavailable": state.unavailable,

@@ -89,9 +89,11 @@ class World:
         seed: int,
         network: Network | None = None,
         workers: int = 64,
+        latency: tuple[float, float] = (SHORTEST_S, LONGEST_S),
     ) -> None:
         """`clients` are pairs: the instant when one begins, and the client."""
         self._server = server
+        self._latency = latency
         self._random = Random(seed)
         self._network = network or Network()
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -135,7 +137,7 @@ class World:
 
     def _arrive(self, now: float, party: _Party, worker: int, call: Any) -> None:
         if self._server.admits(now):
-            service_s = self._random.uniform(SHORTEST_S, LONGEST_S)
+            service_s = self._random.uniform(*self._latency)
             party.ledger.admitted.append((now, service_s))
             self._at(now + service_s, self._serve, party, worker, call)
         else:
