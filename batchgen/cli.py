@@ -22,6 +22,7 @@ from batchgen.errors import (
     InputError,
     JobError,
     OutputBusy,
+    OutputUnusable,
     ServiceUnusable,
     StorageError,
 )
@@ -196,7 +197,7 @@ def _ended_by(error: Exception, *, as_json: bool) -> int:
 
 def _exit_code(error: BatchgenError) -> int:
     match error:
-        case InputError():
+        case InputError() | OutputUnusable():
             return ExitCode.USAGE
         case StorageError():
             return ExitCode.RESUMABLE

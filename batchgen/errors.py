@@ -7,6 +7,7 @@ BatchgenError                   the base; its text is a sentence for a person
 ├── ServiceUnusable             no call can succeed: credentials, access, Region (exit 4)
 ├── OutputBusy                  another run holds the output (exit 6)
 ├── StorageError                the disk: full, read-only, broken; can be resumed (exit 3)
+│   └── OutputUnusable          the output takes no files from the start (exit 2)
 ├── NotStarted                  the run is stopping; the attempt was never sent, the task stays open
 └── AttemptError                one attempt of one call brought no image we keep
     ├── NeverSent               nothing reached the service: not billed
@@ -124,6 +125,10 @@ class OutputBusy(BatchgenError):
 
 class StorageError(BatchgenError):
     """The disk failed us; what is already durable stays, and the run can be resumed."""
+
+
+class OutputUnusable(StorageError):
+    """The output cannot be written from the start: nothing was called, and a person must act."""
 
 
 class NotStarted(BatchgenError):

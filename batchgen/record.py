@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -23,8 +25,22 @@ FORMAT_VERSION = 1
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
 
-SELDOM = frozenset(("region", "route", "served"))
+SELDOM = frozenset(("fresh", "limit", "only", "output", "region", "reseeds", "route", "served"))
 """Fields that a line leaves out while they are None."""
+
+
+def is_simulated(endpoint: str) -> bool:
+    """Whether an endpoint makes pictures that nobody pays for: a simulator on this machine.
+
+    Any URL of another machine stands for the service itself, by a proxy or a gateway.
+    """
+    if endpoint == "simulator":
+        return True
+    try:
+        host = urlsplit(endpoint).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Status(StrEnum):
@@ -140,6 +156,17 @@ class Record(Line):
     error: ErrorInfo | None
 
 
+class Reseed(BaseModel):
+    """New seeds for some images, which later runs of the output keep to."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    """What the seeds are derived from."""
+    only: tuple[str, ...] = ()
+    """Patterns of the item ids or labels that get them; none: all."""
+
+
 class RunLine(Line):
     """Opens a run."""
 
@@ -150,12 +177,22 @@ class RunLine(Line):
     sdk_versions: dict[str, str]
     job_name: str
     job_file: str | None
-    """Path as it was given; None for a job that a program made."""
+    """Its absolute path; None for a job that a program made."""
     job_sha256: str | None
+    output: str | None = None
+    """Its absolute path; None in lines of earlier versions."""
     endpoint: str
     region: str
     random_seed_key: str
     """What `seed: random` draws from; a later run of this output takes it over."""
+    reseeds: tuple[Reseed, ...] | None = None
+    """Every `--reseed` so far, this run's last; a later run of this output takes them over."""
+    fresh: bool | None = None
+    """Whether the run makes again what the manifest had: all that is older than this line."""
+    only: tuple[str, ...] | None = None
+    """Patterns of what was chosen; None: all."""
+    limit: int | None = None
+    """How many tasks were chosen at most; None: all."""
     started_at: UtcTime
 
 

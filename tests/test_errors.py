@@ -32,6 +32,7 @@ ATTEMPT_ERRORS = {
     "ServiceFault": "Ambiguous",
     "ServiceUnusable": "BatchgenError",
     "StorageError": "BatchgenError",
+    "OutputUnusable": "StorageError",
     "Throttled": "AttemptError",
     "Unavailable": "AttemptError",
     "UnusableReply": "Ambiguous",

@@ -15,6 +15,7 @@ from batchgen.record import (
     Record,
     RunLine,
     Status,
+    is_simulated,
     utc_now,
 )
 
@@ -55,6 +56,20 @@ RECORD = {
     "error": None,
 }
 """A record as the contract with users has it: names, order and forms are fixed."""
+
+
+NAMELESS_RUN = {
+    "run_id": "run-1",
+    "batchgen_version": "0.1.0",
+    "sdk_versions": {},
+    "job_name": "catalog",
+    "job_file": None,
+    "job_sha256": None,
+    "endpoint": "simulator",
+    "region": "us-west-2",
+    "random_seed_key": "k",
+    "started_at": NOON,
+}
 
 
 class TestContract:
@@ -109,6 +124,44 @@ class TestContract:
             "random_seed_key": "k",
             "started_at": "2026-11-21T12:00:00.000Z",
         }
+
+    def test_a_run_line_says_what_was_chosen(self):
+        """With the output's absolute path; what was not asked for is left out."""
+        line = RunLine.model_validate(
+            {
+                **NAMELESS_RUN,
+                "output": "/srv/out/catalog",
+                "reseeds": [{"key": "ab", "only": ["mug-*"]}],
+                "fresh": True,
+                "only": ["mug-*"],
+                "limit": 5,
+            }
+        )
+        fields = json.loads(line.to_json())
+        assert fields["output"] == "/srv/out/catalog"
+        assert fields["reseeds"] == [{"key": "ab", "only": ["mug-*"]}]
+        assert (fields["fresh"], fields["only"], fields["limit"]) == (True, ["mug-*"], 5)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "simulated"),
+        [
+            ("simulator", True),
+            ("http://127.0.0.1:8080", True),
+            ("http://127.9.9.9", True),
+            ("http://[::1]:8080/", True),
+            ("http://localhost:4566", True),
+            ("https://LOCALHOST", True),
+            ("aws", False),
+            ("https://bedrock.internal.example", False),
+            ("http://10.0.0.1:8080", False),
+            ("http://127.0.0.1.example.org", False),
+            ("http://[broken", False),
+            ("", False),
+        ],
+    )
+    def test_which_endpoints_are_simulators(self, endpoint, simulated):
+        """Those on this machine, by whatever name; all others stand for the service."""
+        assert is_simulated(endpoint) is simulated
 
     def test_an_attempt_line(self):
         """`attempt` precedes a call and gives its price."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from batchgen import plan
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
-from batchgen.output import MANIFEST_NAME, load_history
 from batchgen.plan import PlanSummary
-from batchgen.runner import Selection, select
+from batchgen.record import is_simulated
+from batchgen.runner import Selection, read_output, reseed, select, shortage
 from batchgen.text import duration, escaped, usd
 
 
@@ -23,24 +22,27 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         ManifestError: the output's manifest cannot be used.
     """
     outline = plan.check(job)
-    history = load_history(Path(job.output) / MANIFEST_NAME)
-    history.require_job(job.name)
+    history = read_output(job, fresh=selection.fresh)
+    reseed(history, selection, "dry-run")
     pending = select(job, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
     expected = _estimate(job, outline, pending.to_make.models())
-    for warning in outline.warnings:
-        note(escaped(warning))
+    short = shortage(job, history, pending, outline)
+    for text in (*outline.warnings, *pending.notices(), *([] if short is None else [short])):
+        note(escaped(text))
     if as_json:
         fields = {
             "tasks": outline.tasks,
             "to_make": len(pending.to_make),
             "cost_usd": None if cost is None else float(cost),
             "minutes": expected.minutes,
+            "simulated": is_simulated(job.endpoint),
         }
         result(json.dumps(fields))
         return 0
+    kind = " (simulated)" if is_simulated(job.endpoint) else ""
     result(
-        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}, "
+        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}{kind}, "
         f"in about {duration(expected.seconds)}; nothing was called or written."
     )
     return 0

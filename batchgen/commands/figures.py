@@ -59,7 +59,7 @@ def figures(summary: Summary) -> list[str]:
         parts.append(f"{summary.failed} failed")
     if summary.filtered:
         parts.append(f"{summary.filtered} filtered")
-    parts.append(usd(summary.billed_usd))
+    parts.append(usd(summary.billed_usd) + (" simulated" if summary.is_simulated else ""))
     if summary.time_left_s is not None and summary.left:
         parts.append(f"{duration(summary.time_left_s)} left")
     return parts
@@ -121,10 +121,10 @@ def report(summary: Summary, failures: Failures) -> list[str]:
     if summary.routes:
         lines.append(_routes(summary))
     lines += [_money(summary), f"Images and manifest: {escaped(summary.output)}"]
-    if summary.stopping is not None and summary.left:
+    if summary.stopping is not None and summary.exit_code not in (0, 1):
         lines.append(escaped(summary.stopping.text))
-    if summary.left:
-        lines.append("The same command again goes on where this run stopped.")
+    if summary.next_step is not None:
+        lines.append(summary.next_step)
     return lines
 
 
@@ -161,4 +161,5 @@ def _money(summary: Summary) -> str:
         parts.append(f"saved by reuse {usd(summary.saved_usd)}")
     if summary.budget_left_usd is not None:
         parts.append(f"left of the budget {usd(summary.budget_left_usd)}")
-    return "Cost: " + ", ".join(parts) + "."
+    title = "Cost (simulated, nobody pays it)" if summary.is_simulated else "Cost"
+    return f"{title}: {', '.join(parts)}."

@@ -29,7 +29,7 @@ class Overrides:
     endpoint: str | None
     concurrency: int | None
     requests_per_minute: float | str | None
-    budget_usd: Any
+    run_budget_usd: Any
     until: Any
 
     def apply(self, job: Job) -> Job:
@@ -37,7 +37,7 @@ class Overrides:
         limits = _given(
             concurrency=self.concurrency,
             requests_per_minute=self.requests_per_minute,
-            budget_usd=self.budget_usd,
+            run_budget_usd=self.run_budget_usd,
             until=self.until,
         )
         changes = _given(output=self.output, endpoint=self.endpoint)
@@ -58,8 +58,9 @@ def _given(**values: Any) -> dict[str, Any]:
 @click.option("--limit", type=options.COUNT, help="Make this many tasks at most.")
 @click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'.")
 @click.option("--fresh", is_flag=True, help="Make again what the manifest has.")
+@click.option("--reseed", is_flag=True, help="Make what is chosen with new seeds.")
 @click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused.")
-@click.option("--max-cost", type=options.USD, help="Spend this much at most.")
+@click.option("--max-cost", type=options.USD, help="Spend this much at most in this run.")
 @click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
 @click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
 @click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
@@ -83,13 +84,14 @@ def command(job: Path, **given: Any) -> int:
         endpoint=given["endpoint"],
         concurrency=given["concurrency"],
         requests_per_minute=given["rpm"],
-        budget_usd=given["max_cost"],
+        run_budget_usd=given["max_cost"],
         until=given["until"],
     ).apply(load(job, defer=True))
     selection = Selection(
         limit=given["limit"],
         only=given["only"],
         fresh=given["fresh"],
+        reseed=given["reseed"],
         retry_filtered=given["retry_filtered"],
     )
     _refuse_unmatched(ordered, selection.only)

@@ -14,9 +14,10 @@ from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode, JobError, ManifestError
 from batchgen.job import Job
 from batchgen.models import Model
-from batchgen.output import MANIFEST_NAME, History, load_history
+from batchgen.output import MANIFEST_NAME, History
 from batchgen.plan import JobModels, PlanSummary
-from batchgen.runner import Pending, Selection, select
+from batchgen.record import is_simulated
+from batchgen.runner import Pending, Selection, read_output, select, shortage
 from batchgen.text import sentences, usd
 
 JOB = Check("job")
@@ -115,9 +116,7 @@ def _right(job: Job, outline: PlanSummary) -> Finding:
 def _history(job: Job) -> History:
     path = Path(job.output) / MANIFEST_NAME
     # What is no folder, or has a pipe or device in its place, is another check's to say.
-    history = load_history(path) if _may_be_read(path) else History(path=path)
-    history.require_job(job.name)
-    return history
+    return read_output(job) if _may_be_read(path) else History(path=path)
 
 
 def _may_be_read(path: Path) -> bool:
@@ -134,26 +133,32 @@ def _progress(history: History, pending: Pending) -> Finding:
     text = f"Tasks done by earlier runs: {done}, to make: {left}"
     if history.unreadable:
         lost = f"Lines of {history.path} that cannot be read: {history.unreadable}"
-        return MANIFEST.warning(sentences(text, lost), to_make=left)
-    return MANIFEST.ok(sentences(text), to_make=left)
+        return MANIFEST.warning(sentences(text, *pending.notices(), lost), to_make=left)
+    return MANIFEST.ok(sentences(text, *pending.notices()), to_make=left)
 
 
 def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) -> Finding:
     cost = None if outline.price_usd is None else pending.cost(outline)
-    text = f"What is to make costs {usd(cost)} if each call succeeds at once"
+    simulated = is_simulated(job.endpoint)
+    kind = " (simulated)" if simulated else ""
+    text = f"What is to make costs {usd(cost)}{kind} if each call succeeds at once"
     values = {"cost_usd": None if cost is None else float(cost)}
     budget = job.limits.budget_usd
     if cost is None:
         return COST.warning(sentences(text, "`prices` in the job gives the price"), **values)
+    if (short := shortage(job, history, pending, outline)) is not None:
+        return COST.warning(sentences(text, f"Not one image fits: {short}"), **values)
+    run_budget, spent = job.limits.run_budget_usd, history.accounts[simulated]
+    if run_budget is not None and run_budget < cost:
+        each = f"Each run may spend {usd(run_budget)}: it takes several"
+        text = sentences(text, each)
     if budget is None:
-        return COST.ok(sentences(text, "The job sets no budget"), **values)
-    if history.spent + cost > budget:
-        spent = f", of which {usd(history.spent)} are spent," if history.spent else ""
-        short = (
-            f"The budget of {usd(budget)}{spent} ends the run before that: raise "
-            "limits.budget_usd, or run again later"
-        )
-        return COST.warning(sentences(text, short), **values)
+        return COST.ok(sentences(text, "The job sets no budget for all runs"), **values)
+    if spent + cost > budget:
+        used = f", of which {usd(spent)} are spent," if spent else ""
+        ends = f"The budget of {usd(budget)}{used} ends the run before that"
+        raise_it = f"Raise limits.budget_usd to {usd(spent + cost)} to finish"
+        return COST.warning(sentences(text, ends, raise_it), **values)
     return COST.ok(sentences(text, f"The budget of {usd(budget)} covers it"), **values)
 
 

@@ -8,18 +8,21 @@ from batchgen.output.folder import (
     OutputFolder,
     network_file_system,
     open_output,
+    refuse_lost_manifest,
 )
-from batchgen.output.history import ATTEMPT, TASK_ID, History, load_history
+from batchgen.output.history import ATTEMPT, RUN, TASK_ID, History, Refresh, load_history
 from batchgen.output.images import BrokenImage, Inspected, inspect_image
 from batchgen.output.lock import LOCK_NAME, lock_holder
 from batchgen.output.manifest import (
     MANIFEST_NAME,
     Manifest,
+    open_manifest,
     parse_line,
     parse_object,
     read_manifest,
 )
-from batchgen.output.store import EXTENSIONS, SUPERSEDED, UNUSABLE, Store
+from batchgen.output.paths import inner_path, open_regular
+from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
 
 __all__ = [
@@ -27,6 +30,8 @@ __all__ = [
     "EXTENSIONS",
     "LOCK_NAME",
     "MANIFEST_NAME",
+    "RUN",
+    "SPOOL",
     "SUPERSEDED",
     "TASK_ID",
     "UNUSABLE",
@@ -37,15 +42,20 @@ __all__ = [
     "LockWait",
     "Manifest",
     "OutputFolder",
+    "Refresh",
     "Store",
     "in_thread",
+    "inner_path",
     "inspect_image",
     "load_history",
     "lock_holder",
     "network_file_system",
+    "open_manifest",
     "open_output",
+    "open_regular",
     "parse_line",
     "parse_object",
     "read_manifest",
+    "refuse_lost_manifest",
     "worker_threads",
 ]

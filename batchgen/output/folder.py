@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -12,18 +14,32 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 
-from batchgen.errors import OutputBusy, StorageError
+from batchgen.errors import ManifestError, OutputBusy, OutputUnusable, StorageError
 from batchgen.output.history import History, load_history
-from batchgen.output.lock import hold_lock
-from batchgen.output.manifest import MANIFEST_NAME, Manifest, read_manifest, sync_folder
-from batchgen.output.store import PART, SUPERSEDED, Store
+from batchgen.output.images import BrokenImage, inspect_image
+from batchgen.output.lock import Lock, hold_lock
+from batchgen.output.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    read_manifest,
+    sync_folder,
+)
+from batchgen.output.paths import inner_path, open_regular, refuse_links, unusable
+from batchgen.output.store import IMAGES, PART, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread
 from batchgen.record import MovedLine, Record
 from batchgen.text import system_reason
 
 TASK_ID_FORM = re.compile(r"[0-9]+-[0-9a-f]{32}")
 """What `task.task_id` makes: other programs have files that end like our temporary ones."""
-IMAGES = "images"
+PROOF = ".batchgen-proof"
+"""Name of the file that shows that a folder takes one; what a killed run left of it goes."""
+LARGEST_IMAGE = 25_000_000
+"""Bytes: the largest body that Bedrock sends."""
+ROOM_FOR_LINES = 16_000_000
+"""Bytes by which the manifest of one run may grow."""
+FILES_BESIDE = 16
+"""Files and folders that a run makes besides its images."""
 LOCK_EVERY = 1.0
 """Seconds between two looks at a lock that another run holds."""
 
@@ -35,8 +51,10 @@ class Leftover:
     part: str
     """Path of the temporary file, below the output."""
     path: str
-    """Path that the image was to have."""
+    """Path that the image was to have; of a spooled one its last part alone."""
     task_id: str
+    is_spooled: bool = False
+    """It could not be written to its place, and was kept in the spool."""
 
 
 class OutputFolder:
@@ -52,24 +70,52 @@ class OutputFolder:
         self._moving = asyncio.Lock()
         """One move at a time: a file that moves must not be moved by another."""
 
-    async def prepare(self) -> None:
-        """Make the folder of the images: after a call it is too late to find that it fails."""
-        images = self.folder / IMAGES
-        try:
-            await self.store.make_folder(Path(IMAGES))
-        except OSError as error:
-            raise StorageError(
-                f"{images} cannot be a folder of images: {error.strerror}."
-            ) from error
+    async def prove(self, calls: int) -> None:
+        """Make sure that images will find their place: after a call it is too late.
+
+        Each folder is made, takes a file, syncs it, gives it a second name and lets it go.
+
+        Args:
+            calls: that may be in flight at once, each with a file to come.
+
+        Raises:
+            OutputUnusable: a folder is a link or takes no file, or files may not grow enough.
+            StorageError: the disk is full.
+        """
+        for name in (SUPERSEDED, IMAGES, UNUSABLE):
+            try:
+                await self.store.make_folder(Path(name))
+                await in_thread(_prove_folder, self.folder / name, self.folder / SUPERSEDED)
+            except OSError as error:
+                text = f"{self.folder / name} cannot take images"
+                raise unusable(text, error) from error
+        await in_thread(require_limits, self.folder, calls)
 
     def leftovers(self) -> Iterator[Leftover]:
         """Temporary files below the output whose names say which task they belong to."""
         for found in sorted(_parts(self.folder)):
             relative = found.relative_to(self.folder)
-            name, _, task_id = found.name[1 : -len(PART)].rpartition(".")
-            if name and TASK_ID_FORM.fullmatch(task_id) and relative.parts[0] != SUPERSEDED:
-                path = (relative.parent / name).as_posix()
-                yield Leftover(part=relative.as_posix(), path=path, task_id=task_id)
+            top, is_spooled = relative.parts[0], relative.parts[0] == SPOOL
+            if top == SUPERSEDED or found.name.startswith(".") == is_spooled:
+                continue
+            name, _, task_id = found.name.removeprefix(".")[: -len(PART)].rpartition(".")
+            path = inner_path(name if is_spooled else (relative.parent / name).as_posix())
+            if name and TASK_ID_FORM.fullmatch(task_id) and path is not None:
+                yield Leftover(
+                    part=relative.as_posix(), path=path, task_id=task_id, is_spooled=is_spooled
+                )
+
+    def require_inside(self, path: str) -> Path:
+        """Where a path of the manifest lies, before anything is done there.
+
+        Raises:
+            StorageError: a link is on the way, and it may lead anywhere.
+        """
+        try:
+            refuse_links(self.folder, path)
+        except OSError as error:
+            raise StorageError(f"{path} is left alone: {system_reason(error)}") from error
+        return self.folder / path
 
     async def _move(self, task_id: str | None, path: str, new_path: str) -> None:
         """Move a file without a moment in which a record points at nothing.
@@ -79,7 +125,7 @@ class OutputFolder:
         Args:
             task_id: whose image it is; None for a file that no record knows.
         """
-        source, target = self.folder / path, self.folder / new_path
+        source, target = self.require_inside(path), self.require_inside(new_path)
         try:
             await self.store.make_folder(Path(new_path).parent)
             await in_thread(_second_name, source, target)
@@ -98,8 +144,8 @@ class OutputFolder:
         """Take away the first name of a file whose move a kill cut short after its line."""
         if self.history.last_move is None:
             return
-        path, new_path = (self.folder / name for name in self.history.last_move)
-        if await in_thread(_is_same, path, new_path):
+        path, new_path = map(self.require_inside, self.history.last_move)
+        if await in_thread(_has_both_names, path, new_path):
             try:
                 await in_thread(path.unlink, missing_ok=True)
             except OSError as error:
@@ -152,7 +198,7 @@ def _parts(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _parts(Path(entry.path))
-            elif entry.name.startswith(".") and entry.name.endswith(PART):
+            elif entry.name.endswith(PART):
                 yield Path(entry.path)
 
 
@@ -161,6 +207,89 @@ def _is_same(first: Path, second: Path) -> bool:
         return first.samefile(second)
     except OSError:
         return False
+
+
+def refuse_lost_manifest(folder: Path) -> None:
+    """An output that has images and no manifest is not an empty one: nothing says what was made.
+
+    Raises:
+        ManifestError: a whole image lies there, and the manifest is missing or empty.
+    """
+    manifest = folder / MANIFEST_NAME
+    try:
+        if not stat.S_ISREG(manifest.lstat().st_mode) or manifest.stat().st_size:
+            return  # what is no file is refused when it is opened
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return
+    found = next(_whole_images(folder), None)
+    if found is not None:
+        raise ManifestError(
+            f"{folder} holds images ({found.relative_to(folder)}) and no {MANIFEST_NAME}, which "
+            "says what they are: put it back, or let --fresh make everything again."
+        )
+
+
+def _whole_images(folder: Path) -> Iterator[Path]:
+    for name in (IMAGES, SUPERSEDED, SPOOL):
+        for path in (folder / name).rglob("*"):
+            try:
+                with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+                    inspect_image(file.read(LARGEST_IMAGE))
+            except (OSError, BrokenImage):
+                continue
+            yield path
+
+
+def _has_both_names(first: Path, second: Path) -> bool:
+    """Whether these are two names of one file, of which one can go without losing it."""
+    try:
+        one, other = first.lstat(), second.lstat()
+    except OSError:
+        return False
+    is_same = (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    return is_same and first != second and stat.S_ISREG(one.st_mode) and one.st_nlink > 1
+
+
+def _prove_folder(folder: Path, superseded: Path) -> None:
+    """Do to a file in this folder what will be done to an image."""
+    names = [folder / PROOF, superseded / f"{PROOF}-2"]
+    for name in names:
+        if os.path.lexists(name):
+            os.unlink(name)  # noqa: PTH108  # the crash tests count calls of `os`
+    descriptor = os.open(names[0], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, b"batchgen was here")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _second_name(*names)
+    for name in names:
+        if os.path.lexists(name):
+            os.unlink(name)  # noqa: PTH108  # as above
+
+
+def require_limits(folder: Path, calls: int) -> None:
+    """Look at what the system lets this process write.
+
+    Raises:
+        OutputUnusable: files may not become as large as an image, or the manifest, can be.
+        StorageError: no file is left to be made.
+    """
+    largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    need = max(LARGEST_IMAGE, (folder / MANIFEST_NAME).stat().st_size + ROOM_FOR_LINES)
+    if largest != resource.RLIM_INFINITY and largest < need:
+        raise OutputUnusable(
+            f"Files of this process may have {largest} bytes, and those of {folder} need up to "
+            f"{need}: raise the limit (`ulimit -f unlimited`)."
+        )
+    system = os.statvfs(folder)
+    if system.f_files and system.f_favail < calls + FILES_BESIDE:
+        raise StorageError(
+            f"The file system of {folder} has {system.f_favail} files (inodes) left, and the calls "
+            f"in flight need up to {calls + FILES_BESIDE}: remove some files there."
+        )
 
 
 def _second_name(source: Path, target: Path) -> None:
@@ -178,7 +307,8 @@ def _owners(manifest: Path) -> dict[str, str]:
     paths: dict[str, str] = {}
     for line in read_manifest(manifest):
         if isinstance(line, Record):
-            paths.update((image.path, line.task_id) for image in line.images)
+            inside = filter(inner_path, (image.path for image in line.images))
+            paths.update((path, line.task_id) for path in inside)
         elif isinstance(line, MovedLine):
             if paths.get(line.path) == line.task_id:
                 del paths[line.path]
@@ -206,17 +336,17 @@ async def open_output(
 
     Raises:
         OutputBusy: another run holds it, and did not end in time.
-        StorageError: it cannot be written.
+        OutputUnusable: it cannot be written.
         ManifestError: its manifest cannot be used.
     """
     try:
         await in_thread(_make, folder)
     except OSError as error:
-        text = f"The output {folder} cannot be made: {error.strerror}."
-        raise StorageError(f"{text} Name another one with `output` or --output.") from error
+        advice = ". Name another one with `output` or --output."
+        raise unusable(f"The output {folder} cannot be made", error, advice) from error
     with ExitStack() as stack:
-        await _lock(stack, folder, lock_wait or LockWait())
-        manifest = Manifest.open(folder)
+        lock = await _lock(stack, folder, lock_wait or LockWait())
+        manifest = Manifest.open(folder, lock)
         try:
             history = await in_thread(load_history, folder / MANIFEST_NAME)
             output = OutputFolder(folder, history, manifest, run_id)
@@ -234,20 +364,19 @@ def _make(folder: Path) -> None:
             sync_folder(each.parent)
 
 
-async def _lock(stack: ExitStack, folder: Path, lock_wait: LockWait) -> None:
+async def _lock(stack: ExitStack, folder: Path, lock_wait: LockWait) -> Lock:
     """Take the lock; the kernel tells nobody when it is free, so a waiter looks every second."""
     last = time.monotonic() + lock_wait.wait
     for looks in count():
         try:
-            stack.enter_context(hold_lock(folder))
+            return stack.enter_context(hold_lock(folder))
         except OutputBusy as error:
             if time.monotonic() >= last:
                 raise
             if looks == 0 and lock_wait.notify is not None:
                 lock_wait.notify(f"{error} This run starts when that one has ended.")
             await lock_wait.sleep(LOCK_EVERY)
-        else:
-            return
+    raise AssertionError("the count has no end")
 
 
 MOUNTS = Path("/proc/self/mountinfo")

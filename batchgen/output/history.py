@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from batchgen.errors import ManifestError
-from batchgen.output.manifest import parse_line, parse_object, refuse_later_format
-from batchgen.record import Record, Status
-from batchgen.text import quoted
+from batchgen.output.manifest import (
+    open_manifest,
+    parse_line,
+    parse_object,
+    refuse_later_format,
+)
+from batchgen.output.paths import inner_path
+from batchgen.record import Record, Reseed, Status, is_simulated
+from batchgen.text import quoted, system_reason
 
 ZERO = Decimal(0)
 FINISHED = (0, 1)
 """Exit codes of a run that had nothing left to start."""
+RESEEDS = TypeAdapter(tuple[Reseed, ...])
 STATUSES = tuple(Status)
 SHORT = 6
 """Letters that tell the statuses apart."""
+MADE = STATUSES.index(Status.SUCCEEDED)
 CODES = {status.value[:SHORT].encode(): code for code, status in enumerate(STATUSES)}
-STATUS_BITS = 2
-"""Bits of an entry that hold the index of its status; the rest is the offset of its line."""
+SIMULATED = 4
+"""Bit of an entry whose record a simulator made."""
+FLAG_BITS = 3
+"""Bits of an entry that hold the index of its status and SIMULATED; the rest is the offset of its
+line."""
 READ_SIZE = 8192
+MOST_SERVICES = 1000
+"""Endpoints that are kept in mind; those of a manifest are few, unless somebody made it up."""
 # A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
 # JSON string is escaped, so none of these can be a part of a text. What does not begin like this
 # (another program wrote it) is parsed as JSON instead, which takes several times as long.
 ATTEMPT = b'{"kind": "attempt", '
 RECORD = b'{"kind": "record", '
+RUN = b'{"kind": "run", '
 TASK_ID = b'"task_id": "'
 STATUS = b'}, "status": "'
+ENDPOINT = b'"endpoint": "'
+PATH = b'"path": "'
+IMAGES = b"images/"
+ODD = re.compile(rb"/[./]|\\")
+"""What a path that our own store made seldom holds, and one that leaves the output may."""
 WHOLE = b"}\n"
 RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
 """How a whole record ends; one that was torn behind an inner brace, and sealed, ends like WHOLE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """What a run with `--fresh` chose to make again, until that is done."""
+
+    run_id: str
+    start: int
+    """Offset of the run's line: a record before it is to be made again."""
+    only: tuple[str, ...]
+    limit: int | None
 
 
 @dataclass(slots=True)
@@ -52,8 +85,14 @@ class History:
     """Task id -> attempts without a record of a run that did not end: maybe paid."""
     job_name: str | None = None
     random_seed_key: str | None = None
-    spent: Decimal = ZERO
-    """USD billed or maybe billed since the last run that finished."""
+    accounts: dict[bool, Decimal] = field(default_factory=lambda: {False: ZERO, True: ZERO})
+    """Whether it is the simulator's -> USD billed or maybe billed since the job was finished."""
+    paid_unanswered: set[str] = field(default_factory=set)
+    """Those of `unanswered` that no simulator was asked for."""
+    reseeds: tuple[Reseed, ...] = ()
+    """Every `--reseed` so far."""
+    refreshes: list[Refresh] = field(default_factory=list)
+    """Those that did not come to their end."""
     proven: dict[str | None, dict[str, float]] = field(default_factory=dict)
     """Route, None without routes -> model id -> calls a minute that the last run proved there."""
     unreadable: int = 0
@@ -63,10 +102,42 @@ class History:
         """How many tasks have a record."""
         return len(self.entries)
 
+    @property
+    def spent(self) -> Decimal:
+        """USD billed or maybe billed since the job was finished, by the simulator too."""
+        return sum(self.accounts.values(), ZERO)
+
     def status(self, task_id: str) -> Status | None:
         """The status of a task's last record; None without one."""
         entry = self.entries.get(compact(task_id))
-        return None if entry is None else STATUSES[entry & ((1 << STATUS_BITS) - 1)]
+        return None if entry is None else STATUSES[entry & (SIMULATED - 1)]
+
+    def is_simulated(self, task_id: str) -> bool:
+        """Whether a simulator made what a task's last record says."""
+        return bool(self.entries.get(compact(task_id), 0) & SIMULATED)
+
+    def offset(self, task_id: str) -> int:
+        """Where a task's last record stands in the manifest; -1 without one."""
+        return self.entries.get(compact(task_id), -1) >> FLAG_BITS
+
+    def require_service(self, endpoint: str) -> None:
+        """A simulated picture must not take the place of one that was paid for.
+
+        Raises:
+            ManifestError: a simulated run into an output that holds real pictures.
+        """
+        if is_simulated(endpoint) and (self.paid_unanswered or self._holds_real_images()):
+            raise self.of_another_service(endpoint)
+
+    def of_another_service(self, endpoint: str) -> ManifestError:
+        """Why a simulated run is refused."""
+        return ManifestError(
+            f"{self.path.parent} holds pictures of the real service, and {endpoint} is a "
+            "simulator: give the simulated run an output of its own with --output."
+        )
+
+    def _holds_real_images(self) -> bool:
+        return any(entry & (SIMULATED | SIMULATED - 1) == MADE for entry in self.entries.values())
 
     def require_job(self, name: str) -> None:
         """An output belongs to one job: another one's names and seeds would mix with its images.
@@ -93,13 +164,13 @@ class History:
     def lines(self, task_ids: Iterable[str]) -> Iterator[bytes | None]:
         """As `line` for one task after another, with the file opened once."""
         try:
-            with self.path.open("rb", buffering=READ_SIZE) as file:
+            with open_manifest(self.path, buffering=READ_SIZE) as file:
                 for task_id in task_ids:
                     entry = self.entries.get(compact(task_id))
                     if entry is None:
                         yield None
                         continue
-                    file.seek(entry >> STATUS_BITS)
+                    file.seek(entry >> FLAG_BITS)
                     yield file.readline()
         except OSError:
             for _ in task_ids:
@@ -128,12 +199,12 @@ def load_history(path: Path) -> History:
     history = History(path=path)
     reader = _Reader(history)
     try:
-        with path.open("rb", buffering=1 << 20) as file:
+        with open_manifest(path, buffering=1 << 20) as file:
             reader.read(file)
     except FileNotFoundError:
         return history
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
     reader.finish()
     return history
 
@@ -145,23 +216,31 @@ class _Reader:
         self._history = history
         self._offset = 0
         self._unfinished = UnfinishedRun(start=0)
+        self._services: dict[bytes, int] = {}
+        """Endpoint, as a record spells it -> SIMULATED or 0."""
         """The present run, as it counts if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Fold all lines in; a million of them pass here, so this is one loop and no calls."""
-        entries = self._history.entries
+        entries, services, is_odd = self._history.entries, self._services, ODD.search
         for data in lines:
             if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
                 start = data.find(TASK_ID) + len(TASK_ID)
                 task_id = data[start : data.find(b'"', start)].decode(errors="replace")
                 status = data.find(STATUS, start) + len(STATUS)
                 code = CODES.get(data[status : status + SHORT])
-                if code is None:
+                endpoint = data.find(ENDPOINT, status) + len(ENDPOINT)
+                name = data[endpoint : data.find(b'"', endpoint)]
+                service = services[name] if name in services else self._service(name)
+                path = data.find(PATH, endpoint) + len(PATH)
+                end = data.find(b'"', path)
+                is_one_image = data.startswith(IMAGES, path) and data.find(PATH, end) < 0
+                if code is None or (code == MADE and (not is_one_image or is_odd(data, path, end))):
                     self._slow(data)
                 else:
-                    entries[compact(task_id)] = self._offset << STATUS_BITS | code
+                    entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
                     if self._noted:
                         self._forget(task_id)
             elif not (data.startswith(ATTEMPT) and data.endswith(WHOLE)):
@@ -176,6 +255,7 @@ class _Reader:
         """A record came: what was noted of its task earlier no longer holds."""
         self._history.moved.pop(task_id, None)
         self._history.unanswered.pop(task_id, None)
+        self._history.paid_unanswered.discard(task_id)
 
     def _slow(self, data: bytes) -> None:
         fields = parse_object(data)
@@ -185,29 +265,92 @@ class _Reader:
         history = self._history
         match fields.get("kind"):
             case "record":
-                code = CODES.get(str(fields.get("status"))[:SHORT].encode(errors="replace"))
-                history.unreadable += code is None
-                if code is not None:
-                    task_id = str(fields.get("task_id"))
-                    history.entries[compact(task_id)] = self._offset << STATUS_BITS | code
-                    self._forget(task_id)
+                self._record(fields)
             case "run":
                 self._run(fields)
             case "end":
                 self._end(fields)
             case "moved":
-                path, new_path = str(fields.get("path")), str(fields.get("new_path"))
+                path, new_path = fields.get("path"), fields.get("new_path")
+                if not isinstance(path, str) or not isinstance(new_path, str):
+                    history.unreadable += 1
+                    return
+                history.last_move = self._path(path), self._path(new_path)
                 history.moved[str(fields.get("task_id"))] = new_path
-                history.last_move = (path, new_path)
                 self._noted = True
+
+    def _record(self, fields: dict[str, Any]) -> None:
+        history = self._history
+        code = CODES.get(str(fields.get("status"))[:SHORT].encode(errors="replace"))
+        if code is None:
+            history.unreadable += 1
+            return
+        images = fields.get("images")
+        for image in images if isinstance(images, list) else ():
+            if isinstance(image, dict) and isinstance(image.get("path"), str):
+                self._path(image["path"])
+        service = self._service(str(fields.get("endpoint")).encode(errors="replace"))
+        task_id = str(fields.get("task_id"))
+        history.entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
+        self._forget(task_id)
+
+    def _service(self, endpoint: bytes) -> int:
+        """SIMULATED, or 0 for the service itself; kept in mind."""
+        service = SIMULATED if is_simulated(endpoint.decode(errors="replace")) else 0
+        if len(self._services) < MOST_SERVICES:
+            self._services[endpoint] = service
+        return service
+
+    def _path(self, value: str) -> str:
+        """A path that the present line names.
+
+        Raises:
+            ManifestError: it leaves the output.
+        """
+        path = inner_path(value)
+        if path is None:
+            raise ManifestError(
+                f"{self._history.path} names {quoted(value)} in its line at byte {self._offset}, "
+                "which is no path inside the output: no run of batchgen wrote that. Find out who "
+                "did, and take the line out"
+            )
+        return path
 
     def _run(self, fields: dict[str, Any]) -> None:
         history = self._history
         refuse_later_format(fields, str(history.path))
         self._close_run()
-        self._unfinished = UnfinishedRun(start=self._offset, unanswered=dict(history.unanswered))
+        self._unfinished = UnfinishedRun(
+            start=self._offset,
+            simulated=is_simulated(str(fields.get("endpoint"))),
+            unanswered=dict(history.unanswered),
+        )
+        if fields.get("fresh") is True:
+            self._refresh(fields)
         history.job_name = fields.get("job_name")
         history.random_seed_key = fields.get("random_seed_key")
+        history.reseeds = self._reseeds(fields.get("reseeds"))
+
+    def _reseeds(self, found: object) -> tuple[Reseed, ...]:
+        try:
+            return RESEEDS.validate_python(found or ())
+        except ValidationError:
+            raise ManifestError(
+                f"{self._history.path} says in its line at byte {self._offset} what --reseed chose "
+                "in a way that cannot be read: without it other images would be made"
+            ) from None
+
+    def _refresh(self, fields: dict[str, Any]) -> None:
+        only, limit = fields.get("only"), fields.get("limit")
+        refresh = Refresh(
+            run_id=str(fields.get("run_id")),
+            start=self._offset,
+            only=tuple(map(str, only)) if isinstance(only, list) else (),
+            limit=limit if type(limit) is int else None,
+        )
+        if not refresh.only and refresh.limit is None:
+            self._history.refreshes.clear()  # this one is of everything
+        self._history.refreshes.append(refresh)
 
     def _end(self, fields: dict[str, Any]) -> None:
         """A run that ended knows better than its lines what it spent."""
@@ -215,7 +358,13 @@ class _Reader:
         summary = fields.get("summary")
         summary = summary if isinstance(summary, dict) else {}
         spent = money(summary.get("billed_usd")) + money(summary.get("maybe_billed_usd"))
-        history.spent = ZERO if fields.get("exit_code") in FINISHED else history.spent + spent
+        is_complete, simulated = is_finished(fields), self._unfinished.simulated
+        history.accounts[simulated] = ZERO if is_complete else history.accounts[simulated] + spent
+        if fields.get("exit_code") in FINISHED and not summary.get("left"):
+            run_id = fields.get("run_id")
+            history.refreshes = [
+                each for each in history.refreshes if not is_complete and each.run_id != run_id
+            ]
         history.proven = proven_rates(summary)
         self._unfinished = UnfinishedRun(start=self._offset + 1)
 
@@ -223,12 +372,15 @@ class _Reader:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""
         history, run = self._history, self._unfinished
         if run.start < self._offset:
-            with history.path.open("rb") as file:
+            with open_manifest(history.path) as file:
                 file.seek(run.start)
                 while file.tell() < self._offset:
                     run.take(parse_object(file.readline()) or {})
-        history.spent += run.spent + sum((cost for _, _, cost in run.open.values()), ZERO)
+        cost = run.spent + sum((cost for _, _, cost in run.open.values()), ZERO)
+        history.accounts[run.simulated] += cost
         self._noted = self._noted or bool(run.open)
+        if not run.simulated:
+            history.paid_unanswered |= run.open.keys()
         history.unanswered |= {task_id: count for task_id, (count, _, _) in run.open.items()}
 
 
@@ -256,6 +408,7 @@ class UnfinishedRun:
 
     start: int
     """Offset of its first line."""
+    simulated: bool = False
     unanswered: dict[str, int] = field(default_factory=dict)
     """As in the history when it began: what it adopted is paid for already."""
     open: dict[str, tuple[int, Decimal, Decimal]] = field(default_factory=dict)
@@ -282,6 +435,16 @@ def _maybe(fields: dict[str, Any], price: Decimal) -> Decimal:
     """USD that a line says may have been billed besides, at this price unless it tells."""
     told = fields.get("maybe_billed_usd")
     return price * money(fields.get("maybe_billed")) if told is None else money(told)
+
+
+def is_finished(end: dict[str, Any]) -> bool:
+    """Whether an `end` line closes the account: nothing of the job was left open.
+
+    A run of a part of the job ends with 0 as well, and says what is left of the whole.
+    """
+    summary = end.get("summary")
+    left = summary.get("job_left") if isinstance(summary, dict) else None
+    return end.get("exit_code") in FINISHED and not left
 
 
 def money(value: object) -> Decimal:

@@ -10,14 +10,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchgen.errors import OutputBusy, StorageError
+from batchgen.errors import OutputBusy, OutputUnusable, StorageError
+from batchgen.output.paths import open_regular, unusable
 from batchgen.record import utc_now
+from batchgen.text import system_reason
 
 LOCK_NAME = "manifest.lock"
 
 
+class Lock:
+    """The lock of an output, held by this process."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    def require_held(self) -> None:
+        """Whoever removes the file lets another run take a new one of that name.
+
+        Raises:
+            StorageError: the file that we hold is no longer the one of that name.
+        """
+        if not _is_current(self._descriptor, self.path):
+            raise StorageError(
+                f"{self.path} was removed or replaced while this run held it: "
+                "another run may write to the same output"
+            )
+
+
 @contextmanager
-def hold_lock(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[Lock]:
     """Hold the output folder for the length of the block.
 
     The file stays behind: removing it would let two runs hold two files of one name. What it says
@@ -25,13 +47,13 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         OutputBusy: another run holds it.
-        StorageError: the lock file cannot be made.
+        OutputUnusable: the lock file cannot be made.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path)
     try:
         _sign(descriptor, path)
-        yield
+        yield Lock(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -44,17 +66,17 @@ def lock_holder(folder: Path) -> str | None:
     """
     path = folder / LOCK_NAME
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+        raise StorageError(f"{path} cannot be read: {system_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # freed again by the closing
     except BlockingIOError:
         return _describe(descriptor)
     except OSError as error:
-        raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
+        raise StorageError(f"{path} cannot be locked: {system_reason(error)}") from error
     finally:
         os.close(descriptor)
     return None
@@ -64,9 +86,9 @@ def _acquire(path: Path) -> int:
     """An open, locked descriptor of the file that has this name now."""
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+            raise unusable(f"{path} cannot be written", error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -75,7 +97,7 @@ def _acquire(path: Path) -> int:
             raise OutputBusy(f"Another run holds {path.parent}: {text}.") from None
         except OSError as error:
             os.close(descriptor)
-            raise StorageError(f"{path} cannot be locked: {error.strerror}") from error
+            raise OutputUnusable(f"{path} cannot be locked: {system_reason(error)}") from error
         if _is_current(descriptor, path):
             return descriptor
         os.close(descriptor)  # somebody removed the file between the opening and the lock
@@ -83,8 +105,8 @@ def _acquire(path: Path) -> int:
 
 def _is_current(descriptor: int, path: Path) -> bool:
     try:
-        named = path.stat()
-    except FileNotFoundError:
+        named = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return False
     held = os.fstat(descriptor)
     return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
@@ -95,7 +117,7 @@ def _sign(descriptor: int, path: Path) -> None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _holder(), 0)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+        raise StorageError(f"{path} cannot be written: {system_reason(error)}") from error
 
 
 def _holder() -> bytes:

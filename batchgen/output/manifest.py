@@ -10,14 +10,18 @@ import asyncio
 import json
 import os
 from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from batchgen.errors import ManifestError, StorageError
+from batchgen.output.lock import Lock
+from batchgen.output.paths import open_regular, unusable
 from batchgen.output.threads import in_thread
 from batchgen.record import (
     FORMAT_VERSION,
@@ -28,7 +32,7 @@ from batchgen.record import (
     Record,
     RunLine,
 )
-from batchgen.text import system_reason
+from batchgen.text import quoted, system_reason
 
 MANIFEST_NAME = "manifest.jsonl"
 KINDS: dict[str, type[Line]] = {
@@ -38,6 +42,7 @@ KINDS: dict[str, type[Line]] = {
     "record": Record,
     "run": RunLine,
 }
+COPY_SIZE = 1 << 20
 GROUP = 64
 """Most lines that one sync makes durable."""
 
@@ -52,27 +57,32 @@ class _Waiting:  # compared by identity: equal lines are still two lines
 class Manifest:
     """Appends lines to one manifest; any number of coroutines may append at once."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, lock: Lock | None = None) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._lock = lock
+        self._size = os.fstat(descriptor).st_size
+        """Of the file, by what was read on opening and written since."""
         self._commit_lock = asyncio.Lock()
         self._waiting: list[_Waiting] = []
         self._broken: StorageError | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Manifest:
+    def open(cls, folder: Path, lock: Lock | None = None) -> Manifest:
         """Open the manifest of an output folder for appending, sealed.
 
-        The caller holds the output's lock.
+        Args:
+            lock: of the output, which the caller holds; looked at again before each write.
 
         Raises:
-            StorageError: it cannot be opened or sealed.
+            OutputUnusable: it cannot be opened or sealed.
+            StorageError: the disk is full.
         """
         path = folder / MANIFEST_NAME
         try:
-            return cls(path, _open_sealed(path))
+            return cls(path, _open_sealed(path), lock)
         except OSError as error:
-            raise StorageError(f"{path} cannot be written: {system_reason(error)}") from error
+            raise unusable(f"{path} cannot be written", error) from error
 
     def close(self) -> None:
         """Close the file; everything that `append` returned for is in it."""
@@ -85,8 +95,8 @@ class Manifest:
         is written all the same, now or with the next group.
 
         Raises:
-            StorageError: the disk refused it. Then it refuses all that follow: after a failed sync
-                nobody knows what the file holds, and the next opening finds out.
+            StorageError: the disk refused it, or the file is not the one that we wrote any more.
+                Then it refuses all that follow: what the file holds, the next opening finds out.
         """
         mine = _Waiting(line.to_json(), durable)
         self._waiting.append(mine)
@@ -101,15 +111,71 @@ class Manifest:
         group = self._waiting[:GROUP]
         del self._waiting[:GROUP]
         try:
-            await in_thread(_write_group, self._descriptor, group)
+            await in_thread(self._write, group)
         except OSError as error:
             self._broken = StorageError(f"{self.path} could not be written: {system_reason(error)}")
             raise self._broken from error
+        except StorageError as error:
+            self._broken = error
+            raise
         except BaseException:
             self._broken = StorageError(f"{self.path} was broken off in the middle of a write")
             raise
         for waiting in group:
             waiting.written = True
+
+    def _write(self, group: list[_Waiting]) -> None:
+        self._require_ours()
+        for waiting in group:
+            rest = memoryview(waiting.data)
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self._size += written
+                rest = rest[written:]
+        if any(waiting.durable for waiting in group):
+            os.fdatasync(self._descriptor)
+
+    def _require_ours(self) -> None:
+        """What we hold open can be moved under us: lines that nobody finds again are not on record.
+
+        Raises:
+            StorageError: the file of that name is not ours any more, or not as we left it.
+        """
+        held = os.fstat(self._descriptor)
+        if held.st_nlink == 0:
+            raise StorageError(f"{self.path} was deleted while the run wrote to it{self._rescue()}")
+        try:
+            named = self.path.lstat()
+            is_ours = (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            raise StorageError(
+                f"{self.path} was moved away or replaced while the run wrote to it: put it back"
+            )
+        if held.st_size != self._size:
+            raise StorageError(
+                f"{self.path} was changed by somebody else while the run wrote to it: it has "
+                f"{held.st_size} bytes, and the run left {self._size}"
+            )
+        if self._lock is not None:
+            self._lock.require_held()
+
+    def _rescue(self) -> str:
+        """Give what a deleted manifest held a name again, for nothing else says what was paid."""
+        copy = self.path.with_name(f".{MANIFEST_NAME}.rescue")
+        try:
+            _copy(self._descriptor, copy)
+            for number in count():
+                name = MANIFEST_NAME if number == 0 else f"{MANIFEST_NAME}.deleted~{number}"
+                with suppress(FileExistsError):
+                    os.link(copy, self.path.with_name(name))
+                    break
+            copy.unlink()
+            sync_folder(self.path.parent)
+        except OSError as error:
+            return f", and could not be put back: {system_reason(error)}"
+        return f"; what it held is there again as {self.path.with_name(name)}"
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:
@@ -130,17 +196,20 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-def _write_group(descriptor: int, group: list[_Waiting]) -> None:
-    for waiting in group:
-        rest = memoryview(waiting.data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    if any(waiting.durable for waiting in group):
-        os.fdatasync(descriptor)
+def _copy(descriptor: int, path: Path) -> None:
+    """Copy what a descriptor holds into a new file, synced."""
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:
+        at = 0
+        while data := os.pread(descriptor, COPY_SIZE, at):
+            file.write(data)
+            at += len(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _open_sealed(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         _seal(descriptor)
         sync_folder(path.parent)
@@ -195,8 +264,15 @@ def refuse_later_format(fields: Mapping[str, Any], name: str) -> None:
     Raises:
         ManifestError: a later version of batchgen wrote it.
     """
-    version = fields.get("version")
-    if fields.get("kind") == "run" and isinstance(version, int) and version > FORMAT_VERSION:
+    if fields.get("kind") != "run" or "version" not in fields:
+        return
+    version = fields["version"]
+    if type(version) is not int:
+        raise ManifestError(
+            f"{name} has a run line whose version is {quoted(str(version))} and no whole number: "
+            "no batchgen wrote that"
+        )
+    if version > FORMAT_VERSION:
         raise ManifestError(
             f"{name} was written by a later batchgen ({fields.get('batchgen_version')}, "
             f"format {version}); this one reads format {FORMAT_VERSION}: use that one, or give "
@@ -228,10 +304,19 @@ def read_manifest(path: Path) -> Iterator[Line]:
         ManifestError: it cannot be read at all, or a later version wrote it.
     """
     try:
-        with path.open("rb") as file:
+        with open_manifest(path) as file:
             for data in file:
                 line = parse_line(data)
                 if line is not None:
                     yield line
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from error
+        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
+
+
+def open_manifest(path: Path, buffering: int = -1) -> BinaryIO:
+    """A manifest for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is a link, a pipe or a device.
+    """
+    return os.fdopen(open_regular(path, os.O_RDONLY), "rb", buffering=buffering)

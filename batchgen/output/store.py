@@ -6,10 +6,14 @@ file that was there before is overwritten. Bytes are stored as they came.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import aiofiles
 
@@ -21,8 +25,11 @@ from batchgen.record import StoredImage
 from batchgen.text import system_reason
 
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+IMAGES = "images"
 SUPERSEDED = "superseded"
 UNUSABLE = "unusable"
+SPOOL = "spool"
+"""Where images are kept that could not be written to their place."""
 PART = ".part"
 
 MakeRoom = Callable[[str], Awaitable[None]]
@@ -35,7 +42,11 @@ class Store:
     def __init__(self, folder: Path, make_room: MakeRoom) -> None:
         self.folder = folder
         self._make_room = make_room
-        self._made: set[Path] = {Path()}
+        self._durable: set[Path] = {Path()}
+        """Folders whose names were synced."""
+        self._refuge: Path | None = None
+        self.kept: Counter[Path] = Counter()
+        """Folder -> how many images it took that could not be written to their place."""
 
     async def save(
         self, stem: str, task_id: str, artifact: Artifact, inspected: Inspected
@@ -51,15 +62,18 @@ class Store:
             StorageError: the disk did not take it.
         """
         path = f"{stem}.{EXTENSIONS[inspected.format]}"
-        part = _part(path, task_id)
+        part, written = _part(path, task_id), False
         try:
             await self.make_folder(Path(path).parent)
             await self._write(part, artifact.data)
+            written = True
             await self.place(part, path)
         except OSError as error:
-            raise StorageError(
-                f"{self.folder / path} could not be written: {system_reason(error)}"
-            ) from error
+            text = f"{self.folder / path} could not be written: {system_reason(error)}"
+            if not (written and await in_thread(os.path.lexists, self.folder / part)):
+                name = f"{PurePosixPath(path).name}.{task_id}{PART}"
+                text = f"{text}; {await self._keep(name, artifact.data)}"
+            raise StorageError(text) from error
         return self.describe(path, artifact, inspected)
 
     @staticmethod
@@ -91,12 +105,22 @@ class Store:
 
     async def settle(self, path: str, task_id: str) -> None:
         """Drop the temporary name of an image whose record is durable."""
+        await self.drop(_part(path, task_id))
+
+    async def drop(self, part: str) -> None:
+        """Remove a temporary name.
+
+        Raises:
+            StorageError: the disk did not let it go.
+        """
         try:
-            await in_thread(os.unlink, self.folder / _part(path, task_id))
+            await in_thread(os.unlink, self.folder / part)
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
-            raise StorageError(f"{self.folder / path}: {system_reason(error)}") from error
+            raise StorageError(
+                f"{self.folder / part} could not be removed: {system_reason(error)}"
+            ) from error
 
     async def keep_unusable(self, name: str, body: bytes) -> None:
         """Keep a reply that was paid for and holds no image, for a person to look at.
@@ -112,7 +136,34 @@ class Store:
                     await self._write(path, body)
                     return
         except OSError:
-            return
+            await self._keep(f"{name}.json", body)
+
+    async def _keep(self, name: str, data: bytes) -> str:
+        """Keep what was paid for and finds no place: in the spool, else in the temporary folder.
+
+        Returns:
+            Where it is now, as the end of a sentence.
+        """
+        try:
+            await self.make_folder(Path(SPOOL))
+            await self._write(f"{SPOOL}/{name}", data)
+        except OSError:
+            return await self._keep_outside(name, data)
+        self.kept[self.folder / SPOOL] += 1
+        return f"it is kept in {self.folder / SPOOL}, where the next run finds it"
+
+    async def _keep_outside(self, name: str, data: bytes) -> str:
+        try:
+            if self._refuge is None:
+                self._refuge = Path(tempfile.mkdtemp(prefix="batchgen-"))
+            await self._write(self._refuge / name, data)
+        except OSError as error:
+            return f"nor could it be kept elsewhere: {system_reason(error)}"
+        self.kept[self._refuge] += 1
+        return (
+            f"it is kept in {self._refuge}: move it to {self.folder / SPOOL}, where the next run "
+            "finds it"
+        )
 
     async def sync_folder(self, relative: Path) -> None:
         """Make the names in a folder durable."""
@@ -123,15 +174,22 @@ class Store:
             os.close(descriptor)
 
     async def make_folder(self, relative: Path) -> None:
-        """Make a folder and its parents, each durable in its own parent."""
-        if relative in self._made:
+        """Make a folder and its parents, each durable in its own parent.
+
+        Looked at each time, for a folder can be removed, or become a link, while a run writes.
+
+        Raises:
+            OSError: it cannot be made, or something else has its name.
+        """
+        if relative == Path():
             return
         await self.make_folder(relative.parent)
-        await in_thread(os.makedirs, self.folder / relative, exist_ok=True)
-        await self.sync_folder(relative.parent)
-        self._made.add(relative)
+        is_new = await in_thread(_make_folder, self.folder / relative)
+        if is_new or relative not in self._durable:
+            await self.sync_folder(relative.parent)
+            self._durable.add(relative)
 
-    async def _write(self, relative: str, data: bytes) -> None:
+    async def _write(self, relative: str | Path, data: bytes) -> None:
         # "xb" creates exclusively and so follows no link; a leftover of the same task is dropped.
         path = self.folder / relative
         if await in_thread(os.path.lexists, path):
@@ -142,6 +200,19 @@ class Store:
             while written < len(data):
                 written += await file.write(view[written:])  # a raw write may be short
             await in_thread(os.fsync, file.fileno())
+
+
+def _make_folder(path: Path) -> bool:
+    """Make a folder unless it is there; whether it was made."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        os.mkdir(path)  # noqa: PTH102  # the crash tests count calls of `os`
+        return True
+    if not stat.S_ISDIR(mode):
+        what = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
+        raise NotADirectoryError(errno.ENOTDIR, f"{path} is {what}")
+    return False
 
 
 def _part(path: str, task_id: str) -> str:

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from batchgen.job import Complaints, Job, conflicts
 from batchgen.plan.item import PlannedItem
 from batchgen.plan.prepare import ItemPlanner
+from batchgen.record import Reseed
 from batchgen.task import Task
 
 
@@ -21,6 +22,7 @@ def expand(
     job: Job,
     *,
     random_seed_key: str | None = None,
+    reseeds: Sequence[Reseed] = (),
     wanted: Callable[[int], bool] | None = None,
 ) -> Iterator[Task]:
     """The tasks of a job in the order of its items, made as they are asked for.
@@ -29,6 +31,7 @@ def expand(
         job: best one that `check` found nothing wrong with.
         random_seed_key: what random seeds are derived from; a run keeps it in its manifest, so that
             going on finds the same tasks. Needed for `seed: random` alone.
+        reseeds: which images get other seeds than the job says, as `--reseed` asked for them.
         wanted: whether to make the task with this running index, from 0. A task that is not wanted
             costs next to nothing, and its index counts all the same.
 
@@ -36,7 +39,7 @@ def expand(
         JobError: at the first item that no task can be made of.
         ValueError: random seeds without a key.
     """
-    items = _PlannedItems(job, random_seed_key)
+    items = _PlannedItems(job, random_seed_key, reseeds)
     start = 0
     for index in range(len(job.items)):
         end = start + items.variants(index)
@@ -47,13 +50,15 @@ def expand(
         start = end
 
 
-def task_ids(job: Job, *, random_seed_key: str | None = None) -> Iterator[str]:
+def task_ids(
+    job: Job, *, random_seed_key: str | None = None, reseeds: Sequence[Reseed] = ()
+) -> Iterator[str]:
     """The `Task.id` of every task in the order of `expand`, at a fraction of its cost.
 
     Raises:
         JobError, ValueError: as `expand`.
     """
-    items = _PlannedItems(job, random_seed_key)
+    items = _PlannedItems(job, random_seed_key, reseeds)
     for index in range(len(job.items)):
         planned = items.of(index)
         yield from map(planned.id, range(1, planned.variants + 1))
@@ -70,12 +75,12 @@ def matches(task: Task, patterns: Sequence[str]) -> bool:
 class _PlannedItems:
     """The planned items of a job that must be right: what is wrong is raised."""
 
-    def __init__(self, job: Job, random_seed_key: str | None) -> None:
+    def __init__(self, job: Job, random_seed_key: str | None, reseeds: Sequence[Reseed]) -> None:
         if random_seed_key is None and job.seed == "random":
             raise ValueError("a job with random seeds needs a random_seed_key")
         self._job = job
         self._found = Complaints.of(job)
-        self._planner = ItemPlanner(job, random_seed_key or "", self._found)
+        self._planner = ItemPlanner(job, random_seed_key or "", self._found, reseeds)
         if self._found:
             raise self._found.error(job)
 

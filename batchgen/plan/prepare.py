@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from batchgen.job import Complaints, Item, Job, Path
@@ -11,8 +12,9 @@ from batchgen.plan import file_names, seeds
 from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.prompts import ItemTexts
-from batchgen.plan.seeds import Seeds
+from batchgen.plan.seeds import Redrawn, Seeds
 from batchgen.plan.templates import Template
+from batchgen.record import Reseed
 from batchgen.task import SeededId
 
 WIDEST_SEED = "9" * 10
@@ -32,9 +34,12 @@ class ItemPlanner:
     The same job and key give the same planned items every time.
     """
 
-    def __init__(self, job: Job, random_seed_key: str, found: Complaints) -> None:
+    def __init__(
+        self, job: Job, random_seed_key: str, found: Complaints, reseeds: Sequence[Reseed] = ()
+    ) -> None:
         self._job = job
         self._key = random_seed_key
+        self._reseeds = reseeds
         self._found = found
         self._texts = ItemTexts(job, found)
         self._models = JobModels(job)
@@ -101,6 +106,21 @@ class ItemPlanner:
             self._name(index, texts)
 
     def _seeds(self, index: int, item: Item, model: Model) -> Seeds | None:
+        chosen = self._seeds_of_job(index, item, model)
+        if chosen is None or not self._reseeds:
+            return chosen
+        names = (self._job.name, item.id)
+        redrawn = tuple(
+            Redrawn(
+                item_id=item.id,
+                only=each.only,
+                seeds=seeds.derived("reseed", each.key, *names, seed_max=model.seed_max),
+            )
+            for each in self._reseeds
+        )
+        return replace(chosen, redrawn=redrawn)
+
+    def _seeds_of_job(self, index: int, item: Item, model: Model) -> Seeds | None:
         job, seed_max = self._job, model.seed_max
         seed = job.seed if item.seed is None else item.seed
         if seed == "derived":

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
 
 DERIVATION_VERSION = "1"
 """Changes whenever `derived` would give other seeds for the same names."""
@@ -27,10 +29,30 @@ class Seeds:
     step: int
     count: int
     """Of all seeds there are: the seeds are 1 to this."""
+    redrawn: tuple[Redrawn, ...] = ()
+    """Seeds that some variants got since; the last counts."""
 
     def of(self, variant: int) -> int:
         """The seed of a variant; variants count from 1."""
+        for each in reversed(self.redrawn):
+            if each.takes(variant):
+                return each.seeds.of(variant)
         return 1 + (self.first + (variant - 1) * self.step) % self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redrawn:
+    """Other seeds for those variants of an item that a person did not like."""
+
+    item_id: str
+    only: tuple[str, ...]
+    """Patterns of item ids or labels; none: all."""
+    seeds: Seeds
+
+    def takes(self, variant: int) -> bool:
+        """Whether this variant gets another seed."""
+        names = (self.item_id, f"{self.item_id}/{variant}")
+        return not self.only or any(fnmatchcase(*it) for it in product(names, self.only))
 
 
 def derived(*names: str, seed_max: int) -> Seeds:

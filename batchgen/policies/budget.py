@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Ambiguous, AttemptError, Filtered, NotStarted
@@ -19,11 +19,21 @@ class Budget:
     was or may have been stays spent.
     """
 
-    def __init__(self, limit: Decimal | None, *, spent: Decimal = ZERO) -> None:
+    def __init__(
+        self, limit: Decimal | None, *, run_limit: Decimal | None = None, spent: Decimal = ZERO
+    ) -> None:
         self.limit = limit
-        """USD; None: no limit, only the count."""
+        """USD for all runs until the job is finished; None: no limit, only the count."""
+        self.run_limit = run_limit
+        """USD for this run alone; None: no such limit."""
         self.spent = spent
         """USD surely or maybe billed, earlier runs of this output included."""
+        self.planned = ZERO
+        """USD that the open tasks of the job cost, as they were when the run began."""
+        self.is_too_small = False
+        """Not one more image fits, in a later run either."""
+        self._before = ZERO
+        """USD of `spent` that this run did not spend."""
         self.billed = ZERO
         """USD surely billed in this run."""
         self.maybe_billed = ZERO
@@ -53,15 +63,57 @@ class Budget:
             self.maybe_billed += maybe
             self._changed.notify_all()
 
+    def open(self, spent: Decimal, planned: Decimal) -> None:
+        """Begin with what earlier runs spent and what is left to make.
+
+        Args:
+            spent: USD since the job was last finished.
+            planned: USD that its open tasks cost.
+        """
+        self.spent, self._before, self.planned = spent, spent, planned
+
     def find(self, billed: Decimal) -> None:
         """Count what an earlier run was billed and no line says."""
         self.spent += billed
+        self._before += billed
         self.billed += billed
 
     @property
     def left(self) -> Decimal | None:
         """USD that may still be reserved; None without a limit."""
+        lefts = [left for left in (self._left_of_all, self._left_of_run) if left is not None]
+        return min(lefts, default=None)
+
+    @property
+    def _left_of_all(self) -> Decimal | None:
         return None if self.limit is None else self.limit - self.spent - self._reserved
+
+    @property
+    def _left_of_run(self) -> Decimal | None:
+        if self.run_limit is None:
+            return None
+        return self.run_limit - (self.spent - self._before) - self._reserved
+
+    def shortage(self, price: Decimal) -> str | None:
+        """Why one more image of this price does not fit, and what helps; None if it does."""
+        left = self._left_of_all
+        if self.limit is not None and left is not None and price > left:
+            self.is_too_small = True
+            # What may have been billed and made no image comes on top of the plan.
+            finish = max(self._before + self.planned + self.maybe_billed, self.spent + price)
+            return (
+                f"{_money(price)} needed, {_money(left)} left of {_money(self.limit)}, counted "
+                f"over all runs until the job is finished: raise it to {_money(finish)} to finish "
+                "(limits.budget_usd)."
+            )
+        left = self._left_of_run
+        if self.run_limit is None or left is None or price <= left:
+            return None
+        self.is_too_small = price > self.run_limit
+        what_helps = "raise it, else no run makes anything" if self.is_too_small else ""
+        text = f"{_money(price)} needed, {_money(left)} left of {_money(self.run_limit)}"
+        end = "for this run (limits.run_budget_usd, --max-cost)"
+        return f"{text} {end}{': ' if what_helps else ''}{what_helps}."
 
     def _fits(self, price: Decimal) -> bool:
         return self.left is None or price <= self.left
@@ -73,7 +125,8 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
     async def admit(attempt: Attempt) -> Generation:
         price = attempt.call.price_usd or ZERO
         if not await budget.reserve(price):
-            stop.apply(StopCause.BUDGET, limit=budget.limit)
+            text = budget.shortage(price) or f"{_money(price)} needed, and no money is left."
+            stop.apply(StopCause.BUDGET, shortage=text)
             raise NotStarted("the budget is used up")
         billed = maybe = ZERO
         try:
@@ -101,3 +154,9 @@ def may_be_billed(error: AttemptError) -> bool:
     A filtered one is assumed to be where an image was made; AWS documents no rule.
     """
     return isinstance(error, Ambiguous) or (isinstance(error, Filtered) and error.image_came)
+
+
+def _money(amount: Decimal) -> str:
+    """USD with two digits, or with as many as say it to a hundredth of a cent."""
+    exact = format(amount.quantize(Decimal("0.0001"), ROUND_CEILING).normalize(), "f")
+    return max(exact, f"{amount:.2f}", key=len)

@@ -39,7 +39,7 @@ class StopRule:
 
 RULES: Mapping[StopCause, StopRule] = {
     # `budget`: not even one more attempt can be paid for.
-    StopCause.BUDGET: StopRule(ExitCode.RESUMABLE, "The budget of {limit} USD is used up."),
+    StopCause.BUDGET: StopRule(ExitCode.RESUMABLE, "The budget is used up: {shortage}"),
     # `credential_refresh`: no renewal brought credentials that the service accepts.
     StopCause.CREDENTIALS: StopRule(ExitCode.SERVICE, "{refusal}"),
     # `runner.deadline`

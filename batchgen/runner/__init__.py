@@ -7,7 +7,15 @@ from batchgen.runner.deadline import Deadline, deadline_of
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.runner.recorder import Recorder
-from batchgen.runner.selection import Pending, Selection, TaskSet, select
+from batchgen.runner.selection import (
+    Pending,
+    Selection,
+    TaskSet,
+    read_output,
+    reseed,
+    select,
+    shortage,
+)
 
 __all__ = [
     "Batch",
@@ -20,5 +28,8 @@ __all__ = [
     "Summary",
     "TaskSet",
     "deadline_of",
+    "read_output",
+    "reseed",
     "select",
+    "shortage",
 ]

@@ -14,14 +14,16 @@ from pathlib import Path
 from batchgen import plan
 from batchgen.bedrock import Endpoint
 from batchgen.errors import NotStarted, StorageError
-from batchgen.job import Job
 from batchgen.output import (
+    SPOOL,
+    History,
     LockWait,
     OutputFolder,
     in_thread,
     load_history,
     network_file_system,
     open_output,
+    refuse_lost_manifest,
     worker_threads,
 )
 from batchgen.pacing import SharedLimit
@@ -39,14 +41,14 @@ from batchgen.policies import (
     open_quotas,
     require_quotas,
 )
-from batchgen.record import EndLine, RunLine, utc_now
+from batchgen.record import EndLine, RunLine, is_simulated, utc_now
 from batchgen.runner.audit import audit
 from batchgen.runner.deadline import margin_of, watch_deadline
 from batchgen.runner.options import RunOptions
 from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
 from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.runner.recovery import recover
-from batchgen.runner.selection import Pending, TaskSet, select
+from batchgen.runner.selection import Pending, TaskSet, open_account, reseed, select
 from batchgen.runner.worker import Work, drain, working
 
 THREADS = 32
@@ -61,10 +63,12 @@ class Batch:
         self.options = options
         self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.stop = Stop()
-        self.budget = Budget(job.limits.budget_usd)
+        self.budget = Budget(job.limits.budget_usd, run_limit=job.limits.run_budget_usd)
         self.stats = RunStats(
             self.run_id, str(job.output), patience=job.limits.give_up_after, clock=options.clock
         )
+        self.stats.is_simulated = is_simulated(job.endpoint)
+        self.stats.is_fresh = options.selection.fresh
         self._origin = RunIdentity.of(self.run_id, job)
         self._quotas: list[RouteQuotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
@@ -86,7 +90,8 @@ class Batch:
             ServiceUnusable: there are no credentials; nothing was written or called.
             OutputBusy: another run holds the output.
             StorageError: the output cannot be written at all.
-            ManifestError: the output's manifest cannot be used.
+            OutputUnusable: it takes no images; nothing was called.
+            ManifestError: the output's manifest cannot be used, or is lost.
         """
         async with worker_threads(THREADS), AsyncExitStack() as stack:
             self._outline = await in_thread(plan.check, self.options.job)
@@ -119,25 +124,34 @@ class Batch:
             sleep=self.stop.sleep,
             notify=self.options.observer.notice,
         )
-        opening = open_output(Path(self.options.job.output), self.run_id, lock_wait=wait)
+        folder = Path(self.options.job.output)
+        if not self.options.selection.fresh:
+            await in_thread(refuse_lost_manifest, folder)
+        opening = open_output(folder, self.run_id, lock_wait=wait)
         return await stack.enter_async_context(opening)
 
     async def _run_within(self, output: OutputFolder, endpoint: Endpoint) -> Summary:
         """The run proper, with everything open."""
         job, selection = self.options.job, self.options.selection
         output.history.require_job(job.name)
-        await output.prepare()
+        output.history.require_service(job.endpoint)
+        await output.prove(job.places)
+        self.budget.spent = output.history.accounts[self.stats.is_simulated]
         self.options.observer.start(self.snapshot())
-        self.budget.spent = output.history.spent
         for quotas in self._quotas:
             quotas.remember(output.history.proven.get(quotas.route, {}))
         key = random_seed_key(output, fresh=selection.fresh)
-        await output.manifest.append(run_line(job, self.run_id, key))
-        await self._recover(output, key)
+        reseed(output.history, selection, secrets.token_hex(8))
+        await output.manifest.append(run_line(self.options, self.run_id, key, output.history))
+        spent = output.history.accounts[self.stats.is_simulated]
+        uncounted = await self._recover(output, key)
         pending = await in_thread(select, job, output.history, selection, key)
+        open_account(self.budget, spent, pending, self._outline)
+        self.budget.find(uncounted)
         self._announce(pending, output)
         try:
             await self._make_all(pending, output, endpoint)
+            self._notify(kept_notices(output))
         except asyncio.CancelledError:
             await asyncio.shield(self._end(output))
             raise
@@ -159,23 +173,24 @@ class Batch:
             return self.snapshot()
         return summary
 
-    async def _recover(self, output: OutputFolder, key: str) -> None:
-        """Take in what a killed run left behind."""
+    async def _recover(self, output: OutputFolder, key: str) -> Decimal:
+        """Take in what a killed run left behind; the price of what no line has counted."""
         await output.finish_move()
         recovered = await recover(self.options.job, output, self._origin, key)
         self.stats.adopted = len(recovered.records)
-        self.budget.find(recovered.uncounted_usd)
         for record in recovered.records:
             self.options.observer.record(record)
         self._notify(recovered.notices(output.folder))
         if recovered.records:
             output.history = await in_thread(load_history, output.history.path)
+        return recovered.uncounted_usd
 
     def _announce(self, pending: Pending, output: OutputFolder) -> None:
         self.stats.earlier = pending.earlier
         self.stats.saved_usd = pending.saved(self._outline)
         earlier = pending.earlier.succeeded + pending.earlier.filtered
         self.stats.total = len(pending.to_make) + earlier
+        self.stats.left_elsewhere = pending.elsewhere.total()
         if len(output.history):
             self.options.observer.info(
                 f"Tasks done in earlier runs and skipped: {earlier}; "
@@ -183,6 +198,9 @@ class Batch:
                 f"no longer in the job: {pending.unknown}."
             )
         self._notify(opening_notices(output))
+        self._notify(pending.notices())
+        if self.options.selection.fresh and pending.again and self.options.job.seed != "random":
+            self._notify((SAME_PICTURES,))
 
     def _notify(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -262,6 +280,10 @@ class Batch:
         return margin_of(self.stats.longest_call, sum(self.stats.counts.values()))
 
 
+SAME_PICTURES = (
+    "--fresh asks for the same pictures with the same seeds, and pays for them once more; "
+    "--reseed makes others."
+)
 SDK = ("aioboto3", "aiobotocore", "botocore", "aiohttp")
 """The packages that make the calls; their versions stand in the manifest."""
 
@@ -282,18 +304,34 @@ def opening_notices(output: OutputFolder) -> Iterator[str]:
         )
 
 
-def run_line(job: Job, run_id: str, random_seed_key: str) -> RunLine:
+def kept_notices(output: OutputFolder) -> Iterator[str]:
+    """Where images are that could not be written to their place."""
+    for folder, count in output.store.kept.items():
+        move = "" if folder.parent == output.folder else f"; move them to {output.folder / SPOOL}"
+        yield (
+            f"Replies that could not be stored in their place: {count}. They are kept in {folder}"
+            f"{move}, where the next run finds them."
+        )
+
+
+def run_line(options: RunOptions, run_id: str, random_seed_key: str, history: History) -> RunLine:
     """The line that opens a run."""
+    job, selection = options.job, options.selection
     return RunLine(
         run_id=run_id,
         batchgen_version=version("batchgen"),
         sdk_versions={name: version(name) for name in SDK},
         job_name=job.name,
-        job_file=job.source.file if job.source else None,
+        job_file=str(Path(job.source.file).absolute()) if job.source else None,
         job_sha256=job.source.sha256 if job.source else None,
+        output=str(Path(job.output).absolute()),
         endpoint=job.endpoint,
         region=job.region,
         random_seed_key=random_seed_key,
+        reseeds=history.reseeds or None,
+        fresh=selection.fresh or None,
+        only=tuple(selection.only) or None,
+        limit=selection.limit,
         started_at=utc_now(),
     )
 

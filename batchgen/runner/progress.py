@@ -14,6 +14,9 @@ from batchgen.pacing import PaceState
 from batchgen.policies import Budget, Retry, RouteQuotas, StopCause, StopReason
 from batchgen.record import Record, Status
 
+ALWAYS_SAID = (StopCause.DENIED, StopCause.DISK)
+"""Causes that end a run with their code also where no task is left: what is there may be wrong."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
@@ -55,6 +58,14 @@ class Summary:
     pace: Mapping[str, PaceState]
     """Model id -> how its pacer stands."""
     stopping: StopReason | None
+    left_elsewhere: int = 0
+    """Open tasks of the job that the run was not asked for (`--limit`, `--only`)."""
+    is_simulated: bool = False
+    """The pictures are the simulator's, and so is the money."""
+    is_fresh: bool = False
+    """Images that were there are made again."""
+    needs_larger_budget: bool = False
+    """Not one more image fits, in a later run either."""
     routes: Mapping[str, Mapping[str, PaceState]] = field(default_factory=dict)
     """Route -> model id -> how the pacer there stands; empty for a job without routes."""
     left_denied: bool = False
@@ -86,14 +97,25 @@ class Summary:
     @property
     def exit_code(self) -> ExitCode:
         """By the contract with users."""
-        if self.left and self.stopping is not None:
+        if self.stopping is not None and (self.left or self.stopping.cause in ALWAYS_SAID):
             return self.stopping.exit_code
         if self.left:
             return ExitCode.SERVICE if self.left_denied else ExitCode.RESUMABLE
-        if self.stopping is not None and self.stopping.cause is StopCause.DENIED:
-            return self.stopping.exit_code
         unmade = self.failed or self.filtered or self.earlier_filtered
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
+
+    @property
+    def next_step(self) -> str | None:
+        """What to do about tasks that are left open; None if there are none, or nothing helps."""
+        is_short = self.stopping is not None and self.stopping.cause is StopCause.BUDGET
+        if not self.left or (is_short and self.needs_larger_budget):
+            return None
+        if self.is_fresh:
+            return (
+                "The same command without --fresh goes on where this run stopped: it knows what is "
+                "still to be made again."
+            )
+        return "The same command again goes on where this run stopped."
 
     def to_json(self) -> dict[str, Any]:
         """For `--json` and the `end` line; money in USD as numbers."""
@@ -106,6 +128,8 @@ class Summary:
             "filtered": self.filtered,
             "failed": self.failed,
             "left": self.left,
+            "job_left": self.left + self.left_elsewhere,
+            "simulated": self.is_simulated,
             "earlier": {"succeeded": self.earlier_succeeded, "filtered": self.earlier_filtered},
             "adopted": self.adopted,
             "substituted": self.substituted,
@@ -164,6 +188,9 @@ class RunStats:
         self.run_id = run_id
         self.output = output
         self.total = 0
+        self.left_elsewhere = 0
+        self.is_simulated = False
+        self.is_fresh = False
         self.earlier = Earlier()
         self.adopted = 0
         self.retried = 0
@@ -234,6 +261,10 @@ class RunStats:
             pace=pace,
             stopping=stopping,
             left_denied=self.left_denied,
+            left_elsewhere=self.left_elsewhere,
+            is_simulated=self.is_simulated,
+            is_fresh=self.is_fresh,
+            needs_larger_budget=budget.is_too_small,
         )
 
 

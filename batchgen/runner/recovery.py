@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from batchgen import plan
 from batchgen.errors import StorageError
@@ -22,6 +22,7 @@ from batchgen.output import (
     ATTEMPT,
     EXTENSIONS,
     MANIFEST_NAME,
+    RUN,
     TASK_ID,
     BrokenImage,
     Inspected,
@@ -29,13 +30,17 @@ from batchgen.output import (
     OutputFolder,
     in_thread,
     inspect_image,
+    open_manifest,
+    open_regular,
     parse_line,
 )
-from batchgen.record import AttemptLine, Record, Status
+from batchgen.record import AttemptLine, Record, RunLine, Status, is_simulated
 from batchgen.runner.recorder import RunIdentity, adopted_record
 from batchgen.task import Task
 from batchgen.text import system_reason
 
+NOT_A_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENOENT)
+"""What `open_regular` says of a path where no regular file is."""
 COARSE = timedelta(seconds=2)
 """What the time of a file may lag behind the clock: file systems keep it in steps."""
 
@@ -71,12 +76,17 @@ async def recover(
     ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
     if not ids:
         return Recovered(records=(), orphans=())
-    tasks = await in_thread(_tasks, job, random_seed_key, ids)
-    announced = await in_thread(_announced, output.folder / MANIFEST_NAME, ids)
-    leftovers += await in_thread(_named_only, output, tasks, leftovers, announced)
+    tasks = await in_thread(_tasks, job, output, random_seed_key, ids)
+    calls = await in_thread(_read_calls, output.folder / MANIFEST_NAME, ids, origin)
+    leftovers += await in_thread(_named_only, output, tasks, leftovers, calls.announced)
+    is_simulated_now = is_simulated(origin.endpoint)
     records: list[Record] = []
     orphans: list[str] = []
-    for leftover in leftovers:
+    for leftover in (_at_its_path(each, tasks) for each in leftovers):
+        if calls.is_simulated(leftover.task_id) != is_simulated_now:
+            if is_simulated_now:
+                raise output.history.of_another_service(origin.endpoint)
+            continue  # a picture of the simulator is none
         found = await in_thread(_read, output.folder / leftover.part)
         if found is None or _is_recorded(output, leftover):
             await in_thread(_drop, output.folder / leftover.part)
@@ -84,12 +94,12 @@ async def recover(
             orphans.append(leftover.part)
         else:
             task = tasks[leftover.task_id]
-            line = announced.get(task.id)
+            line = calls.announced.get(task.id)
             records.append(await _adopt(output, leftover, task, found, origin, line))
     uncounted = (
         tasks[record.task_id].price_usd or Decimal(0)
         for record in records
-        if record.task_id not in announced
+        if record.task_id not in calls.announced
     )
     return Recovered(
         records=tuple(records),
@@ -106,7 +116,7 @@ async def recover_named(output: OutputFolder, task: Task, origin: RunIdentity) -
     """
     for extension in EXTENSIONS.values():
         path = f"{task.file_stem}.{extension}"
-        found = await in_thread(_read, output.folder / path)
+        found = await in_thread(_read, output.require_inside(path))
         if found is not None:
             leftover = Leftover(part=path, path=path, task_id=task.id)
             await _adopt(output, leftover, task, found, origin, None)
@@ -139,14 +149,25 @@ async def _adopt(
     record = adopted_record(task, image, attempts, origin, announced)
     await output.manifest.append(record)
     if leftover.part != leftover.path:
-        await output.store.settle(leftover.path, task.id)
+        await output.store.drop(leftover.part)
     return record
 
 
-def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Task]:
+def _at_its_path(leftover: Leftover, tasks: Mapping[str, Task]) -> Leftover:
+    """A spooled image lies apart from the folder that it was meant for, which its task names."""
+    task = tasks.get(leftover.task_id)
+    if not leftover.is_spooled or task is None:
+        return leftover
+    return replace(leftover, path=(PurePosixPath(task.file_stem).parent / leftover.path).as_posix())
+
+
+def _tasks(
+    job: Job, output: OutputFolder, random_seed_key: str, ids: Collection[str]
+) -> dict[str, Task]:
     """The tasks of the plan that have these ids; stops when all are found."""
     found: dict[str, Task] = {}
-    for task in plan.expand(job, random_seed_key=random_seed_key):
+    reseeds = output.history.reseeds
+    for task in plan.expand(job, random_seed_key=random_seed_key, reseeds=reseeds):
         if task.id in ids:
             found[task.id] = task
             if len(found) == len(ids):
@@ -154,16 +175,37 @@ def _tasks(job: Job, random_seed_key: str, ids: Collection[str]) -> dict[str, Ta
     return found
 
 
-def _announced(manifest: Path, ids: Collection[str]) -> dict[str, AttemptLine]:
-    """Task id -> what announced its last attempt, for these tasks."""
-    announced: dict[str, AttemptLine] = {}
-    with manifest.open("rb") as file:
+@dataclass(slots=True, kw_only=True)
+class _Calls:
+    """What the manifest says of the calls that some tasks came to."""
+
+    announced: dict[str, AttemptLine] = field(default_factory=dict)
+    """Task id -> what announced its last attempt."""
+    simulated: dict[str, bool] = field(default_factory=dict)
+    """Task id -> whether that went to a simulator."""
+    last_simulated: bool
+    """Whether the last run before this one went there: for images whose line is gone."""
+
+    def is_simulated(self, task_id: str) -> bool:
+        """Whether a simulator made the image of a task."""
+        return self.simulated.get(task_id, self.last_simulated)
+
+
+def _read_calls(manifest: Path, ids: Collection[str], origin: RunIdentity) -> _Calls:
+    """The last attempt at each of these tasks before this run."""
+    calls = _Calls(last_simulated=is_simulated(origin.endpoint))
+    with open_manifest(manifest) as file:
         for data in file:
             if data.startswith(ATTEMPT) and _task_id(data) in ids:
                 line = parse_line(data)  # few of a million: the others are not worth it
                 if isinstance(line, AttemptLine):
-                    announced[line.task_id] = line
-    return announced
+                    calls.announced[line.task_id] = line
+                    calls.simulated[line.task_id] = calls.last_simulated
+            elif data.startswith(RUN):
+                line = parse_line(data)
+                if isinstance(line, RunLine) and line.run_id != origin.run_id:
+                    calls.last_simulated = is_simulated(line.endpoint)
+    return calls
 
 
 def _task_id(data: bytes) -> str:
@@ -198,7 +240,7 @@ def _named_only(
 def _is_made_since(path: Path, start: datetime) -> bool:
     """Whether a whole image was written here after an attempt began."""
     try:
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        written = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     except OSError:
         return False
     return written + COARSE >= start and _read(path) is not None
@@ -232,16 +274,15 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
         StorageError: the disk did not give them, which does not say that they are broken.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             data = file.read()
             inspected = inspect_image(data)
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
             return data, inspected
     except BrokenImage:
         return None
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):
+        if error.errno in NOT_A_FILE:
             return None
         raise StorageError(f"{path} could not be read: {system_reason(error)}") from error
 

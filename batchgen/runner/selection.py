@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 
 from batchgen import plan
 from batchgen.errors import InputError
 from batchgen.job import Job
-from batchgen.output import History
+from batchgen.output import (
+    MANIFEST_NAME,
+    History,
+    Refresh,
+    load_history,
+    refuse_lost_manifest,
+)
 from batchgen.plan import PlanSummary
-from batchgen.record import Status
+from batchgen.policies import Budget
+from batchgen.record import Reseed, Status, is_simulated
 from batchgen.runner.progress import Earlier
 from batchgen.task import Task
 
@@ -29,6 +38,8 @@ class Selection:
     """Patterns (`mug-*`) of item ids or labels; none: all. One text is one pattern."""
     fresh: bool = False
     """Make again what the manifest has."""
+    reseed: bool = False
+    """Make the chosen images with new seeds, now and in all later runs; not with a `limit`."""
     retry_filtered: bool = False
     """Make again what the service's moderation refused."""
 
@@ -43,6 +54,9 @@ class Selection:
         if self.fresh:
             return False
         return status is Status.SUCCEEDED or (status is Status.FILTERED and not self.retry_filtered)
+
+
+DEFAULT = Selection()
 
 
 class IndexSet:
@@ -77,9 +91,10 @@ class IndexSet:
 class TaskSet:
     """Some tasks of a plan, as bits over it; `tasks` expands the plan again for each walk."""
 
-    def __init__(self, job: Job, random_seed_key: str) -> None:
+    def __init__(self, job: Job, random_seed_key: str, reseeds: Sequence[Reseed] = ()) -> None:
         self._job = job
         self._key = random_seed_key
+        self._reseeds = reseeds
         self._bits: dict[str, IndexSet] = {}
         """Model id -> running indices of its tasks in the plan."""
 
@@ -95,7 +110,7 @@ class TaskSet:
 
     def empty_like(self) -> TaskSet:
         """An empty set over the same plan."""
-        return TaskSet(self._job, self._key)
+        return TaskSet(self._job, self._key, self._reseeds)
 
     def models(self) -> dict[str, int]:
         """Model id -> how many of its tasks are in the set."""
@@ -104,7 +119,12 @@ class TaskSet:
     def tasks(self, model_id: str) -> Iterator[Task]:
         """The tasks of one model, in the order of the plan."""
         bits = self._bits[model_id]
-        return plan.expand(self._job, random_seed_key=self._key, wanted=bits.__contains__)
+        return plan.expand(
+            self._job,
+            random_seed_key=self._key,
+            reseeds=self._reseeds,
+            wanted=bits.__contains__,
+        )
 
     def indexed(self) -> Iterator[tuple[int, Task]]:
         """All tasks with their running indices."""
@@ -122,64 +142,173 @@ class Pending:
     earlier: Earlier = field(default_factory=Earlier)
     again: int = 0
     """Tasks to make that have a record already: they failed, were filtered, or `fresh` was said."""
+    simulated: int = 0
+    """Of these, pictures of the simulator, which are none where the service itself is called."""
+    refreshed: int = 0
+    """Of these, images that an earlier run with `fresh` did not come to."""
+    elsewhere: Counter[str] = field(default_factory=Counter)
+    """Model id -> open tasks of the job that this run was not asked for."""
     unknown: int = 0
     """Tasks of the manifest that the plan no longer has."""
 
     def cost(self, outline: PlanSummary) -> Decimal:
         """USD that the tasks to make cost if each succeeds at once."""
-        return _price(self.to_make, outline)
+        return _price(self.to_make.models(), outline)
+
+    def cost_elsewhere(self, outline: PlanSummary) -> Decimal:
+        """USD that the rest of the job costs, which this run was not asked for."""
+        return _price(self.elsewhere, outline)
+
+    def notices(self) -> Iterator[str]:
+        """What a person should know of images that are made again."""
+        if self.simulated:
+            yield (
+                f"{self.simulated} pictures of the simulator are replaced: the service did not "
+                "make them."
+            )
+        if self.refreshed:
+            yield (
+                f"Still to be made again, because an earlier run with --fresh was stopped: "
+                f"{self.refreshed}."
+            )
 
     def saved(self, outline: PlanSummary) -> Decimal:
         """USD that the tasks which earlier runs made would cost again."""
-        return _price(self.succeeded, outline)
+        return _price(self.succeeded.models(), outline)
 
 
 def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
-    """Walk the ids of the plan once and mark what is to be made."""
-    to_make, succeeded = TaskSet(job, random_seed_key), TaskSet(job, random_seed_key)
-    known = filtered = again = 0
-    room = selection.limit
-    for index, model_id, task_id, asked in _walk(job, selection, random_seed_key):
-        status = history.status(task_id)
+    """Walk the ids of the plan once and mark what is to be made.
+
+    A record counts for the service that made it: a picture of the simulator is none elsewhere.
+    """
+    none = TaskSet(job, random_seed_key, history.reseeds)
+    pending = Pending(to_make=none, succeeded=none.empty_like())
+    known = filtered = 0
+    refreshing = [_Refreshing(each) for each in history.refreshes]
+    is_simulated_now = is_simulated(job.endpoint)
+    for each in _walk(job, selection, history, random_seed_key):
+        task_id, status = each.task_id, history.status(each.task_id)
         known += status is not None
-        if not asked:
-            continue
-        if not selection.is_done(status):
-            if room is None or len(to_make) < room:
-                to_make.add(model_id, index)
-                again += status is not None
-        elif status is Status.SUCCEEDED:
-            succeeded.add(model_id, index)
+        is_foreign = status is not None and history.is_simulated(task_id) != is_simulated_now
+        offset = history.offset(task_id)
+        to_refresh = sum(one.takes(each, offset) for one in refreshing) > 0
+        is_kept = not is_foreign and not to_refresh
+        has_room = selection.limit is None or len(pending.to_make) < selection.limit
+        if is_kept and (selection if each.is_asked else DEFAULT).is_done(status):
+            if each.is_asked and status is Status.SUCCEEDED:
+                pending.succeeded.add(each.model_id, each.index)
+            filtered += each.is_asked and status is Status.FILTERED
+        elif each.is_asked and has_room:
+            pending.to_make.add(each.model_id, each.index)
+            pending.again += status is not None
+            pending.simulated += is_foreign and status is Status.SUCCEEDED
+            pending.refreshed += to_refresh
         else:
-            filtered += 1
-    return Pending(
-        to_make=to_make,
-        succeeded=succeeded,
-        earlier=Earlier(succeeded=len(succeeded), filtered=filtered),
-        again=again,
-        unknown=len(history) - known,
-    )
+            is_done = is_kept and DEFAULT.is_done(status)
+            pending.elsewhere[each.model_id] += not is_done
+    pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered)
+    pending.unknown = len(history) - known
+    return pending
 
 
-def _walk(
-    job: Job, selection: Selection, random_seed_key: str
-) -> Iterator[tuple[int, str, str, bool]]:
-    """Running index, model id and task id of every task, and whether `only` names it."""
-    if selection.only:
-        for index, task in enumerate(plan.expand(job, random_seed_key=random_seed_key)):
-            yield index, task.model_id, task.id, plan.matches(task, selection.only)
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """One task of the plan, as little of it as a selection needs."""
+
+    index: int
+    model_id: str
+    task_id: str
+    task: Task | None
+    """None where no pattern has to be looked at."""
+    is_asked: bool
+    """Whether `only` names it."""
+
+
+class _Refreshing:
+    """Which tasks an earlier run with `fresh` chose and did not come to."""
+
+    def __init__(self, refresh: Refresh) -> None:
+        self._refresh = refresh
+        self._left = refresh.limit
+
+    def takes(self, walked: _Walked, offset: int) -> bool:
+        """Whether this task is still to be made again; asked once for each, in the plan's order."""
+        if walked.task is not None and not plan.matches(walked.task, self._refresh.only):
+            return False
+        if self._left is not None:
+            if self._left == 0:
+                return False
+            self._left -= 1
+        return 0 <= offset < self._refresh.start
+
+
+def _walk(job: Job, selection: Selection, history: History, key: str) -> Iterator[_Walked]:
+    reseeds = history.reseeds
+    if selection.only or any(each.only for each in history.refreshes):
+        for index, task in enumerate(plan.expand(job, random_seed_key=key, reseeds=reseeds)):
+            is_asked = plan.matches(task, selection.only)
+            yield _Walked(index, task.model_id, task.id, task, is_asked)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = enumerate(plan.task_ids(job, random_seed_key=random_seed_key))
+    ids = enumerate(plan.task_ids(job, random_seed_key=key, reseeds=reseeds))
     for item in job.items:
         model_id = item.model or job.model or ""
         for index, task_id in islice(ids, item.variants or job.variants):
-            yield index, model_id, task_id, True
+            yield _Walked(index, model_id, task_id, None, is_asked=True)
 
 
-def _price(chosen: TaskSet, outline: PlanSummary) -> Decimal:
+def read_output(job: Job, *, fresh: bool = False) -> History:
+    """What earlier runs left in a job's output, refused as a run would refuse it; blocks.
+
+    Raises:
+        ManifestError: it cannot be read, is lost, or is of another job or service.
+    """
+    folder = Path(job.output)
+    if not fresh:
+        refuse_lost_manifest(folder)
+    history = load_history(folder / MANIFEST_NAME)
+    history.require_job(job.name)
+    history.require_service(job.endpoint)
+    return history
+
+
+def reseed(history: History, selection: Selection, key: str) -> None:
+    """Give the chosen images new seeds, if the selection says so.
+
+    Raises:
+        InputError: the choice would be another one in the next run.
+    """
+    if not selection.reseed:
+        return
+    if selection.limit is not None:
+        raise InputError(
+            "--reseed and --limit do not go together: which images have new seeds must be the same "
+            "in all later runs. Name them with --only."
+        )
+    history.reseeds = (*history.reseeds, Reseed(key=key, only=tuple(selection.only)))
+
+
+def open_account(budget: Budget, spent: Decimal, pending: Pending, outline: PlanSummary) -> None:
+    """Tell a budget what was spent before, and what the whole job still costs."""
+    budget.open(spent, pending.cost(outline) + pending.cost_elsewhere(outline))
+
+
+def shortage(job: Job, history: History, pending: Pending, outline: PlanSummary) -> str | None:
+    """Why a run would not make a single image for its budget; None if it would, or need not."""
+    budget = Budget(job.limits.budget_usd, run_limit=job.limits.run_budget_usd)
+    open_account(budget, history.accounts[is_simulated(job.endpoint)], pending, outline)
+    counts = pending.to_make.models()
+    prices = [
+        (each.price_usd or ZERO) / each.tasks
+        for each in outline.models
+        if counts.get(each.model_id)
+    ]
+    return budget.shortage(min(prices)) if prices else None
+
+
+def _price(counts: Mapping[str, int], outline: PlanSummary) -> Decimal:
     """At the average price of each model's tasks; an unknown price counts as nothing."""
-    counts = chosen.models()
     return sum(
         (
             (each.price_usd or ZERO) / each.tasks * counts.get(each.model_id, 0)

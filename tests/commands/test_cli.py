@@ -171,7 +171,7 @@ OPTIONS = {
     "--output s3://a": "S3 is not supported yet.",
     "--wait-lock x": 'cannot be "x"; allowed: a duration such as "90s", "30m" or "2h"',
     "--max-duration 0": 'cannot be "0"; allowed: a duration',
-    "--frehs": "No such option '--frehs'. Did you mean '--fresh'?",
+    "--frehs": "No such option '--frehs'. (Did you mean one of: '--fresh', '--reseed'?)",
     "--endpoint AWSS": 'did you mean "aws"?',
     "more": "Got unexpected extra argument (more)",
 }
@@ -321,7 +321,7 @@ class TestOptions:
         ended = folder.run("run", "job.yaml", "--dry-run", "--rpm", "2")
 
         assert ended.out == (
-            "10 of 10 tasks would be made for 0.40 USD, in about 5 min; "
+            "10 of 10 tasks would be made for 0.40 USD (simulated), in about 5 min; "
             "nothing was called or written.\n"
         )
 
@@ -365,7 +365,7 @@ class TestOptions:
 class TestOutput:
     @pytest.mark.parametrize("kind", OUTPUTS)
     def test_an_output_that_cannot_be_written_is_said(self, folder, kind):
-        """Before any call: where, why, and what to do; the run can be started again (3)."""
+        """Before any call: where, why, and what to do. A person must act (2): later is no help."""
         output, said = OUTPUTS[kind]
         (folder.path / "job.yaml").write_text(JOB)
         if output.startswith("out"):
@@ -373,7 +373,7 @@ class TestOutput:
 
         ended = folder.run("run", "job.yaml", "--output", output)
 
-        assert (ended.code, ended.out) == (3, "")
+        assert (ended.code, ended.out) == (2, "")
         assert said in ended.err
         assert ended.err.count("\n") == 1
 

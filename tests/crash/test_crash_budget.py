@@ -34,7 +34,7 @@ def test_kills_within_a_budget(till_yard, stride):
 def test_a_kill_in_a_storm_of_refusals(till_yard):
     """Attempts that the quota refused cost nothing, also where no record was left to say so."""
     scene = till_yard.scene(TEN[:5], ["throttled"] * 200, **budget(10, concurrency=5))
-    scene.run(Fault(step=60))
+    scene.run(Fault(step=85))
     disk = Disk.read(scene.folder)
     assert disk.kinds["attempt"] > 30
     assert scene.charges() == []

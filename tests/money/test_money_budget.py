@@ -6,7 +6,10 @@ from decimal import Decimal
 import pytest
 from bench import CORE, PRICE, bench, in_time_of_sockets
 
+from batchgen.commands.dry_run import dry_run
+from batchgen.doctor.job import survey
 from batchgen.errors import JobError
+from batchgen.runner import Selection
 
 TROUBLE = {
     "throttle_rate": 0.1,
@@ -173,3 +176,84 @@ async def test_a_run_that_finished_closes_the_account(tmp_path):
         assert (await it.run(it.job(5, **budget_of(5)))).exit_code == 0
         assert (await it.run(it.job(10, **budget_of(5)))).exit_code == 0
         assert it.charged() == 10 * PRICE
+
+
+def part(limit):
+    """Options of a run of so many tasks at most."""
+    return {"selection": Selection(limit=limit)}
+
+
+@in_time_of_sockets
+async def test_runs_of_a_part_do_not_open_the_account_anew(tmp_path):
+    """With 0.10 for the job, two at a time, two are made, however often it is tried."""
+    async with bench(tmp_path) as it:
+        job = it.job(20, limits={"budget_usd": 0.10})
+        codes = [(await it.run(job, order=part(2))).exit_code for _ in range(6)]
+
+        assert it.charged() == 2 * PRICE
+        assert codes == [0, 3, 3, 3, 3, 3]
+
+
+@in_time_of_sockets
+async def test_the_part_that_is_the_rest_closes_it(tmp_path):
+    """Nothing of the job is left open then, whatever the options were."""
+    async with bench(tmp_path) as it:
+        limits = {"budget_usd": 0.16}
+        await it.run(it.job(4, limits=limits), order=part(2))
+        assert (await it.run(it.job(4, limits=limits), order=part(2))).exit_code == 0
+
+        ran = await it.run(it.job(["a", "b", "c", "d"], limits=limits))
+
+        assert ran.exit_code == 0
+        assert it.charged() == 8 * PRICE
+
+
+@in_time_of_sockets
+async def test_an_allowance_for_each_run(tmp_path):
+    """`limits.run_budget_usd` counts one run; the next has as much, within the job's budget."""
+    async with bench(tmp_path) as it:
+        job = it.job(9, limits={"run_budget_usd": 0.09, "budget_usd": 0.20})
+        runs = [await it.run(job) for _ in range(4)]
+
+        assert [each.exit_code for each in runs] == [3, 3, 3, 3]
+        assert [each.summary.succeeded for each in runs] == [2, 2, 1, 0]
+        assert it.charged() == 5 * PRICE
+        assert runs[0].summary.next_step is not None
+        assert runs[3].summary.next_step is None
+
+
+@in_time_of_sockets
+async def test_what_is_said_when_not_one_more_image_fits(tmp_path, capsys):
+    """What is needed, what is left, of what, and the sum that would do; run, dry run and doctor."""
+    async with bench(tmp_path) as it:
+        job = it.job(5, limits={"budget_usd": 0.06})
+        await it.run(job)
+        ran = await it.run(job)
+
+        text = (
+            "0.04 needed, 0.02 left of 0.06, counted over all runs until the job is finished: "
+            "raise it to 0.20 to finish"
+        )
+        assert ran.exit_code == 3
+        assert it.charged() == PRICE
+        assert text in ran.summary.stopping.text
+        assert ran.summary.next_step is None
+        dry_run(job, Selection(), as_json=False)
+        assert text in capsys.readouterr().err
+        assert any(text in finding.text for finding in survey(job).findings)
+
+        raised = it.job(5, limits={"budget_usd": 0.20})
+        assert (await it.run(raised)).exit_code == 0
+        assert it.charged() == 5 * PRICE
+
+
+@in_time_of_sockets
+async def test_an_allowance_that_no_image_fits_in(tmp_path):
+    """Running again would change nothing, so nobody is told to."""
+    async with bench(tmp_path) as it:
+        ran = await it.run(it.job(2, limits={"run_budget_usd": 0.01}))
+
+        assert ran.exit_code == 3
+        assert it.calls() == []
+        assert "raise it" in ran.summary.stopping.text
+        assert ran.summary.next_step is None

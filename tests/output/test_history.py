@@ -254,7 +254,10 @@ class TestSpent:
     def test_a_killed_run_counts_what_may_have_been_billed(self, history):
         """Each ambiguous attempt of a record costs what its attempt line says."""
         found = history(
-            run(), attempt(A, 1, 0.08), attempt(A, 2, 0.08), make_record(A, maybe_billed=2)
+            run(),
+            attempt(A, 1, 0.08),
+            attempt(A, 2, 0.08),
+            make_record(A, maybe_billed=2, maybe_billed_usd=0.16),
         )
         assert found.spent == Decimal("0.04") + 2 * Decimal("0.08")
 
@@ -320,7 +323,11 @@ class TestAdopted:
     def test_a_failure_without_a_latency_is_no_adoption(self, history):
         """A failed record has no latency either, and settles what its attempts may have cost."""
         found = history(
-            run(), attempt(A), run(), attempt(A), failed(A, latency_ms=None, maybe_billed=1)
+            run(),
+            attempt(A),
+            run(),
+            attempt(A),
+            failed(A, latency_ms=None, maybe_billed=1, maybe_billed_usd=0.04),
         )
         assert found.spent == Decimal("0.08")
         assert found.unanswered == {}
@@ -361,7 +368,6 @@ class TestDamage:
     @pytest.mark.parametrize(
         "line",
         [
-            b'{"kind": "run", "version": "one"}\n',
             b'{"kind": "run"}\n',
             b'{"kind": "end", "exit_code": "0", "summary": 7}\n',
             b'{"kind": "end"}\n',

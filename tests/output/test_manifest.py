@@ -376,9 +376,16 @@ class TestRead:
         with pytest.raises(ManifestError, match="format 3"):
             parse_line(b'{"kind": "run", "version": 3, "everything": "else"}')
 
-    @pytest.mark.parametrize("version", ["2", None, [2], 0, 1, -1])
+    @pytest.mark.parametrize("version", ["2", None, [2], 1.0, 1.5, True, {}])
+    def test_a_version_that_is_no_whole_number_is_refused(self, version):
+        """No batchgen wrote it: what the lines mean is not known."""
+        fields = json.loads(run_line().to_json()) | {"version": version}
+        with pytest.raises(ManifestError, match="no whole number"):
+            parse_line(json.dumps(fields).encode())
+
+    @pytest.mark.parametrize("version", [0, 1, -1])
     def test_only_a_larger_number_is_a_later_format(self, version):
-        """A damaged version is a damaged line, not a reason to refuse the manifest."""
+        """An older format is read as this one."""
         fields = json.loads(run_line().to_json()) | {"version": version}
         line = parse_line(json.dumps(fields).encode())
         assert line is None or line.version <= 2

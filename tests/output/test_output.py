@@ -442,5 +442,5 @@ async def test_a_file_in_the_place_of_the_images_is_found_before_any_call(tmp_pa
     (tmp_path / "images").write_text("not a folder")
 
     async with open_output(tmp_path, "run-1") as output:
-        with pytest.raises(StorageError, match="images cannot be a folder of images"):
-            await output.prepare()
+        with pytest.raises(StorageError, match=r"images cannot take images: .* is no folder"):
+            await output.prove(4)

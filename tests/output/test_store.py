@@ -373,7 +373,7 @@ class Failing:
             return File(path, mode.rstrip("b"))
 
         monkeypatch.setattr(aiofiles.threadpool, "sync_open", open_file)
-        for name in ("fsync", "link", "makedirs", "rename", "unlink"):
+        for name in ("fsync", "link", "mkdir", "rename", "unlink"):
             monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
 
     def wrapped(self, name, function):
@@ -395,7 +395,7 @@ class Failing:
             raise OSError(self.number, os.strerror(self.number))
 
 
-SAVE = ["makedirs", "fsync", "open", "write", "fsync", "close", "link", "fsync"]
+SAVE = ["mkdir", "fsync", "open", "write", "fsync", "close", "link", "fsync"]
 
 
 class TestFaults:
@@ -444,7 +444,7 @@ class TestFaults:
         stored = await save(store, picture())
         disk = Failing(monkeypatch)
         disk.fails_at = 0
-        with pytest.raises(StorageError, match=r"images/mug-1\.png: .*Input/output error"):
+        with pytest.raises(StorageError, match=r"\.part could not be removed: Input/output error"):
             await store.settle(stored.path, ID)
 
     async def test_a_file_in_the_place_of_the_folder_is_said(self, store, tmp_path):

@@ -389,9 +389,11 @@ class TestBudgeted:
         budget, stop, admit = admitting(make_generation(), limit=Decimal("0.03"))
         with pytest.raises(NotStarted, match="the budget is used up"):
             await admit(make_attempt())
-        assert stop.stopping == StopReason(
-            cause=StopCause.BUDGET, text="The budget of 0.03 USD is used up."
+        text = (
+            "The budget is used up: 0.04 needed, 0.03 left of 0.03, counted over all runs until "
+            "the job is finished: raise it to 0.04 to finish (limits.budget_usd)."
         )
+        assert stop.stopping == StopReason(cause=StopCause.BUDGET, text=text)
         assert (budget.spent, budget.left) == (ZERO, Decimal("0.03"))
 
     @virtual_time
