@@ -21,6 +21,7 @@ from batchgen.errors import (
     Rejected,
     ServiceFault,
     Throttled,
+    Unavailable,
 )
 
 KEY = ConnectionKey("service", 443, True, None, None, None, None)  # noqa: FBT003  # aiohttp's own order  # aiohttp's own order
@@ -235,3 +236,28 @@ class TestSkew:
         assert not hasattr(
             translate(client_error(HTTPHeaders={"date": date}), sent=True), "clock_skew"
         )
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [
+            *(("7", 7), ("0.5", 0.5), ("86400", 86_400), ("0", 0), (None, None), ("", None)),
+            *(("soon", None), ("-3", None), ("nan", None), ("1e9", None), ("9" * 400, None)),
+        ],
+    )
+    @pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 429), ("Odd", 503)])
+    def test_it_is_what_the_reply_asks_for(self, header, seconds, code, status):
+        """Seconds as a number; what is no such number is not there."""
+        headers = {} if header is None else {"retry-after": header}
+        found = translate(client_error(code, status, HTTPHeaders=headers), sent=True)
+        assert isinstance(found, Throttled | Unavailable)
+        assert found.retry_after == seconds
+
+    @pytest.mark.parametrize("minutes", [-5, 5])
+    def test_it_may_be_an_instant(self, minutes):
+        """One that is over asks for nothing."""
+        date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+        headers = {"retry-after": date}
+        found = translate(client_error("ThrottlingException", 429, HTTPHeaders=headers), sent=True)
+        assert found.retry_after == pytest.approx(max(0, 60 * minutes), abs=3)
