@@ -26,7 +26,7 @@ from batchgen.errors import (
     ServiceUnusable,
     StorageError,
 )
-from batchgen.text import closest, escaped
+from batchgen.text import closest, escaped, system_reason
 
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
@@ -187,6 +187,9 @@ def _ended_by(error: Exception, *, as_json: bool) -> int:
             return _complain(str(error), code)
         case BrokenPipeError() if not flush_streams():
             return 0  # the reader of a help text went away
+        case OSError() if not flush_streams():
+            text = f"Standard output cannot be written: {system_reason(error)}."
+            return _complain(text, ExitCode.RESUMABLE)
         case _:
             logging.getLogger(__name__).debug("the fault", exc_info=error)
             text = f"A fault in batchgen itself: {type(error).__name__}: {error}"

@@ -60,3 +60,11 @@ def test_results_that_nobody_reads_are_no_error(batchgen):
     os.close(writer)
 
     assert (models.code, models.err) == (usage.code, usage.err) == (0, "")
+
+
+def test_a_help_text_without_room_is_said(batchgen):
+    """A full disk is no fault of batchgen, whichever text it does not take."""
+    ended = batchgen("--help", via='exec "$@" >/dev/full')
+
+    assert ended.code == 3
+    assert ended.err == "Standard output cannot be written: No space left on device.\n"
