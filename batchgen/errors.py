@@ -24,6 +24,7 @@ BatchgenError                   the base; its text is a sentence for a person
     └── Permanent               the same call will never succeed; not billed
         ├── Rejected            the request is wrong
         └── ModelDenied         the model cannot be used: access, not found, end of life
+            ├── Misconfigured   no call can be sent: a certificate, a port's TLS, a proxy
             ├── QuotaExhausted  the quota of a day or a month is used up; its tasks stay open
             └── NoRoute         no route is left that serves it; nothing was sent
 """
@@ -249,6 +250,10 @@ class ModelDenied(Permanent):
 
 class QuotaExhausted(ModelDenied):
     """The account's quota of the model is used up for longer than a run waits: a day, say."""
+
+
+class Misconfigured(ModelDenied):
+    """No call can be sent as this machine is set up: a certificate, a port's TLS, a proxy."""
 
 
 class NoRoute(ModelDenied):

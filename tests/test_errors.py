@@ -20,6 +20,7 @@ ATTEMPT_ERRORS = {
     "InputError": "BatchgenError",
     "JobError": "InputError",
     "ManifestError": "InputError",
+    "Misconfigured": "ModelDenied",
     "ModelDenied": "Permanent",
     "NeverSent": "AttemptError",
     "NoRoute": "ModelDenied",

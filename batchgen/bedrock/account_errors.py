@@ -12,7 +12,7 @@ from batchgen.bedrock.error_table import (
     local_error,
     reply_error,
 )
-from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused, ModelDenied
+from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused, Misconfigured
 from batchgen.text import shortened
 
 DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
@@ -81,7 +81,7 @@ def refusal_of(error: Any, operation: str) -> AccountError:
 
 def failure_of(error: Exception) -> AccountError:
     """Why no reply came, from an error of the SDK, of the network or of ours."""
-    if isinstance(error, ModelDenied):  # a port that cannot be the service's
+    if isinstance(error, Misconfigured):  # a port that cannot be the service's
         return AccountError(AccountErrorReason.UNREACHABLE, str(error), error.advice)
     if type(error).__name__ == "ResponseParserError":
         return AccountError(AccountErrorReason.ODD, str(error), ENDPOINT_ADVICE)

@@ -25,7 +25,7 @@ from batchgen.bedrock.session import (
     sdk_session,
     service_unusable,
 )
-from batchgen.bedrock.wire import ANSWER_BODY, speaks_tls, watch_request
+from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, watch_request
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
 from batchgen.text import shortened
 
@@ -45,8 +45,9 @@ class Bedrock:
         self._connection = connection
         self._stack = stack
         self._client: Any = None
-        self._port_known = False
-        """Whether the port is known to be one that answers."""
+        self._port = PortProbe(connection.url)
+        self._answered = False
+        """Whether a call ever brought a reply: then the port is as it should be."""
 
     async def renew(self) -> bool:
         """Open a client with credentials read anew; calls in flight end on the old one.
@@ -98,7 +99,7 @@ class Bedrock:
                 if ours is None and request.may_have_left:
                     raise  # not foreseen: a fault of ours, and not for a retry to cover up
                 raise await self._explained(ours or _fault(error)) from error
-        self._port_known = True
+        self._answered = True
         latency = round((time.monotonic() - started) * 1000)
         return Answer(body=content, request_id=request_id, latency_ms=latency)
 
@@ -117,17 +118,11 @@ class Bedrock:
     async def _explained(self, error: AttemptError) -> AttemptError:
         """The error, or what it comes from: a port that speaks TLS and is called without it.
 
-        Such a port closes the connection or answers something else than Bedrock would. It is asked
-        once, and not after it has answered a call.
+        Such a port closes the connection or answers something else than Bedrock would.
         """
-        url = self._connection.url
         odd = isinstance(error, AnswerLost | Permanent) and "Timeout" not in error.code
-        if self._port_known or not odd or url is None or not is_http(url):
+        if self._answered or not odd or (url := await self._port.tls_port()) is None:
             return error
-        self._port_known = True
-        if not await speaks_tls(url):
-            return error
-        self._port_known = False
         return only_tls(url)
 
 

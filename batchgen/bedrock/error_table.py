@@ -19,6 +19,7 @@ from batchgen.errors import (
     AttemptError,
     CredentialsRefused,
     Filtered,
+    Misconfigured,
     ModelDenied,
     NeverSent,
     Permanent,
@@ -250,10 +251,11 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     # Before anything is sent; what fails after that may be billed, whatever its class.
     "ConnectTimeoutError": Meaning(NeverSent, NETWORK_ADVICE),
     "ProxyConnectionError": Meaning(NeverSent, "Check HTTPS_PROXY and the proxy itself."),
-    "InvalidProxiesConfigError": Meaning(ModelDenied, "Check HTTPS_PROXY."),
+    "InvalidProxiesConfigError": Meaning(Misconfigured, "Check HTTPS_PROXY."),
     "SSLError": Meaning(NeverSent, "Check that `endpoint` and the proxy speak TLS."),
     "ClientConnectorCertificateError": Meaning(
-        ModelDenied, "The certificate is not trusted: check AWS_CA_BUNDLE, the proxy and the clock."
+        Misconfigured,
+        "The certificate is not trusted: check AWS_CA_BUNDLE, the proxy and the clock.",
     ),
     "NoCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
     "PartialCredentialsError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
@@ -265,7 +267,7 @@ LOCAL_ERRORS: Mapping[str, Meaning] = {
     "RefreshWithMFAUnsupportedError": Meaning(CredentialsRefused, REFRESH_ADVICE),
     "MetadataRetrievalError": Meaning(CredentialsRefused, CREDENTIAL_ADVICE),
     "ParamValidationError": Meaning(Rejected, REQUEST_ADVICE),
-    "InvalidRegionError": Meaning(ModelDenied, NETWORK_ADVICE),
+    "InvalidRegionError": Meaning(Misconfigured, NETWORK_ADVICE),
     # If the request was read, or may have been, the service may finish it and charge.
     "ReadTimeoutError": Meaning(AnswerLost),
     "AioReadTimeoutError": Meaning(AnswerLost),

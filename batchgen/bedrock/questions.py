@@ -24,7 +24,7 @@ from batchgen.bedrock.connection import Connection, Credentials, is_http, is_pla
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE, clock_skew
 from batchgen.bedrock.sdk_errors import only_tls, without_tls
 from batchgen.bedrock.session import FIXED_SOURCES, quiet_sdk, sdk_config, sdk_session
-from batchgen.bedrock.wire import speaks_tls
+from batchgen.bedrock.wire import PortProbe
 from batchgen.errors import AttemptError, ServiceUnusable
 
 ATTEMPTS = 2
@@ -55,8 +55,7 @@ class Questions:
         self._stack = stack
         self._opened: Any = None
         self._clients: dict[str, Any] = {}
-        self._probed = False
-        """Whether the port was asked already if it speaks TLS."""
+        self._port = PortProbe(connection.url)
         self.clock_skew: float | None = None
         """Seconds by which this machine's clock is ahead, by the last answer; None: not known."""
 
@@ -108,11 +107,8 @@ class Questions:
 
     async def _explained(self, error: Exception) -> Exception:
         """The error, or what is wrong with the endpoint's port."""
-        url = self._connection.url
-        if isinstance(error, NO_ANSWER) and not self._probed and url and is_http(url):
-            self._probed = True
-            if await speaks_tls(url):
-                return only_tls(url)
+        if isinstance(error, NO_ANSWER) and (url := await self._port.tls_port()) is not None:
+            return only_tls(url)
         return without_tls(error) or error
 
     def has_api_key(self) -> bool:

@@ -9,7 +9,7 @@ import aiohttp
 import botocore.exceptions
 
 from batchgen.bedrock.error_table import REFRESH_ADVICE, local_error, reply_error
-from batchgen.errors import AttemptError, CredentialsRefused, ModelDenied
+from batchgen.errors import AttemptError, CredentialsRefused, Misconfigured
 
 OPERATION = "InvokeModel"
 NO_TLS = ("HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "WRONG_VERSION_NUMBER")
@@ -37,22 +37,22 @@ def _cause(error: Any) -> object:
     return error.kwargs.get("error") if wrapped else error
 
 
-def without_tls(error: Exception) -> ModelDenied | None:
+def without_tls(error: Exception) -> Misconfigured | None:
     """That a port speaks no TLS, where a handshake failed because of that."""
     reason = getattr(getattr(_cause(error), "os_error", None), "reason", None)
     if not isinstance(error, botocore.exceptions.SSLError) or reason not in NO_TLS:
         return None
     place = urlsplit(str(error.kwargs.get("endpoint_url"))).netloc
     text = f"{place} speaks no TLS, and its URL begins with https://"
-    return ModelDenied(
+    return Misconfigured(
         text, code="SSLError", advice="Correct the scheme or the port in `endpoint`."
     )
 
 
-def only_tls(url: str) -> ModelDenied:
+def only_tls(url: str) -> Misconfigured:
     """That a port speaks TLS, and is called without it."""
     text = f"{urlsplit(url).netloc} speaks TLS, and its URL begins with http://"
-    return ModelDenied(text, code="PlainHttp", advice="Write https:// in `endpoint`.")
+    return Misconfigured(text, code="PlainHttp", advice="Write https:// in `endpoint`.")
 
 
 def _client_error(error: Any) -> AttemptError:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 
-from batchgen.errors import ModelDenied
+from batchgen.errors import Misconfigured
 from batchgen.job import PLAIN_HTTP, is_plain_http
 
 ERROR_BODY = 64 * 1024
@@ -94,7 +94,7 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
         """
         if is_plain_http(request.url) and not self._plain_http:
             text = f"the endpoint is http://{urlsplit(request.url).netloc}"
-            raise ModelDenied(text, code="PlainHttp", advice=PLAIN_HTTP)
+            raise Misconfigured(text, code="PlainHttp", advice=PLAIN_HTTP)
         return await super().send(request)
 
     async def _get_session(self, proxy_url: str | None) -> _Direct:
@@ -203,7 +203,23 @@ def _keep_alive_socket(address: Sequence[Any]) -> socket.socket:
     return made
 
 
-async def speaks_tls(url: str) -> bool:
+class PortProbe:
+    """Whether the port of an endpoint speaks TLS and is called without it; asked once."""
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url if url is not None and urlsplit(url).scheme == "http" else None
+        self._asking: asyncio.Task[bool] | None = None
+
+    async def tls_port(self) -> str | None:
+        """The URL, if its port speaks TLS although it says http; all who ask wait for one probe."""
+        if self._url is None:
+            return None
+        if self._asking is None:
+            self._asking = asyncio.create_task(_speaks_tls(self._url))
+        return self._url if await asyncio.shield(self._asking) else None
+
+
+async def _speaks_tls(url: str) -> bool:
     """Whether the port of a URL completes a TLS handshake, with any certificate."""
     parts = urlsplit(url)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

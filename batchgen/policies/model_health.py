@@ -7,7 +7,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
-from batchgen.errors import AttemptError, ModelDenied, NoRoute, QuotaExhausted, Throttled
+from batchgen.errors import (
+    AttemptError,
+    Misconfigured,
+    ModelDenied,
+    NoRoute,
+    QuotaExhausted,
+    Throttled,
+)
 from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
@@ -183,7 +190,8 @@ class DenialCounter:
         """Count a denial; True when it ends the model's calls."""
         seen, key = self._seen[model_id], (error.code, error.message)
         seen[key] += 1
-        most = DENIALS_IN_A_ROW if model_id in self._worked else DENIALS
+        first = 1 if isinstance(error, Misconfigured) else DENIALS
+        most = DENIALS_IN_A_ROW if model_id in self._worked else first
         if seen[key] < most or model_id in self.denied:
             return False
         self.denied[model_id] = error

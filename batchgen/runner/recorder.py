@@ -13,6 +13,7 @@ from batchgen.errors import (
     AttemptError,
     CredentialsRefused,
     Filtered,
+    Misconfigured,
     NeverSent,
     QuotaExhausted,
 )
@@ -143,7 +144,7 @@ class Recorder:
         error = outcome.error if isinstance(outcome, Failed) else None
         if error is not None:
             self._note_refusal(error)
-        if isinstance(error, (*NOT_BILLED, QuotaExhausted)):
+        if isinstance(error, (*NOT_BILLED, Misconfigured, QuotaExhausted)):
             self.leave_open(outcome.task)
             return
         self._answered = True

@@ -25,6 +25,7 @@ from batchgen.errors import (
     AnswerLost,
     CredentialsRefused,
     Filtered,
+    Misconfigured,
     ModelDenied,
     NeverSent,
     Permanent,
@@ -321,7 +322,7 @@ class TestNeverSent:
             region="us-west-2", url=f"https://127.0.0.1:{port}", calls_in_flight=1
         )
         async with server, connect(connection) as client:
-            with pytest.raises(ModelDenied) as caught:
+            with pytest.raises(Misconfigured) as caught:
                 await client.invoke(MODEL, b"{}")
         assert str(caught.value).startswith(f"127.0.0.1:{port} speaks no TLS")
 

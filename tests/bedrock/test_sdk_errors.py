@@ -15,7 +15,7 @@ from batchgen.errors import (
     Ambiguous,
     CredentialsRefused,
     Filtered,
-    ModelDenied,
+    Misconfigured,
     NeverSent,
     Permanent,
     Rejected,
@@ -70,7 +70,11 @@ CREDENTIALS = {
     "UnauthorizedSSOTokenError",
     "RefreshWithMFAUnsupportedError",
 }
-DENIED = {"InvalidProxiesConfigError", "ClientConnectorCertificateError", "InvalidRegionError"}
+CONFIGURATION = {
+    "InvalidProxiesConfigError",
+    "ClientConnectorCertificateError",
+    "InvalidRegionError",
+}
 REQUEST = {"ParamValidationError"}
 
 
@@ -99,8 +103,8 @@ class TestWhatTheNetworkProves:
         wanted = (
             CredentialsRefused
             if bases & CREDENTIALS
-            else ModelDenied
-            if bases & DENIED
+            else Misconfigured
+            if bases & CONFIGURATION
             else Rejected
             if bases & REQUEST
             else NeverSent
@@ -119,7 +123,7 @@ class TestWhatTheNetworkProves:
         broken.reason = reason
         error = aiohttp.ClientConnectorSSLError(KEY, broken)
         found = translate(SSLError(endpoint_url="https://service:8443/x", error=error), sent=False)
-        assert type(found) is ModelDenied
+        assert type(found) is Misconfigured
         assert found.message == "service:8443 speaks no TLS, and its URL begins with https://"
         assert "`endpoint`" in found.advice
 
@@ -144,7 +148,7 @@ class TestWhatTheNetworkProves:
         [
             (botocore.exceptions.NoCredentialsError(), CredentialsRefused),
             (botocore.exceptions.ParamValidationError(report="x"), Rejected),
-            (botocore.exceptions.InvalidProxiesConfigError(), ModelDenied),
+            (botocore.exceptions.InvalidProxiesConfigError(), Misconfigured),
         ],
     )
     def test_what_the_sdk_found_by_itself(self, error, ours):

@@ -11,6 +11,7 @@ import pytest
 from loopback import serving
 from tls import CERTIFICATE, KEY
 
+import batchgen
 from batchgen import job as jobs
 from batchgen.bedrock import open_accounts, open_endpoint
 from batchgen.bedrock.account import open_account
@@ -22,7 +23,7 @@ from batchgen.errors import (
     AnswerLost,
     BatchgenFault,
     JobError,
-    ModelDenied,
+    Misconfigured,
     NeverSent,
     ServiceUnusable,
 )
@@ -161,7 +162,7 @@ class TestInClear:
     async def test_no_call_goes_there(self, sent):
         """Whoever made the connection: the wire itself refuses, before it looks for a way."""
         async with connect(elsewhere()) as client:
-            with pytest.raises(ModelDenied, match=r"192\.0\.2\.7:8080"):
+            with pytest.raises(Misconfigured, match=r"192\.0\.2\.7:8080"):
                 await client.invoke(MODEL, b"{}")
         assert sent == []
 
@@ -169,7 +170,7 @@ class TestInClear:
         """An API key of the environment is a secret like any other."""
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bearer-secret")
         async with connect(elsewhere()) as client:
-            with pytest.raises(ModelDenied):
+            with pytest.raises(Misconfigured):
                 await client.invoke(MODEL, b"{}")
         assert sent == []
 
@@ -292,7 +293,7 @@ class TestTls:
             tls_server(tmp_path) as (port, requests),
             connect(at(f"https://127.0.0.1:{port}")) as client,
         ):
-            with pytest.raises(ModelDenied, match="certificate"):
+            with pytest.raises(Misconfigured, match="certificate"):
                 await client.invoke(MODEL, b"{}")
         assert requests == []
 
@@ -302,13 +303,38 @@ class TestTls:
             url = f"http://127.0.0.1:{port}"
             async with connect(at(url)) as client:
                 for _ in range(2):
-                    with pytest.raises(ModelDenied) as caught:
+                    with pytest.raises(Misconfigured) as caught:
                         await client.invoke(MODEL, b"{}")
                     assert str(caught.value) == str(only_tls(url))
                     assert f"127.0.0.1:{port} speaks TLS" in str(caught.value)
             async with open_account(at(url)) as account:
                 with pytest.raises(AccountError, match=f"127.0.0.1:{port} speaks TLS"):
                     await account.reach()
+        assert requests == []
+
+    async def test_calls_in_flight_learn_it_together(self, tmp_path):
+        """One of them asks the port; none counts as maybe billed meanwhile."""
+        async with tls_server(tmp_path) as (port, requests):
+            url = f"http://127.0.0.1:{port}"
+            async with connect(at(url)) as client:
+                calls = (client.invoke(MODEL, b"{}") for _ in range(8))
+                found = await asyncio.gather(*calls, return_exceptions=True)
+            async with open_account(at(url)) as account:
+                questions = (account.identity() for _ in range(8))
+                told = await asyncio.gather(*questions, return_exceptions=True)
+        assert {type(each) for each in found} == {Misconfigured}
+        assert {str(each) for each in told} == {str(only_tls(url))}
+        assert requests == []
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    async def test_a_run_ends_at_once_and_its_tasks_stay_open(self, tmp_path, scheme):
+        """A wrong scheme, or a certificate that is not trusted, is no fault of a task."""
+        async with tls_server(tmp_path) as (port, requests):
+            url = f"{scheme}://127.0.0.1:{port}"
+            job = job_of(endpoint=url, output=str(tmp_path / "out"), limits={"budget_usd": 1})
+            summary = await batchgen.run(job)
+        assert (summary.exit_code, summary.left, summary.failed) == (4, 1, 0)
+        assert summary.maybe_billed_usd == summary.billed_usd == 0
         assert requests == []
 
     async def test_a_plain_port_that_is_called_with_tls(self):

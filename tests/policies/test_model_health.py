@@ -1,6 +1,6 @@
 from fakes import CORE, ERRORS, ULTRA, FakeClock, make_task
 
-from batchgen.errors import ModelDenied, NoRoute, Throttled, Unavailable
+from batchgen.errors import Misconfigured, ModelDenied, NoRoute, Throttled, Unavailable
 from batchgen.policies.model_health import DENIALS, DENIALS_IN_A_ROW, TRY_AGAIN, ModelHealth
 from batchgen.policies.stop import Stop, StopCause
 
@@ -39,6 +39,17 @@ class TestDenials:
         assert models.stop.stopping.text == (
             f"{CORE} cannot be used: You don't have access. Ask for it."
         )
+
+    def test_a_wrong_configuration_ends_a_model_at_once(self):
+        """No task can change it; a model that worked is given the benefit of the doubt."""
+        wrong = Misconfigured("The port speaks no TLS.", code="SSLError", advice="Correct it.")
+        models = Models()
+        models.state.denied(CORE, wrong)
+        assert models.stop.stopping.cause is StopCause.DENIED
+        models = Models()
+        models.state.worked(CORE)
+        models.state.denied(CORE, wrong)
+        assert models.stop.stopping is None
 
     def test_other_models_go_on(self):
         """Only the denied model's tasks stay open; the run stops when none is left."""
