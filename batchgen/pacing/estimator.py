@@ -44,7 +44,10 @@ class Estimator:
         place = self._places.next_start(now)
         if place == math.inf:
             return place
-        return max(self._log.next_start(self._rate.level), self._rate.not_before, place)
+        level = self._rate.level
+        if level == self._known and level > 1:
+            level = math.floor(level)  # a meter that counts whole calls admits no half of one
+        return max(self._log.next_start(level), self._rate.not_before, place)
 
     def start(self, now: float) -> Call:
         """A call starts now."""
@@ -91,8 +94,8 @@ class Estimator:
         return None if self._rate.searching else self._rate.level
 
     def proven_per_minute(self) -> float | None:
-        """The highest level that was kept up, or the quota that was given; None without one."""
-        return self._rate.proven or None
+        """The highest level that was kept up; None while there is none, or if a quota was given."""
+        return None if self._known is not None else self._rate.proven or None
 
     def reason(self) -> str | None:
         """Why calls start more slowly than the quota that was given allows; None if they do not."""

@@ -81,7 +81,7 @@ class PaceState:
     """The rate of these calls over the time in which calls could start: neither what was before the
     first one counts, nor what came after the last. None: as `reached_per_minute`."""
     proven_per_minute: float | None = None
-    """The highest level that was kept up; None while there is none."""
+    """The highest level that was kept up; None while there is none, or if a quota was given."""
     reason: str | None = None
     """Why calls start more slowly than the quota that was given allows; None if they do not."""
     next_start_s: float = 0.0

@@ -61,6 +61,7 @@ def test_json_has_the_same_figures_by_model():
             "allowed_per_minute": 90.0,
             "reached_per_minute": 72,
             "share": 0.8,
+            "proven_per_minute": None,
             "calls": 300,
             "throttled": 1,
             "unavailable": 2,
