@@ -224,12 +224,16 @@ class Positions:
         """How many values are inside it; of an alias, minus the number of what it stands for."""
         self._children: dict[int, Sequence[int]] = {}
 
-    def add(self, key: str | _Mark, begin: int) -> int:
-        """Number one more value, which is inside all that are not closed."""
+    def add(self, key: str | _Mark, begin: int) -> None:
+        """Count one more value, which is inside all that are not closed."""
         self._begins.append(begin)
         self._keys.append(key)
         self._below.append(0)
-        return len(self._below) - 1
+
+    @property
+    def last(self) -> int:
+        """The number of the value that was added last."""
+        return len(self._keys) - 1
 
     def close(self, number: int) -> None:
         """All that is inside a value was added."""
@@ -338,6 +342,7 @@ class _Builder:
     def __init__(self, text: str) -> None:
         self.complaints = Complaints()
         self.positions = Positions(text)
+        self._add_position = self.positions.add
         self._text = text
         self._documents = 0
         self._nodes = 0
@@ -395,8 +400,13 @@ class _Builder:
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value)
             self._unused[event.anchor] = at(event)
-        self._number(top, event)
-        self._place(top, value, event)
+        key = top.key
+        self._add_position(key, at(event) if key is _NO_KEY else top.begin)
+        if type(key) is str:
+            top.container[key] = value  # type: ignore[call-overload]  # a key stands in a mapping
+            top.key = _NO_KEY
+        else:
+            self._place(top, value, event)
 
     def _open(self, event: CollectionStartEvent) -> None:
         top = self._stack[-1]
@@ -407,9 +417,10 @@ class _Builder:
             raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
         if event.tag is not None:
             self._tagged(event)
+        self._add_position(top.key, at(event) if top.key is _NO_KEY else top.begin)
         opened = _Open(
             {} if type(event) is MappingStartEvent else [],
-            number=self._number(top, event),
+            number=self.positions.last,
             first=self._nodes - 1,
             depth=len(self._stack),
         )
@@ -451,7 +462,8 @@ class _Builder:
         top.deepest = max(top.deepest, depth)
         if top.key is _NO_KEY and type(top.container) is dict:
             raise self._stop("an alias cannot be a key: write the key out", event)
-        self.positions.alias(self._number(top, event), anchored.number)
+        self._add_position(top.key, at(event) if top.key is _NO_KEY else top.begin)
+        self.positions.alias(self.positions.last, anchored.number)
         self._place(top, anchored.value, event)
 
     def _key(self, top: _Open, event: ScalarEvent) -> None:
@@ -482,9 +494,6 @@ class _Builder:
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(name)
         return self._known_keys[event.implicit[0]].setdefault(name, name)
-
-    def _number(self, top: _Open, event: NodeEvent) -> int:
-        return self.positions.add(top.key, at(event) if top.key is _NO_KEY else top.begin)
 
     def _place(self, top: _Open, value: Any, event: Event) -> None:
         container = top.container

@@ -17,7 +17,7 @@ VARIANT_NAMES = frozenset(("seed", "variant"))
 FOLDER = "images/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
 class Texts:
     """What an item asks for, before the seed and the number of the variant are put in."""
 
@@ -45,7 +45,7 @@ class Texts:
         return prompts, self.parameters.render(values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
 class FixedRequest:
     """The requests of an item whose variants differ in the seed alone."""
 
@@ -79,7 +79,9 @@ class PerVariantRequest:
         return task_id(self.model_id, request)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(
+    slots=True, kw_only=True
+)  # a million may be made, and a frozen one takes three times as long
 class PlannedItem:
     """One item, ready to make tasks of. Variants count from 1."""
 

@@ -19,7 +19,7 @@ from batchgen.plan.templates import (
 from batchgen.text import dotted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `PlannedItem`
 class _Text:
     """A text of the job file, and where it stands."""
 
@@ -43,6 +43,8 @@ class _Parameters:
         return (leaf.template for leaf in self.nested.leaves)
 
 
+MOST_COMPILED = 1_000
+"""Kinds of parameters that are kept for the items to come."""
 _STAND_IN = Template(("x",), ())
 """In place of a text that is no template."""
 
@@ -60,6 +62,7 @@ class ItemTexts:
             None if refused is None else self._text(refused, ("on_filtered", "fallback_prompt"))
         )
         self._parameters = _compiled_parameters(job, None)
+        self._compiled: dict[tuple[tuple[str, str], ...], _Parameters] = {}
         self._somewhere: frozenset[str] = frozenset()
 
     @property
@@ -79,7 +82,7 @@ class ItemTexts:
             negative = self._text(item.negative_prompt, (*at, "negative_prompt"))
         parameters = self._parameters
         if item.parameters:
-            parameters = _compiled_parameters(self._job, item)
+            parameters = self._parameters_of(item)
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
         again = self._when_refused
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
@@ -109,6 +112,18 @@ class ItemTexts:
             names.update(() if template is None else template.names)
         merged = {**self._job.vars, **item.vars}
         return {name: value for name, value in merged.items() if name in names}
+
+    def _parameters_of(self, item: Item) -> _Parameters:
+        """Compiled once for all items that bring the same texts."""
+        brought = tuple(item.parameters.items())
+        if not all(isinstance(value, str) for _, value in brought):
+            return _compiled_parameters(self._job, item)
+        known = self._compiled.get(brought)
+        if known is None:
+            known = _compiled_parameters(self._job, item)
+            if len(self._compiled) < MOST_COMPILED:
+                self._compiled[brought] = known
+        return known
 
     def _text(self, text: str, path: Path) -> _Text:
         try:

@@ -20,7 +20,7 @@ MOST = 4_294_967_294
 """Largest derived seed: what every known model takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
 class Seeds:
     """The seeds of one item's variants."""
 
@@ -58,7 +58,7 @@ class Redrawn:
 def derived(*names: str, seed_max: int) -> Seeds:
     """The seeds that these names stand for: a pure function of them and of the model's largest."""
     count = min(seed_max, MOST)
-    text = "".join(f"{len(name)}:{name}," for name in (DERIVATION_VERSION, *names))
+    text = "".join([f"{len(name)}:{name}," for name in (DERIVATION_VERSION, *names)])
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     step = 1 + int.from_bytes(digest[8:16]) % (count - 1) if count > 1 else 1
     while math.gcd(step, count) != 1:

@@ -27,7 +27,7 @@ class PlaceholderError(ValueError):
     """Where the text stands in a nested value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `PlannedItem`
 class Template:
     """A text between names: `literals[0]`, the value of `names[0]`, `literals[1]`, and so on."""
 
