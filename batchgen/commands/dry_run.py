@@ -40,10 +40,10 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
         }
         result(json.dumps(fields))
         return 0
-    kind = " (simulated)" if is_simulated(job.endpoint) else ""
+    kind = " This money is simulated." if is_simulated(job.endpoint) else ""
     result(
-        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}{kind}, "
-        f"in about {duration(expected.seconds)}; nothing was called or written."
+        f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}, "
+        f"in about {duration(expected.seconds)}; nothing was called or written.{kind}"
     )
     return 0
 

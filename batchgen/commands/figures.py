@@ -161,5 +161,5 @@ def _money(summary: Summary) -> str:
         parts.append(f"saved by reuse {usd(summary.saved_usd)}")
     if summary.budget_left_usd is not None:
         parts.append(f"left of the budget {usd(summary.budget_left_usd)}")
-    title = "Cost (simulated, nobody pays it)" if summary.is_simulated else "Cost"
-    return f"{title}: {', '.join(parts)}."
+    text = f"Cost: {', '.join(parts)}."
+    return f"{text} This money is simulated." if summary.is_simulated else text

@@ -321,8 +321,8 @@ class TestOptions:
         ended = folder.run("run", "job.yaml", "--dry-run", "--rpm", "2")
 
         assert ended.out == (
-            "10 of 10 tasks would be made for 0.40 USD (simulated), in about 5 min; "
-            "nothing was called or written.\n"
+            "10 of 10 tasks would be made for 0.40 USD, in about 5 min; "
+            "nothing was called or written. This money is simulated.\n"
         )
 
     def test_an_unknown_price_is_not_nothing(self, folder):

@@ -100,6 +100,7 @@ class TestAgain:
             "to_make": 1,
             "cost_usd": 0.04,
             "minutes": 0.0,
+            "simulated": True,
         }
         assert batchgen.files() == before
         assert batchgen.service.ledger() == []

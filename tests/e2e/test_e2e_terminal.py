@@ -45,7 +45,7 @@ def test_a_run_that_never_began_leaves_its_complaint_alone(batchgen, terminal):
     ended = batchgen.run(stderr=terminal.slave, env={"TERM": "xterm"})
     lines = terminal.read()
 
-    assert ended.code == 3
+    assert ended.code == 2
     assert lines[0].startswith("The output job.yaml cannot be made: File exists. Name another one")
     assert len(lines) == 2  # of 80 columns
 
