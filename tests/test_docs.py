@@ -40,7 +40,7 @@ def makes_the_quickstart(project, ended):
 def tells_the_catalogue(project, ended):
     """What would be made, and for how much."""
     assert ended.code == 0
-    assert ended.out.startswith("52 of 52 tasks would be made for 2.08 USD (simulated), in about 35 s")
+    assert ended.out.startswith("52 of 52 tasks would be made for 2.08 USD, in about 35 s")
 
 
 def makes_the_mugs(project, ended):
