@@ -12,6 +12,7 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -151,6 +152,11 @@ class Store:
             return await self._keep_outside(name, data)
         self.kept[self.folder / SPOOL] += 1
         return f"it is kept in {self.folder / SPOOL}, where the next run finds it"
+
+    async def remove_empty_spool(self) -> None:
+        """Remove the spool when recovery has taken everything out of it; others stay."""
+        with suppress(OSError):  # it holds something, or is not there
+            await in_thread(os.rmdir, self.folder / SPOOL)
 
     async def _keep_outside(self, name: str, data: bytes) -> str:
         try:

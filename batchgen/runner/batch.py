@@ -177,6 +177,7 @@ class Batch:
         """Take in what a killed run left behind; the price of what no line has counted."""
         await output.finish_move()
         recovered = await recover(self.options.job, output, self._origin, key)
+        await output.store.remove_empty_spool()
         self.stats.adopted = len(recovered.records)
         for record in recovered.records:
             self.options.observer.record(record)
