@@ -38,8 +38,6 @@ FLAG_BITS = 3
 """Bits of an entry that hold the index of its status and SIMULATED; the rest is the offset of its
 line."""
 READ_SIZE = 8192
-MOST_SERVICES = 1000
-"""Endpoints that are kept in mind; those of a manifest are few, unless somebody made it up."""
 # A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
 # JSON string is escaped, so none of these can be a part of a text. What does not begin like this
@@ -51,9 +49,8 @@ TASK_ID = b'"task_id": "'
 STATUS = b'}, "status": "'
 ENDPOINT = b'"endpoint": "'
 PATH = b'"path": "'
-IMAGES = b"images/"
-ODD = re.compile(rb"/[./]|\\")
-"""What a path that our own store made seldom holds, and one that leaves the output may."""
+PLAIN_PATH = re.compile(rb'images(?:/[^"/\\.][^"/\\]*)+"')
+"""A path that stays inside the output, however it is read; others are looked at one by one."""
 WHOLE = b"}\n"
 RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
 """How a whole record ends; one that was torn behind an inner brace, and sealed, ends like WHOLE."""
@@ -216,28 +213,27 @@ class _Reader:
         self._history = history
         self._offset = 0
         self._unfinished = UnfinishedRun(start=0)
-        self._services: dict[bytes, int] = {}
-        """Endpoint, as a record spells it -> SIMULATED or 0."""
         """The present run, as it counts if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Fold all lines in; a million of them pass here, so this is one loop and no calls."""
-        entries, services, is_odd = self._history.entries, self._services, ODD.search
+        entries, match_path = self._history.entries, PLAIN_PATH.match
+        endpoint, service = b"", 0
         for data in lines:
             if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
                 start = data.find(TASK_ID) + len(TASK_ID)
                 task_id = data[start : data.find(b'"', start)].decode(errors="replace")
                 status = data.find(STATUS, start) + len(STATUS)
                 code = CODES.get(data[status : status + SHORT])
-                endpoint = data.find(ENDPOINT, status) + len(ENDPOINT)
-                name = data[endpoint : data.find(b'"', endpoint)]
-                service = services[name] if name in services else self._service(name)
-                path = data.find(PATH, endpoint) + len(PATH)
-                end = data.find(b'"', path)
-                is_one_image = data.startswith(IMAGES, path) and data.find(PATH, end) < 0
-                if code is None or (code == MADE and (not is_one_image or is_odd(data, path, end))):
+                at = data.find(ENDPOINT, status) + len(ENDPOINT)
+                if not endpoint or not data.startswith(endpoint, at):  # seldom: as the last one's
+                    endpoint = data[at : data.find(b'"', at) + 1]
+                    service = service_of(endpoint[:-1].decode(errors="replace"))
+                path = match_path(data, data.find(PATH, at) + len(PATH)) if code == MADE else None
+                is_one_image = path is not None and data.find(PATH, path.end()) < 0
+                if code is None or (code == MADE and not is_one_image):
                     self._slow(data)
                 else:
                     entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
@@ -289,17 +285,10 @@ class _Reader:
         for image in images if isinstance(images, list) else ():
             if isinstance(image, dict) and isinstance(image.get("path"), str):
                 self._path(image["path"])
-        service = self._service(str(fields.get("endpoint")).encode(errors="replace"))
+        service = service_of(str(fields.get("endpoint")))
         task_id = str(fields.get("task_id"))
         history.entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
         self._forget(task_id)
-
-    def _service(self, endpoint: bytes) -> int:
-        """SIMULATED, or 0 for the service itself; kept in mind."""
-        service = SIMULATED if is_simulated(endpoint.decode(errors="replace")) else 0
-        if len(self._services) < MOST_SERVICES:
-            self._services[endpoint] = service
-        return service
 
     def _path(self, value: str) -> str:
         """A path that the present line names.
@@ -435,6 +424,11 @@ def _maybe(fields: dict[str, Any], price: Decimal) -> Decimal:
     """USD that a line says may have been billed besides, at this price unless it tells."""
     told = fields.get("maybe_billed_usd")
     return price * money(fields.get("maybe_billed")) if told is None else money(told)
+
+
+def service_of(endpoint: str) -> int:
+    """SIMULATED, or 0 for the service itself."""
+    return SIMULATED if is_simulated(endpoint) else 0
 
 
 def is_finished(end: dict[str, Any]) -> bool:
