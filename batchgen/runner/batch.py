@@ -68,7 +68,7 @@ class Batch:
             self.run_id, str(job.output), patience=job.limits.give_up_after, clock=options.clock
         )
         self.stats.is_simulated = is_simulated(job.endpoint)
-        self.stats.is_fresh = options.selection.fresh
+        self.stats.begun_with = options.selection.begun_with
         self._origin = RunIdentity.of(self.run_id, job)
         self._quotas: list[RouteQuotas] = []
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())

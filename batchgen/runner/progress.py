@@ -62,8 +62,8 @@ class Summary:
     """Open tasks of the job that the run was not asked for (`--limit`, `--only`)."""
     is_simulated: bool = False
     """The pictures are the simulator's, and so is the money."""
-    is_fresh: bool = False
-    """Images that were there are made again."""
+    begun_with: str | None = None
+    """`--fresh` or `--reseed`: what a run is begun with, and not continued."""
     needs_larger_budget: bool = False
     """Not one more image fits, in a later run either."""
     routes: Mapping[str, Mapping[str, PaceState]] = field(default_factory=dict)
@@ -110,10 +110,10 @@ class Summary:
         is_short = self.stopping is not None and self.stopping.cause is StopCause.BUDGET
         if not self.left or (is_short and self.needs_larger_budget):
             return None
-        if self.is_fresh:
+        if self.begun_with is not None:
             return (
-                "The same command without --fresh goes on where this run stopped: it knows what is "
-                "still to be made again."
+                f"The same command without {self.begun_with} goes on where this run stopped: it "
+                "knows what is still to be made again."
             )
         return "The same command again goes on where this run stopped."
 
@@ -190,7 +190,7 @@ class RunStats:
         self.total = 0
         self.left_elsewhere = 0
         self.is_simulated = False
-        self.is_fresh = False
+        self.begun_with: str | None = None
         self.earlier = Earlier()
         self.adopted = 0
         self.retried = 0
@@ -263,7 +263,7 @@ class RunStats:
             left_denied=self.left_denied,
             left_elsewhere=self.left_elsewhere,
             is_simulated=self.is_simulated,
-            is_fresh=self.is_fresh,
+            begun_with=self.begun_with,
             needs_larger_budget=budget.is_too_small,
         )
 

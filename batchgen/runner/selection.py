@@ -49,6 +49,13 @@ class Selection:
         if self.limit is not None and self.limit < 0:
             raise InputError(f"limit cannot be {self.limit}; allowed: a whole number from 0 on.")
 
+    @property
+    def begun_with(self) -> str | None:
+        """The option that must not be said again to continue: it would begin anew."""
+        if self.reseed:
+            return "--reseed"
+        return "--fresh" if self.fresh else None
+
     def is_done(self, status: Status | None) -> bool:
         """Whether a task with this last status is left as it is."""
         if self.fresh:

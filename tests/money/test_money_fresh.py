@@ -129,6 +129,7 @@ class TestReseed:
             await it.run(job)
             summary, _ = await stopped_after(it, 3, job, Selection(reseed=True))
             assert summary.left > 0
+            assert "without --reseed" in summary.next_step
 
             ran = await it.run(job)
 
