@@ -118,6 +118,8 @@ def _refuse_unmatched(job: Job, patterns: Sequence[str]) -> None:
     Raises:
         InputError: with the first such pattern.
     """
+    if job.source is not None and job.source.complaints:
+        return  # the check of the plan says what is wrong, and the pattern may fit once it is right
     for pattern in patterns:
         if not any(_fits(job, item, pattern) for item in job.items):
             near = closest(pattern.strip("*?"), (item.id for item in job.items))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
+from batchgen.job.fields import RESERVED
 from batchgen.job.validation_errors import Wrong, wrongs
 from batchgen.job.yaml_document import as_written
 
@@ -22,6 +24,9 @@ _STAND_INS: Mapping[str, object] = {
 """Values that bring no complaint of their own, in place of wrong ones; other keys are left out."""
 
 
+_PLACEHOLDER = re.compile(r"\{([^\W\d][\w-]{0,99})\}")
+
+
 class Mending:
     """Takes what is wrong out of the values of a document, in place."""
 
@@ -32,7 +37,8 @@ class Mending:
         self.renamed: dict[Path, Path] = {}
         """Where a key should stand -> where it stands, misspelt."""
         self.is_hopeless = False
-        """The rest means something else without what is wrong."""
+        """Without what is wrong there is no job to judge."""
+        self._names: dict[str, str] | None = None
 
     def mend(self, error: ValidationError) -> Iterator[Complaint]:
         """Mend all of this; gives what is to be said of it."""
@@ -60,10 +66,21 @@ class Mending:
             self.renamed[*above, wrong.meant] = self._as_written(path)
         elif above[:1] == ["items"] and key == "id":
             holder[key] = f"items[{above[1]}]"
+        elif key in ("vars", "matrix"):
+            holder.pop(key, None)
+            own = holder.get("vars")
+            holder["vars"] = {**self._placeholders(), **(own if isinstance(own, dict) else {})}
         elif above[-1:] == ["vars"] or key in _STAND_INS:
             holder[key] = _STAND_INS.get(str(key), "x")
         else:
             holder.pop(key, None)
+
+    def _placeholders(self) -> dict[str, str]:
+        """A value for whatever stands in braces anywhere, so that no text lacks one."""
+        if self._names is None:
+            names = {name for text in _texts(self._value) for name in _PLACEHOLDER.findall(text)}
+            self._names = dict.fromkeys(names - set(RESERVED), "x")
+        return self._names
 
     def _holder(self, path: Iterable[str | int]) -> Any:
         """What stands at a path; None if that was left out already."""
@@ -77,3 +94,15 @@ class Mending:
 
     def _as_written(self, path: Path) -> Path:
         return as_written(path, self.renamed)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested values; what an alias shares is looked into once."""
+    todo, seen = [value], set[int]()
+    while todo:
+        each = todo.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list) and id(each) not in seen:
+            seen.add(id(each))
+            todo.extend(each.values() if isinstance(each, dict) else each)

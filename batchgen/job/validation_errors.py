@@ -32,10 +32,8 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
-PLAN_KEYS = frozenset(("items", "vars"))
-"""Keys without which a plan cannot be judged: no item, or no word on which placeholders count."""
-
-
+PLAN_KEYS: frozenset[Path] = frozenset(((), ("items",)))
+"""Paths without whose value there is no plan to judge."""
 MOST_MISSPELT = 1_000
 """Unknown keys for which the nearest one is sought: a comparison takes a fifth of a millisecond."""
 
@@ -46,7 +44,7 @@ class Wrong:
 
     complaint: Complaint
     affects_plan: bool
-    """Without this key the plan of the job cannot be judged."""
+    """Without it there is no plan to judge."""
     meant: str | None = None
     """Of a key that nobody knows: the one that was meant."""
 
@@ -77,8 +75,7 @@ def _wrongs(found: Sequence[ErrorDetails]) -> Iterator[Wrong]:
             yield _unknown(path, is_looked_up=path in unknown)
             continue
         text = SENTENCES.get(details["type"], _cannot_be)(details)
-        affects_plan = not path or path[-1] in PLAN_KEYS
-        yield Wrong(complaint=Complaint(path=path, text=text), affects_plan=affects_plan)
+        yield Wrong(complaint=Complaint(path=path, text=text), affects_plan=path in PLAN_KEYS)
 
 
 def _unknown_keys(found: Iterable[ErrorDetails]) -> Iterator[ErrorDetails]:
@@ -88,7 +85,9 @@ def _unknown_keys(found: Iterable[ErrorDetails]) -> Iterator[ErrorDetails]:
 def _unknown(path: Path, *, is_looked_up: bool) -> Wrong:
     key, mapping = str(path[-1]), _mapping(path)
     if key in NOT_YET.get(mapping, ()):
-        return Wrong(complaint=Complaint(path=path, text="is not supported yet"), affects_plan=True)
+        return Wrong(
+            complaint=Complaint(path=path, text="is not supported yet"), affects_plan=False
+        )
     near = _meant(key, mapping) if is_looked_up else None
     allowed = f"allowed: {', '.join(KEYS[mapping])}"
     text = f"{quoted(key)} is not a key here; {allowed}{did_you_mean(near)}"

@@ -247,6 +247,15 @@ class TestJobFile:
         ]
         assert 'did you mean "prompt"?' in complaints[2]["text"]
 
+    def test_a_pattern_hides_no_mistake(self, folder):
+        """What fits no item may be an item with a mistake."""
+        (folder.path / "job.yaml").write_text(job(("id: mug", "idd: mug")))
+
+        ended = folder.run("run", "job.yaml", "--only", "lamp")
+
+        assert ended.code == 2
+        assert ended.err.startswith('job.yaml:5: items[0].idd: "idd" is not a key here')
+
     def test_with_json_a_program_reads_why_a_file_is_no_yaml(self, folder):
         """With line and column."""
         (folder.path / "job.yaml").write_text("name: a: b")

@@ -128,3 +128,31 @@ def test_equal_names_in_a_shared_mapping_are_said_where_they_stand():
         "- {id: b, parameters: *p}",
     )
     assert {line for line, _ in found} == {5}
+
+
+def test_wrong_variables_hide_no_other_complaint():
+    """Of an item, of the job, or of a matrix, which comes with a later version."""
+    item = '- {id: b, prompt: "{", parameters: {mode: x}}'
+    for wrong_key in ("vars: blue", "matrix: {colour: [red]}"):
+        found = places(
+            "name: a",
+            f"model: {CORE}",
+            'prompt: "{colour}"',
+            wrong_key,
+            "items:",
+            "- {id: a}",
+            item,
+        )
+        assert found == [
+            (4, wrong_key.partition(":")[0]),
+            (7, "items[1].prompt"),
+            (7, "items[1].parameters.mode"),
+        ]
+    found = places(
+        "name: a", f"model: {CORE}", 'prompt: "{colour}"', "items:", "- {id: a, vars: blue}", item
+    )
+    assert found == [
+        (5, "items[0].vars"),
+        (6, "items[1].prompt"),
+        (6, "items[1].parameters.mode"),
+    ]
