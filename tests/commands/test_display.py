@@ -430,6 +430,7 @@ class TestOpening:
 class TestPlainScreen:
     def test_lines_go_to_standard_error(self, capsys):
         """A log has one line for each state, at bearable intervals."""
+        end_log()  # whatever ran before in this process
         plain = PlainScreen()
 
         plain.line("a notice")

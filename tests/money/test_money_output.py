@@ -314,7 +314,7 @@ async def test_images_that_find_no_place_are_spooled(tmp_path, monkeypatch):
         assert ran.exit_code == 0
         assert ran.summary.adopted == len(spooled)
         assert it.charged() == 20 * PRICE
-            assert not (it.folder / SPOOL).exists()
+        assert not (it.folder / SPOOL).exists()
         ran.check_images()
 
 
