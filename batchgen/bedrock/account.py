@@ -153,7 +153,7 @@ class Account:
 async def open_account(connection: Connection) -> AsyncIterator[Account]:
     """An account to ask; its connections end with the block."""
     # The SDK takes a third of a second to import; only those who ask pay for it.
-    from batchgen.bedrock.questions import Questions  # noqa: PLC0415
+    from batchgen.bedrock.questions import Questions  # noqa: PLC0415  # needs the SDK
 
     async with AsyncExitStack() as stack:
         yield Account(Questions(connection, stack))

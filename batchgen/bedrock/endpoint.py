@@ -108,7 +108,7 @@ async def _open_route(route: Route, connection: Connection, stack: AsyncExitStac
             cannot assume.
     """
     # The SDK takes a third of a second to import; only a run that makes calls pays for it.
-    from batchgen.bedrock.client import connect  # noqa: PLC0415
+    from batchgen.bedrock.client import connect  # noqa: PLC0415  # needs the SDK
 
     bedrock = await stack.enter_async_context(connect(connection))
     service: Service = _Renaming(bedrock, route) if route.models else bedrock
