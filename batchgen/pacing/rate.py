@@ -27,10 +27,10 @@ _PROOF_S = 75.0
 _SMALL_GAIN, _GAIN_PROOFS = 1.2, 1.5
 """A gain of less than so many calls a minute shows after 1/gain minutes; half of that is added."""
 
-_STEP_S, _STEP_CALLS = 15.0, 3.0
+_STEP_S, _STEP_CALLS = 15.0, 1.5
 """A step of a search or a try lasts so long, and until so many calls were made."""
-_FREELY, _BEYOND = 24.0, 3.0
-"""A search goes on freely up to this rate, then to three times what the last minute held at most:
+_FREELY, _BEYOND = 24.0, 4.0
+"""A search goes on freely up to this rate, then to four times what the last minute held at most:
 a minute meter refuses only when it is full, and all that runs ahead of it is refused at once."""
 _SEARCH_ALLOWANCE = 0.15
 _END_SMALL, _END, _FEW = 1.7, 2.6, 12
