@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from batchgen.errors import Complaint, JobError
@@ -57,11 +58,19 @@ class Complaints:
         if not (self._mended and self._follows(path)):
             self.keep(Complaint(path=path, text=text, line=line))
 
+    def is_mended(self, index: int) -> bool:
+        """Whether an item is not as the file has it, so that another one like it says nothing."""
+        return bool(self._mended) and index in self._mended_items
+
+    @cached_property
+    def _mended_items(self) -> frozenset[str | int]:
+        return frozenset(path[1] for path in self._mended if path[:1] == ("items",) and path[1:])
+
     def _follows(self, path: Path) -> bool:
         if path[:1] == ("routes",) and path[2:] in ((), ("name",)):  # one is like another one
             return any(mended[:1] == ("routes",) for mended in self._mended)
         if path[:1] == ("items",) and len(path) == 2:  # noqa: PLR2004  # an item as a whole
-            return any(mended[:2] == path for mended in self._mended)
+            return path[1] in self._mended_items
         return any(path[:end] in self._mended for end in range(1, len(path) + 1))
 
     def keep(self, complaint: Complaint) -> None:

@@ -154,7 +154,8 @@ class _Items:
         """Look at every item once, and again at those that might clash."""
         unique = Unique()
         for planned in self._planned(self._found):
-            unique.note(planned)
+            if not self._found.is_mended(planned.index):
+                unique.note(planned)
             if not self._is_guessed(planned):
                 self._count(planned)
             if planned.fallback or planned.fallback_prompt is not None:
