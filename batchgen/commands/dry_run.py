@@ -24,7 +24,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
     outline = plan.check(job)
     history = read_output(job, fresh=selection.fresh)
     reseed(history, selection, "dry-run")
-    pending = select(job, history, selection, history.random_seed_key or "dry-run")
+    pending = select(plan.JobPlan(job), history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
     expected = _estimate(job, outline, pending.to_make.models())
     short = shortage(job, history, pending, outline)

@@ -85,7 +85,7 @@ def survey(job: Job) -> Survey:
         findings.append(MANIFEST.failed(ExitCode.USAGE, sentences(str(error))))
     if outline is None or history is None:
         return Survey(findings=tuple(findings), workload=_all_named(job))
-    pending = select(job, history, Selection(), history.random_seed_key or "doctor")
+    pending = select(plan.JobPlan(job), history, Selection(), history.random_seed_key or "doctor")
     findings += [_progress(history, pending), _cost(job, outline, history, pending)]
     counts = pending.to_make.models()
     workload = Workload(

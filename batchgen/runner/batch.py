@@ -11,7 +11,6 @@ from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
-from batchgen import plan
 from batchgen.bedrock import Endpoint
 from batchgen.errors import NotStarted, StorageError
 from batchgen.output import (
@@ -27,7 +26,7 @@ from batchgen.output import (
     worker_threads,
 )
 from batchgen.pacing import SharedLimit
-from batchgen.plan import PlanSummary
+from batchgen.plan import JobPlan, PlanSummary
 from batchgen.policies import (
     Budget,
     DiskReserve,
@@ -61,6 +60,7 @@ class Batch:
     def __init__(self, options: RunOptions) -> None:
         job = options.job
         self.options = options
+        self._plan = options.plan or JobPlan(job)
         self.run_id = f"{utc_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.stop = Stop()
         self.budget = Budget(job.limits.budget_usd, run_limit=job.limits.run_budget_usd)
@@ -94,7 +94,7 @@ class Batch:
             ManifestError: the output's manifest cannot be used, or is lost.
         """
         async with worker_threads(THREADS), AsyncExitStack() as stack:
-            self._outline = await in_thread(plan.check, self.options.job)
+            self._outline = await in_thread(self._plan.check)
             self.stats.total = self._outline.tasks
             self._notify(self._outline.warnings)
             endpoint = await self._open_service(stack)
@@ -145,7 +145,7 @@ class Batch:
         await output.manifest.append(run_line(self.options, self.run_id, key, output.history))
         spent = output.history.accounts[self.stats.is_simulated]
         uncounted = await self._recover(output, key)
-        pending = await in_thread(select, job, output.history, selection, key)
+        pending = await in_thread(select, self._plan, output.history, selection, key)
         open_account(self.budget, spent, pending, self._outline)
         self.budget.find(uncounted)
         self._announce(pending, output)
@@ -176,7 +176,7 @@ class Batch:
     async def _recover(self, output: OutputFolder, key: str) -> Decimal:
         """Take in what a killed run left behind; the price of what no line has counted."""
         await output.finish_move()
-        recovered = await recover(self.options.job, output, self._origin, key)
+        recovered = await recover(self._plan, output, self._origin, key)
         await output.store.remove_empty_spool()
         self.stats.adopted = len(recovered.records)
         for record in recovered.records:
@@ -196,7 +196,7 @@ class Batch:
             self.options.observer.info(
                 f"Tasks done in earlier runs and skipped: {earlier}; "
                 f"to make: {len(pending.to_make)}, of them again: {pending.again}; "
-                f"no longer in the job: {pending.unknown}."
+                f"no longer asked for: {pending.unknown}."
             )
         self._notify(opening_notices(output))
         self._notify(pending.notices())

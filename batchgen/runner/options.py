@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from batchgen.bedrock import Open, open_endpoint
 from batchgen.job import Job
+from batchgen.plan import Plan
 from batchgen.policies import Retry
 from batchgen.record import Record
 from batchgen.runner.deadline import Deadline
@@ -39,6 +40,8 @@ class RunOptions:
     """What to run and how."""
 
     job: Job
+    plan: Plan | None = None
+    """What it makes, with this job as its settings; None: the job's own plan."""
     selection: Selection = field(default_factory=Selection)
     deadline: Deadline | None = None
     observer: Observer = field(default_factory=Observer)

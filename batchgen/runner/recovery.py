@@ -14,9 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 
-from batchgen import plan
 from batchgen.errors import StorageError
-from batchgen.job import Job
 from batchgen.models import Artifact
 from batchgen.output import (
     ATTEMPT,
@@ -34,6 +32,7 @@ from batchgen.output import (
     open_regular,
     parse_line,
 )
+from batchgen.plan import Plan
 from batchgen.record import AttemptLine, Record, RunLine, Status, is_simulated
 from batchgen.runner.recorder import RunIdentity, adopted_record
 from batchgen.task import Task
@@ -65,7 +64,7 @@ class Recovered:
 
 
 async def recover(
-    job: Job, output: OutputFolder, origin: RunIdentity, random_seed_key: str
+    whole: Plan, output: OutputFolder, origin: RunIdentity, random_seed_key: str
 ) -> Recovered:
     """Give every complete image of a killed run its name and its record, and drop broken files.
 
@@ -76,7 +75,7 @@ async def recover(
     ids = {leftover.task_id for leftover in leftovers} | set(output.history.unanswered)
     if not ids:
         return Recovered(records=(), orphans=())
-    tasks = await in_thread(_tasks, job, output, random_seed_key, ids)
+    tasks = await in_thread(_tasks, whole, output, random_seed_key, ids)
     calls = await in_thread(_read_calls, output.folder / MANIFEST_NAME, ids, origin)
     leftovers += await in_thread(_named_only, output, tasks, leftovers, calls.announced)
     is_simulated_now = is_simulated(origin.endpoint)
@@ -162,12 +161,12 @@ def _at_its_path(leftover: Leftover, tasks: Mapping[str, Task]) -> Leftover:
 
 
 def _tasks(
-    job: Job, output: OutputFolder, random_seed_key: str, ids: Collection[str]
+    whole: Plan, output: OutputFolder, random_seed_key: str, ids: Collection[str]
 ) -> dict[str, Task]:
     """The tasks of the plan that have these ids; stops when all are found."""
     found: dict[str, Task] = {}
     reseeds = output.history.reseeds
-    for task in plan.expand(job, random_seed_key=random_seed_key, reseeds=reseeds):
+    for task in whole.expand(random_seed_key=random_seed_key, reseeds=reseeds):
         if task.id in ids:
             found[task.id] = task
             if len(found) == len(ids):

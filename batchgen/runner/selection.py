@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 
 from batchgen import plan
@@ -19,7 +18,7 @@ from batchgen.output import (
     load_history,
     refuse_lost_manifest,
 )
-from batchgen.plan import PlanSummary
+from batchgen.plan import Plan, PlanSummary
 from batchgen.policies import Budget
 from batchgen.record import Reseed, Status, is_simulated
 from batchgen.runner.progress import Earlier
@@ -98,8 +97,8 @@ class IndexSet:
 class TaskSet:
     """Some tasks of a plan, as bits over it; `tasks` expands the plan again for each walk."""
 
-    def __init__(self, job: Job, random_seed_key: str, reseeds: Sequence[Reseed] = ()) -> None:
-        self._job = job
+    def __init__(self, whole: Plan, random_seed_key: str, reseeds: Sequence[Reseed] = ()) -> None:
+        self._plan = whole
         self._key = random_seed_key
         self._reseeds = reseeds
         self._bits: dict[str, IndexSet] = {}
@@ -117,7 +116,7 @@ class TaskSet:
 
     def empty_like(self) -> TaskSet:
         """An empty set over the same plan."""
-        return TaskSet(self._job, self._key, self._reseeds)
+        return TaskSet(self._plan, self._key, self._reseeds)
 
     def models(self) -> dict[str, int]:
         """Model id -> how many of its tasks are in the set."""
@@ -126,8 +125,7 @@ class TaskSet:
     def tasks(self, model_id: str) -> Iterator[Task]:
         """The tasks of one model, in the order of the plan."""
         bits = self._bits[model_id]
-        return plan.expand(
-            self._job,
+        return self._plan.expand(
             random_seed_key=self._key,
             reseeds=self._reseeds,
             wanted=bits.__contains__,
@@ -184,17 +182,17 @@ class Pending:
         return _price(self.succeeded.models(), outline)
 
 
-def select(job: Job, history: History, selection: Selection, random_seed_key: str) -> Pending:
+def select(whole: Plan, history: History, selection: Selection, random_seed_key: str) -> Pending:
     """Walk the ids of the plan once and mark what is to be made.
 
     A record counts for the service that made it: a picture of the simulator is none elsewhere.
     """
-    none = TaskSet(job, random_seed_key, history.reseeds)
+    none = TaskSet(whole, random_seed_key, history.reseeds)
     pending = Pending(to_make=none, succeeded=none.empty_like())
     known = filtered = 0
     refreshing = [_Refreshing(each) for each in history.refreshes]
-    is_simulated_now = is_simulated(job.endpoint)
-    for each in _walk(job, selection, history, random_seed_key):
+    is_simulated_now = is_simulated(whole.job.endpoint)
+    for each in _walk(whole, selection, history, random_seed_key):
         task_id, status = each.task_id, history.status(each.task_id)
         known += status is not None
         is_foreign = status is not None and history.is_simulated(task_id) != is_simulated_now
@@ -250,19 +248,17 @@ class _Refreshing:
         return 0 <= offset < self._refresh.start
 
 
-def _walk(job: Job, selection: Selection, history: History, key: str) -> Iterator[_Walked]:
+def _walk(whole: Plan, selection: Selection, history: History, key: str) -> Iterator[_Walked]:
     reseeds = history.reseeds
     if selection.only or any(each.only for each in history.refreshes):
-        for index, task in enumerate(plan.expand(job, random_seed_key=key, reseeds=reseeds)):
+        for index, task in enumerate(whole.expand(random_seed_key=key, reseeds=reseeds)):
             is_asked = plan.matches(task, selection.only)
             yield _Walked(index, task.model_id, task.id, task, is_asked)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = enumerate(plan.task_ids(job, random_seed_key=key, reseeds=reseeds))
-    for item in job.items:
-        model_id = item.model or job.model or ""
-        for index, task_id in islice(ids, item.variants or job.variants):
-            yield _Walked(index, model_id, task_id, None, is_asked=True)
+    ids = whole.task_ids(random_seed_key=key, reseeds=reseeds)
+    for index, (model_id, task_id) in enumerate(ids):
+        yield _Walked(index, model_id, task_id, None, is_asked=True)
 
 
 def read_output(job: Job, *, fresh: bool = False) -> History:

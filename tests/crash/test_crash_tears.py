@@ -10,6 +10,7 @@ from crashing import FIGURES, Disk, Saved
 from batchgen.job import Job
 from batchgen.output import history as histories
 from batchgen.output.manifest import MANIFEST_NAME, Manifest
+from batchgen.plan import JobPlan
 from batchgen.runner.selection import Selection, select
 
 FIVE = ["a blue mug", "a brass lamp", "a wool scarf", "an oak chair", "a clay pot"]
@@ -49,7 +50,7 @@ def wanted(scene, folder):
     Manifest.open(folder).close()
     history = histories.load_history(folder / MANIFEST_NAME)
     job = Job.model_validate({**scene.job, "output": str(folder)})
-    chosen = select(job, history, Selection(), history.random_seed_key or "key").to_make
+    chosen = select(JobPlan(job), history, Selection(), history.random_seed_key or "key").to_make
     return {task.id for model_id in chosen.models() for task in chosen.tasks(model_id)}, history
 
 

@@ -22,6 +22,7 @@ from batchgen.output import open_output
 from batchgen.output.images import inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
 from batchgen.output.manifest import MANIFEST_NAME, read_manifest
+from batchgen.plan import JobPlan
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, RunLine
 from batchgen.runner.audit import audit
@@ -55,7 +56,7 @@ class Shop:
     async def adopt(self, *lines, job=None):
         """What a new run adopts."""
         async with self.opened(*lines) as output:
-            return await recover(job or self.job, output, ORIGIN, "k")
+            return await recover(JobPlan(job or self.job), output, ORIGIN, "k")
 
     def put(self, path, data):
         """A file below the output."""
@@ -244,7 +245,9 @@ class TestAdopt:
     async def test_an_unknown_price_stays_unknown(self, shop, monkeypatch):
         """Nobody knows it, and the record says so."""
         task = shop.task("a")
-        monkeypatch.setattr(plan, "expand", lambda *_, **__: iter([replace(task, price_usd=None)]))
+        monkeypatch.setattr(
+            JobPlan, "expand", lambda *_, **__: iter([replace(task, price_usd=None)])
+        )
         shop.put(shop.part(task), picture())
         (record,) = (await shop.adopt(run_line())).records
         assert record.cost_usd is None
@@ -311,7 +314,7 @@ class TestDisk:
         async with shop.opened(run_line()) as output:
             monkeypatch.setattr(type(shop.path), "unlink", refuse)
             with pytest.raises(StorageError, match=r"\.part could not be removed: .*Read-only"):
-                await recover(shop.job, output, ORIGIN, "k")
+                await recover(JobPlan(shop.job), output, ORIGIN, "k")
 
     async def test_a_name_that_cannot_be_given_is_said(self, shop, monkeypatch):
         """The image keeps its temporary name, and the next run tries again."""
@@ -326,7 +329,7 @@ class TestDisk:
             with pytest.raises(
                 StorageError, match=r"a-1\.png could not be given its name: .*space"
             ):
-                await recover(shop.job, output, ORIGIN, "k")
+                await recover(JobPlan(shop.job), output, ORIGIN, "k")
         assert shop.files() == {shop.part(task): picture()}
         assert len((await shop.adopt()).records) == 1
 
@@ -357,7 +360,7 @@ class TestEditAndUndo:
     async def make(self, shop, job):
         """What a run of this job does, with a service that makes a picture from each seed."""
         async with shop.opened() as output:
-            pending = select(job, output.history, Selection(), "k")
+            pending = select(JobPlan(job), output.history, Selection(), "k")
             damaged = pending.to_make.empty_like()
             missing = await audit(output, pending.succeeded, damaged, Stop(), ORIGIN)
             made = []
@@ -467,7 +470,7 @@ class TestEditAndUndo:
         await self.make(shop, shop.job)
         (shop.path / "images/b-1.png").unlink()
         async with shop.opened() as output:
-            pending = select(shop.job, output.history, Selection(), "k")
+            pending = select(JobPlan(shop.job), output.history, Selection(), "k")
             stop = Stop()
             stop.request(StopCause.INTERRUPTED, "INT")
             damaged = pending.to_make.empty_like()

@@ -9,6 +9,7 @@ from batchgen import plan
 from batchgen.job import Item
 from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME
+from batchgen.plan import JobPlan
 from batchgen.record import Status
 from batchgen.runner.progress import Earlier
 from batchgen.runner.selection import IndexSet, Selection, TaskSet, select
@@ -43,7 +44,7 @@ def labels(chosen):
 class TestSelect:
     def test_without_a_history_everything_is_made(self, job, tmp_path):
         """The first run of an output makes the whole plan."""
-        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(JobPlan(job), load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert labels(pending.to_make) == ["a", "b", "c", "d"]
         assert len(pending.succeeded) == 0
         assert (pending.earlier, pending.again, pending.unknown) == (Earlier(), 0, 0)
@@ -51,7 +52,7 @@ class TestSelect:
     def test_what_is_done_is_not_made_again(self, job, tmp_path):
         """Succeeded and filtered tasks are done; failed ones are tried again."""
         history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
-        pending = select(job, history, Selection(), "k")
+        pending = select(JobPlan(job), history, Selection(), "k")
         assert labels(pending.to_make) == ["c", "d"]
         assert labels(pending.succeeded) == ["a"]
         assert pending.earlier == Earlier(succeeded=1, filtered=1)
@@ -60,7 +61,7 @@ class TestSelect:
     def test_filtered_ones_are_made_again_when_asked_for(self, job, tmp_path):
         """`--retry-filtered` is for whoever thinks the service changed its mind."""
         history = past(job, tmp_path, a="succeeded", b="filtered")
-        pending = select(job, history, Selection(retry_filtered=True), "k")
+        pending = select(JobPlan(job), history, Selection(retry_filtered=True), "k")
         assert labels(pending.to_make) == ["b", "c", "d"]
         assert pending.earlier == Earlier(succeeded=1)
         assert pending.again == 1
@@ -68,7 +69,7 @@ class TestSelect:
     def test_fresh_makes_everything_again(self, job, tmp_path):
         """`--fresh` asks the manifest for nothing."""
         history = past(job, tmp_path, a="succeeded", b="filtered", c="failed")
-        pending = select(job, history, Selection(fresh=True), "k")
+        pending = select(JobPlan(job), history, Selection(fresh=True), "k")
         assert labels(pending.to_make) == ["a", "b", "c", "d"]
         assert (pending.earlier, pending.again) == (Earlier(), 3)
 
@@ -76,14 +77,14 @@ class TestSelect:
     def test_a_limit_counts_what_is_made(self, job, tmp_path, limit, made):
         """`--limit 2` makes two, whatever is done already."""
         history = past(job, tmp_path, a="succeeded")
-        pending = select(job, history, Selection(limit=limit), "k")
+        pending = select(JobPlan(job), history, Selection(limit=limit), "k")
         assert labels(pending.to_make) == list(made)
         assert pending.earlier == Earlier(succeeded=1)
 
     def test_a_task_beyond_the_limit_is_not_made_again_either(self, job, tmp_path):
         """What is counted as made again is what will be."""
         history = past(job, tmp_path, a="failed", b="failed", c="failed")
-        assert select(job, history, Selection(limit=2), "k").again == 2
+        assert select(JobPlan(job), history, Selection(limit=2), "k").again == 2
 
     @pytest.mark.parametrize(
         ("only", "made"),
@@ -99,13 +100,15 @@ class TestSelect:
     )
     def test_only_names_items_or_labels(self, job, tmp_path, only, made):
         """Patterns as a shell has them, of item ids or labels; each may fit."""
-        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(only=only), "k")
+        pending = select(
+            JobPlan(job), load_history(tmp_path / MANIFEST_NAME), Selection(only=only), "k"
+        )
         assert labels(pending.to_make) == list(made)
 
     def test_only_leaves_the_others_out_of_the_count(self, job, tmp_path):
         """What was not asked for is neither made nor done; it is known all the same."""
         history = past(job, tmp_path, a="succeeded", b="succeeded", c="filtered")
-        pending = select(job, history, Selection(only=("a", "d")), "k")
+        pending = select(JobPlan(job), history, Selection(only=("a", "d")), "k")
         assert labels(pending.to_make) == ["d"]
         assert pending.earlier == Earlier(succeeded=1)
         assert pending.unknown == 0
@@ -114,13 +117,13 @@ class TestSelect:
     def test_tasks_that_the_job_no_longer_has_are_counted(self, job, tmp_path, only):
         """The manifest may know more than the plan."""
         history = past(job, tmp_path, a="succeeded", gone="succeeded", too="failed")
-        assert select(job, history, Selection(only=only), "k").unknown == 2
+        assert select(JobPlan(job), history, Selection(only=only), "k").unknown == 2
 
     def test_an_edit_makes_a_new_task(self, job, tmp_path):
         """Another prompt is another picture; the older one is unknown from then on."""
         history = past(job, tmp_path, a="succeeded", b="succeeded")
         edited = make_job(tmp_path, a="one", b="changed", c="three", d="four")
-        pending = select(edited, history, Selection(), "k")
+        pending = select(JobPlan(edited), history, Selection(), "k")
         assert labels(pending.to_make) == ["b", "c", "d"]
         assert pending.unknown == 1
 
@@ -133,8 +136,8 @@ class TestSelect:
         )
         job = job.model_copy(update={"items": items, "variants": 2, "seed": "random"})
         history = load_history(tmp_path / MANIFEST_NAME)
-        by_id = select(job, history, Selection(), "k")
-        by_task = select(job, history, Selection(only=("*",)), "k")
+        by_id = select(JobPlan(job), history, Selection(), "k")
+        by_task = select(JobPlan(job), history, Selection(only=("*",)), "k")
         assert list(by_id.to_make.indexed()) == list(by_task.to_make.indexed())
         assert by_id.to_make.models() == {job.model: 5, ULTRA: 2}
 
@@ -142,15 +145,15 @@ class TestSelect:
         """A resumed run with the key of the first finds its tasks done; with another, none."""
         job = job.model_copy(update={"seed": "random"})
         history = past(job, tmp_path, a="succeeded", b="succeeded")
-        assert labels(select(job, history, Selection(), "k").to_make) == ["c", "d"]
-        assert len(select(job, history, Selection(), "other").to_make) == 4
+        assert labels(select(JobPlan(job), history, Selection(), "k").to_make) == ["c", "d"]
+        assert len(select(JobPlan(job), history, Selection(), "other").to_make) == 4
 
 
 class TestMoney:
     def test_what_is_wanted_has_a_cost_and_what_is_done_a_saving(self, job, tmp_path):
         """Each at the prices of the plan."""
         history = past(job, tmp_path, a="succeeded")
-        pending = select(job, history, Selection(), "k")
+        pending = select(JobPlan(job), history, Selection(), "k")
         outline = plan.check(job)
         assert pending.cost(outline) == Decimal("0.12")
         assert pending.saved(outline) == Decimal("0.04")
@@ -159,7 +162,7 @@ class TestMoney:
         """Tasks of two models cost what each costs."""
         items = (*job.items, Item(id="u", prompt="p", model=ULTRA))
         job = job.model_copy(update={"items": items})
-        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(JobPlan(job), load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert pending.cost(plan.check(job)) == 4 * Decimal("0.04") + Decimal("0.14")
 
     def test_an_unknown_price_counts_as_nothing(self, job, tmp_path):
@@ -167,14 +170,14 @@ class TestMoney:
         arn = "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/x"
         items = (Item(id="u", prompt="p", model=arn, family="stable-image"),)
         job = job.model_copy(update={"items": items})
-        pending = select(job, load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
+        pending = select(JobPlan(job), load_history(tmp_path / MANIFEST_NAME), Selection(), "k")
         assert pending.cost(plan.check(job)) == 0
 
 
 class TestChosen:
     def test_tasks_are_made_when_they_are_asked_for(self, job):
         """Only bits are held; each pool gets the tasks of its own model."""
-        chosen = TaskSet(job, "k")
+        chosen = TaskSet(JobPlan(job), "k")
         for index in (3, 1):
             chosen.add(job.model, index)
         assert [task.item_id for task in chosen.tasks(job.model)] == ["b", "d"]
@@ -183,7 +186,7 @@ class TestChosen:
 
     def test_an_empty_one_of_the_same_plan(self, job):
         """For what turns out to be missing later."""
-        chosen = TaskSet(job, "k")
+        chosen = TaskSet(JobPlan(job), "k")
         chosen.add(job.model, 0)
         empty = chosen.empty_like()
         assert (len(empty), empty.models()) == (0, {})

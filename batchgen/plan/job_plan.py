@@ -1,0 +1,75 @@
+"""What a run walks: all tasks that it may make, of a job or from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from batchgen.job import Job
+from batchgen.plan.check import PlanSummary, check
+from batchgen.plan.expand import expand, task_ids
+from batchgen.record import Reseed
+from batchgen.task import Task
+
+
+class Plan(Protocol):
+    """The tasks of a run in a fixed order: every walk gives the same ones, made as asked for."""
+
+    @property
+    def job(self) -> Job:
+        """Whose settings hold: endpoint, output, limits, retries."""
+
+    def check(self) -> PlanSummary:
+        """Look at every task without making any.
+
+        Raises:
+            JobError: with all that is wrong.
+        """
+
+    def expand(
+        self,
+        *,
+        random_seed_key: str,
+        reseeds: Sequence[Reseed] = (),
+        wanted: Callable[[int], bool] | None = None,
+    ) -> Iterator[Task]:
+        """The tasks, or those of them whose running index is wanted."""
+
+    def task_ids(
+        self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
+    ) -> Iterator[tuple[str, str]]:
+        """Model and id of every task in the order of `expand`, at a fraction of its cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """The plan of a job: what its items make."""
+
+    job: Job
+
+    def check(self) -> PlanSummary:
+        """As `plan.check`."""
+        return check(self.job)
+
+    def expand(
+        self,
+        *,
+        random_seed_key: str,
+        reseeds: Sequence[Reseed] = (),
+        wanted: Callable[[int], bool] | None = None,
+    ) -> Iterator[Task]:
+        """As `plan.expand`."""
+        return expand(self.job, random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
+
+    def task_ids(
+        self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
+    ) -> Iterator[tuple[str, str]]:
+        """As `plan.task_ids`, with the model of each."""
+        job = self.job
+        ids = task_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
+        for item in job.items:
+            model_id = item.model or job.model or ""
+            for task_id in islice(ids, item.variants or job.variants):
+                yield model_id, task_id
