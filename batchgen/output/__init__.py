@@ -21,6 +21,15 @@ from batchgen.output.manifest import (
     parse_object,
     read_manifest,
 )
+from batchgen.output.metadata.label import (
+    Asked,
+    Embedded,
+    Label,
+    Provenance,
+    SourceType,
+)
+from batchgen.output.metadata.reading import embedded, read_embedded
+from batchgen.output.metadata.writing import labelled
 from batchgen.output.paths import inner_path, open_regular
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
@@ -35,18 +44,25 @@ __all__ = [
     "SUPERSEDED",
     "TASK_ID",
     "UNUSABLE",
+    "Asked",
     "BrokenImage",
+    "Embedded",
     "History",
     "Inspected",
+    "Label",
     "Leftover",
     "LockWait",
     "Manifest",
     "OutputFolder",
+    "Provenance",
     "Refresh",
+    "SourceType",
     "Store",
+    "embedded",
     "in_thread",
     "inner_path",
     "inspect_image",
+    "labelled",
     "load_history",
     "lock_holder",
     "network_file_system",
@@ -55,6 +71,7 @@ __all__ = [
     "open_regular",
     "parse_line",
     "parse_object",
+    "read_embedded",
     "read_manifest",
     "refuse_lost_manifest",
     "worker_threads",
