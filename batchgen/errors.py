@@ -50,6 +50,8 @@ class ExitCode(IntEnum):
     """Stopped early; the same command goes on."""
     SERVICE = 4
     """The service cannot be used: credentials, access, Region, end of life."""
+    DIFFERENT = 5
+    """`verify`, `show` or `reproduce` found what is not as the manifest says."""
     BUSY = 6
     """Another run holds the output."""
     FAULT = 70

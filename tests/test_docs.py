@@ -116,7 +116,14 @@ EXPECTED = {
     ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
 }
 """What each command of the README does, but for those that have a test of their own."""
+MORNING = {
+    ".venv/bin/batchgen show out/catalog --last-run": says(" made, 0 filtered, 0 failed"),
+    ".venv/bin/batchgen show out/catalog/images/mug-blue-1.png": says("seed ", "prompt: "),
+    ".venv/bin/batchgen show out/catalog --filtered": says("None."),
+}
+"""What is asked of the catalogue's output when it is whole."""
 ELSEWHERE = {
+    **dict.fromkeys(MORNING, "TestCatalog"),
     CATALOG: "TestCatalog",
     SIMULATE: "TestSimulator",
     AGAINST: "TestSimulator",
@@ -175,7 +182,7 @@ class TestCommands:
 
         told = {int(code) for cell in codes for code in cell.split(",")}
 
-        assert told == {0, 1, 2, 6, 70, *(rule.exit_code for rule in RULES.values())}
+        assert told == {0, 1, 2, 5, 6, 70, *(rule.exit_code for rule in RULES.values())}
 
     def test_every_option_and_command_is_told_somewhere(self):
         """What a document does not mention nobody finds; what is not there nobody can use."""
@@ -365,6 +372,13 @@ class TestCatalog:
                 assert picture.size == (image["width"], image["height"])
             ratio = RATIOS.get(record["item_id"], 1.0)
             assert image["width"] / image["height"] == pytest.approx(ratio, rel=0.04)
+
+    @pytest.mark.parametrize("line", MORNING)
+    def test_the_morning_after(self, catalog, line):
+        """What the README asks of the output, as it stands there."""
+        catalog.running.ended()
+
+        MORNING[line](catalog.project, catalog.project.run(line))
 
     @pytest.mark.parametrize("line", [CATALOG, "cron", "systemd", "operations' cron"])
     def test_the_next_night_makes_nothing(self, catalog, line):

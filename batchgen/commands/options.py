@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from batchgen.errors import InputError
-from batchgen.text import quoted
+from batchgen.text import quoted, system_reason
 
 MOST_TASKS = 1_000_000_000
 
@@ -94,6 +94,39 @@ class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stub
     ) -> list[CompletionItem]:
         """The shell completes file names by itself."""
         return [CompletionItem(incomplete, type="file")]
+
+
+class ExistingPath(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """A file or a folder that is there."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; one that is missing is refused by name."""
+        path = Path(value)
+        if not value or "\0" in str(value):
+            self.fail("there is no name: name a file or a folder.", param, ctx)
+        try:
+            path.lstat()
+        except OSError as error:
+            self.fail(f"{path} cannot be read: {system_reason(error)}.", param, ctx)
+        return path
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's signature
+        param: click.Parameter,  # noqa: ARG002  # Click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The shell completes file names by itself."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+def manifest_in(path: Path) -> Path:
+    """The manifest that a path names: itself, or that of an output folder."""
+    from batchgen.output import MANIFEST_NAME
+
+    return path / MANIFEST_NAME if path.is_dir() else path
 
 
 job_argument = click.argument("job", type=JobFile())

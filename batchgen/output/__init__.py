@@ -30,6 +30,7 @@ from batchgen.output.metadata.label import (
 )
 from batchgen.output.metadata.reading import embedded, read_embedded
 from batchgen.output.metadata.writing import labelled
+from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.paths import inner_path, open_regular
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
@@ -53,15 +54,19 @@ __all__ = [
     "Leftover",
     "LockWait",
     "Manifest",
+    "Origin",
     "OutputFolder",
     "Provenance",
     "Refresh",
     "SourceType",
     "Store",
     "embedded",
+    "find_named",
+    "find_origin",
     "in_thread",
     "inner_path",
     "inspect_image",
+    "is_manifest",
     "labelled",
     "load_history",
     "lock_holder",

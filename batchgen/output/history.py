@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -153,6 +154,27 @@ class History:
         data = self.line(task_id)
         line = None if data is None else parse_line(data)
         return line if isinstance(line, Record) else None
+
+    def counts(self) -> dict[Status, int]:
+        """How many tasks have a last record of each status."""
+        found = Counter(entry & (SIMULATED - 1) for entry in self.entries.values())
+        return {status: found[code] for code, status in enumerate(STATUSES)}
+
+    def last_records(self) -> Iterator[Record]:
+        """The last record of each task that can still be read, in the order of writing.
+
+        Raises:
+            ManifestError: the manifest cannot be read any more.
+        """
+        try:
+            with open_manifest(self.path, buffering=1 << 20) as file:
+                for offset in sorted(entry >> FLAG_BITS for entry in self.entries.values()):
+                    file.seek(offset)
+                    line = parse_line(file.readline())
+                    if isinstance(line, Record):
+                        yield line
+        except OSError as error:
+            raise ManifestError(f"{self.path} cannot be read: {system_reason(error)}") from error
 
     def line(self, task_id: str) -> bytes | None:
         """The bytes of a task's last record; None without one, or if the file went away."""
