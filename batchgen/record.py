@@ -1,4 +1,8 @@
-"""What became of a task and of a run, as the lines of a manifest (version 1 of the format)."""
+"""What became of a task and of a run, as the lines of a manifest (version 2 of the format).
+
+Version 2 (November 2026) renamed `cost_usd` of an attempt line to `price_usd`, for whoever summed
+it up counted each call twice; everything else of version 1 means what it meant.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer
 
 UtcTime = Annotated[
     datetime,
@@ -21,7 +25,7 @@ UtcTime = Annotated[
 ]
 """A time that a line holds as `2026-11-21T02:00:03.120Z`."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
 
@@ -69,6 +73,10 @@ class Line(BaseModel):
         return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class StoredImage(BaseModel):
     """One image file of a task, as it lies in the output."""
 
@@ -77,7 +85,13 @@ class StoredImage(BaseModel):
     path: str
     """Below the output folder, with `/`."""
     sha256: str
+    """Of the file."""
+    received_sha256: str | None = Field(default=None, exclude_if=_is_none)
+    """Of the bytes that the service sent; left out where the file is these bytes."""
+    pixels_sha256: str | None = Field(default=None, exclude_if=_is_none)
+    """Of the decoded pixels, as `output.hash_pixels` makes it; left out with `received_sha256`."""
     bytes: int
+    """Of the file."""
     format: str
     """What the bytes are: `png`, `jpeg` or `webp`, whatever was asked for."""
     width: int
@@ -205,7 +219,8 @@ class AttemptLine(Line):
     attempt: int
     """1-based within the run."""
     seed: int
-    cost_usd: float | None
+    price_usd: float | None = Field(validation_alias=AliasChoices("price_usd", "cost_usd"))
+    """What the call costs if it is billed; `cost_usd` in version 1 of the format."""
     maybe_billed: int = 0
     """Earlier attempts at the task in this run that may have been billed; this one may be, too."""
     maybe_billed_usd: float | None = None

@@ -113,7 +113,7 @@ class TestContract:
         assert json.loads(line.to_json()) == {
             "kind": "run",
             "run_id": "run-1",
-            "version": 1,
+            "version": 2,
             "batchgen_version": "0.1.0",
             "sdk_versions": {"botocore": "1.40.61"},
             "job_name": "catalog",
@@ -170,7 +170,7 @@ class TestContract:
             task_id="t",
             attempt=2,
             seed=7,
-            cost_usd=0.04,
+            price_usd=0.04,
             maybe_billed_usd=0.0,
             started_at=NOON,
         )
@@ -180,7 +180,7 @@ class TestContract:
             "task_id": "t",
             "attempt": 2,
             "seed": 7,
-            "cost_usd": 0.04,
+            "price_usd": 0.04,
             "maybe_billed": 0,
             "maybe_billed_usd": 0.0,
             "started_at": "2026-11-21T12:00:00.000Z",

@@ -11,7 +11,7 @@ from batchgen.output.folder import (
     refuse_lost_manifest,
 )
 from batchgen.output.history import ATTEMPT, RUN, TASK_ID, History, Refresh, load_history
-from batchgen.output.images import BrokenImage, Inspected, inspect_image
+from batchgen.output.images import BrokenImage, Inspected, hash_pixels, inspect_image
 from batchgen.output.lock import LOCK_NAME, lock_holder
 from batchgen.output.manifest import (
     MANIFEST_NAME,
@@ -63,6 +63,7 @@ __all__ = [
     "embedded",
     "find_named",
     "find_origin",
+    "hash_pixels",
     "in_thread",
     "inner_path",
     "inspect_image",

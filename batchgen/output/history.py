@@ -431,7 +431,7 @@ class UnfinishedRun:
         task_id = str(fields.get("task_id"))
         if fields.get("kind") == "attempt":
             count = self.open[task_id][0] if task_id in self.open else 0
-            price = money(fields.get("cost_usd"))
+            price = money(fields.get("price_usd", fields.get("cost_usd")))  # version 1
             self.open[task_id] = (count + 1, price, price + _maybe(fields, price))
         elif fields.get("kind") == "record":
             _, price, _ = self.open.pop(task_id, (0, ZERO, ZERO))

@@ -97,7 +97,7 @@ def _line(attempt: Attempt, run_id: str, sent: Sent) -> AttemptLine:
         task_id=attempt.task.id,
         attempt=attempt.number,
         seed=call.seed,
-        cost_usd=None if call.price_usd is None else float(call.price_usd),
+        price_usd=None if call.price_usd is None else float(call.price_usd),
         maybe_billed=attempt.maybe_billed,
         maybe_billed_usd=float(attempt.maybe_billed_usd),
         route=target.route,

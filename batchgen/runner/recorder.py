@@ -305,7 +305,7 @@ def adopted_record(
         started_at=now,
         finished_at=now,
         latency_ms=None,
-        cost_usd=_price(task) if served is None or announced is None else announced.cost_usd,
+        cost_usd=_price(task) if served is None or announced is None else announced.price_usd,
         maybe_billed=0,
         maybe_billed_usd=0.0,
         error=None,

@@ -89,7 +89,7 @@ def prepare(output: Path, tasks: int) -> None:
 def lines(task: batchgen.Task, now: datetime) -> bytes:
     """The attempt and the record of one task; the record by hand, for a model takes its time."""
     attempt = AttemptLine(
-        run_id="r1", task_id=task.id, attempt=1, seed=task.seed, cost_usd=0.04, started_at=now
+        run_id="r1", task_id=task.id, attempt=1, seed=task.seed, price_usd=0.04, started_at=now
     )
     return attempt.to_json() + json.dumps(record(task, now)).encode() + b"\n"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
 from batchgen.output.history import compact, load_history
-from batchgen.output.manifest import MANIFEST_NAME
+from batchgen.output.manifest import MANIFEST_NAME, parse_line
 from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine, Status
 
 A, B, C = (make_task() for _ in range(3))
@@ -36,7 +36,7 @@ def attempt(task, number=1, cost=0.04, maybe=0):
         task_id=task.id,
         attempt=number,
         seed=1,
-        cost_usd=cost,
+        price_usd=cost,
         maybe_billed=maybe,
         started_at=NOON,
     )
@@ -196,12 +196,13 @@ class TestRun:
 
     def test_a_later_format_is_refused(self, history):
         """A manifest that a later batchgen wrote is not interpreted."""
-        with pytest.raises(ManifestError, match="format 2"):
-            history(run(version=2))
+        with pytest.raises(ManifestError, match="format 3"):
+            history(run(version=3))
 
-    def test_its_own_format_is_read(self, history):
-        """Version 1 is this one."""
-        assert history(run(version=1)).job_name == "catalog"
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_its_own_format_and_older_ones_are_read(self, history, version):
+        """Version 2 is this one."""
+        assert history(run(version=version)).job_name == "catalog"
 
 
 class TestSpent:
@@ -250,6 +251,14 @@ class TestSpent:
         )
         assert found.spent == Decimal("0.18")
         assert found.unanswered == {}
+
+    def test_a_killed_run_of_version_1_counts_alike(self, history):
+        """What an attempt line calls `price_usd` was `cost_usd` then."""
+        older = json.loads(attempt(A).to_json())
+        older["cost_usd"] = older.pop("price_usd")
+        assert history(run(version=1), json.dumps(older).encode() + b"\n").spent == Decimal("0.04")
+        read = parse_line(json.dumps(older).encode())
+        assert json.loads(read.to_json()) == json.loads(attempt(A).to_json())
 
     def test_a_killed_run_counts_what_may_have_been_billed(self, history):
         """Each ambiguous attempt of a record costs what its attempt line says."""

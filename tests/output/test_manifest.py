@@ -309,7 +309,7 @@ def no_sync(monkeypatch):
 
 LINES = [
     run_line(),
-    AttemptLine(run_id="run-1", task_id="t", attempt=1, seed=1, cost_usd=0.04, started_at=NOON),
+    AttemptLine(run_id="run-1", task_id="t", attempt=1, seed=1, price_usd=0.04, started_at=NOON),
     make_record(label="\u2028é"),
     moved(1),
     EndLine(run_id="run-1", finished_at=NOON, exit_code=0, summary={"succeeded": 1}),
@@ -361,13 +361,13 @@ class TestRead:
     def test_a_later_format_is_refused(self, tmp_path):
         """A run line of a later format says so, with its version, and nothing after it is read."""
         path = tmp_path / MANIFEST_NAME
-        later = run_line(version=2, batchgen_version="9.1.0")
+        later = run_line(version=3, batchgen_version="9.1.0")
         path.write_bytes(run_line().to_json() + later.to_json() + moved(1).to_json())
         lines = read_manifest(path)
         assert next(lines) == run_line()
         with pytest.raises(
             ManifestError,
-            match=r"later batchgen \(9\.1\.0, format 2\); this one reads format 1: use that one, ",
+            match=r"later batchgen \(9\.1\.0, format 3\); this one reads format 2: use that one, ",
         ):
             next(lines)
 

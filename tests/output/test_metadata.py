@@ -15,7 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from batchgen.output import SourceType, embedded, inspect_image, labelled, read_embedded
+from batchgen.output import (
+    SourceType,
+    embedded,
+    hash_pixels,
+    inspect_image,
+    labelled,
+    read_embedded,
+)
 from batchgen.output.images import BrokenImage
 from batchgen.output.metadata import jpeg, png, webp
 from batchgen.output.metadata.label import Embedded, Label, Provenance
@@ -155,6 +162,29 @@ class TestWriting:
         assert read.provenance == told
         assert read.received_sha256 == sha256(data).hexdigest()
         assert read.problem is None
+
+    @pytest.mark.parametrize("kind", FORMATS)
+    def test_the_hash_of_the_pixels_is_that_of_the_picture(self, kind):
+        """A label leaves it, and so does another coding without loss; another pixel changes it."""
+        data = image(kind)
+        assert hash_pixels(written(data, provenance())) == hash_pixels(data)
+        with Image.open(io.BytesIO(data)) as opened:
+            picture = opened.convert("RGB")
+        files = [io.BytesIO() for _ in range(3)]
+        picture.save(files[0], "PNG")
+        picture.save(files[1], "WEBP", lossless=True)
+        picture.putpixel((3, 3), (1, 2, 3))
+        picture.save(files[2], "PNG")
+        same, coded_anew, other = (hash_pixels(file.getvalue()) for file in files)
+        assert same == coded_anew == hash_pixels(data)
+        assert other != same
+
+    def test_pixels_that_end_early_have_no_hash(self):
+        """Nor have those of a file that claims absurd sizes, or of no image."""
+        data = image("png", (400, 400))
+        for broken in (data[:5_000], b"", data[:16] + b"\x00\x10\0\0" * 2 + data[24:]):
+            with pytest.raises(BrokenImage):
+                hash_pixels(broken)
 
     @pytest.mark.parametrize("kind", FORMATS)
     def test_an_ai_label_says_the_source_type_the_tool_and_the_date_alone(self, kind):

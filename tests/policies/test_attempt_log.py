@@ -84,7 +84,7 @@ class TestAnnounce:
                 "task_id": task.id,
                 "attempt": 3,
                 "seed": task.seed,
-                "cost_usd": 0.04,
+                "price_usd": 0.04,
                 "maybe_billed": 0,
                 "maybe_billed_usd": 0,
                 "started_at": "now",
@@ -94,7 +94,7 @@ class TestAnnounce:
     async def test_an_unknown_price_is_null(self, calls):
         """Nobody knows it, and the line says so."""
         await calls.generate(make_attempt(make_task(price_usd=None)))
-        assert calls.books.lines()[0]["cost_usd"] is None
+        assert calls.books.lines()[0]["price_usd"] is None
 
     async def test_it_costs_no_sync(self, calls, monkeypatch):
         """The line survives a kill without one."""

@@ -240,7 +240,7 @@ class TestDenied:
         assert (record["attempts"], record["cost_usd"]) == (3, 0.08)
         assert record["served"]["model_id"] == SD3_5
         assert [line["attempt"] for line in ran.lines("attempt")] == [1, 2, 3]
-        assert [line["cost_usd"] for line in ran.lines("attempt")] == [0.04, 0.14, 0.08]
+        assert [line["price_usd"] for line in ran.lines("attempt")] == [0.04, 0.14, 0.08]
 
     @virtual_time
     async def test_a_chain_that_is_denied_as_a_whole(self, tmp_path):

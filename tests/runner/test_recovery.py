@@ -113,7 +113,7 @@ def attempt(task, number=1):
         task_id=task.id,
         attempt=number,
         seed=task.seed,
-        cost_usd=0.04,
+        price_usd=0.04,
         started_at=NOON - timedelta(days=300),
     )
 

@@ -14,7 +14,7 @@ from batchgen.record import Served, Status
 SERVED = Served(reason="denied", model_id=ULTRA, seed=7, request={"prompt": "one", "seed": 7})
 BY_ULTRA = {
     "served": SERVED,
-    "cost_usd": 0.14,
+    "price_usd": 0.14,
     "maybe_billed": 1,
     "maybe_billed_usd": 0.04,
     "route": "night",
@@ -100,7 +100,7 @@ async def test_a_price_that_nobody_knows_stays_unknown(shop):
     task = shop.task("a")
     shop.put(shop.part(task), picture())
 
-    (record,) = (await shop.adopt(run_line(), by_ultra(task, cost_usd=None))).records
+    (record,) = (await shop.adopt(run_line(), by_ultra(task, price_usd=None))).records
 
     assert record.cost_usd is None
 
