@@ -237,7 +237,7 @@ def _count(counter: Counter[str], kind: str) -> None:
 
 def _price(line: AttemptLine) -> Decimal:
     """USD that a call and those before it may have cost."""
-    price = _usd(line.cost_usd)
+    price = _usd(line.price_usd)
     told = line.maybe_billed_usd
     return price + (price * line.maybe_billed if told is None else _usd(told))
 
