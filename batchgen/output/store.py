@@ -209,12 +209,12 @@ class Store:
 
 
 def _make_folder(path: Path) -> bool:
-    """Make a folder unless it is there; whether it was made."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        os.mkdir(path)  # noqa: PTH102  # the crash tests count calls of `os`
-        return True
+    """Make a folder unless it is there; whether it was made. Several threads may do it."""
+    if not os.path.lexists(path):
+        with suppress(FileExistsError):  # another image's thread was first
+            os.mkdir(path)  # noqa: PTH102  # the crash tests count calls of `os`
+            return True
+    mode = path.lstat().st_mode
     if not stat.S_ISDIR(mode):
         what = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is {what}")

@@ -264,6 +264,20 @@ class TestSave:
         for stem, data in pictures.items():
             assert (tmp_path / f"{stem}.png").read_bytes() == data
 
+    async def test_a_folder_that_another_image_just_made_is_taken(
+        self, store, tmp_path, monkeypatch
+    ):
+        """Between the look for it and the making of it: that is no failure of the disk."""
+        mkdir = os.mkdir
+
+        def late(path):
+            mkdir(path)
+            mkdir(path)  # what the thread that was second meets
+
+        monkeypatch.setattr(os, "mkdir", late)
+        stored = await save(store, picture(), "images/a/b/mug-1")
+        assert (tmp_path / stored.path).read_bytes() == picture()
+
     async def test_the_loop_goes_on_while_the_disk_is_slow(self, store, monkeypatch):
         """A sync of seconds holds up its own image only."""
         gate, begun, fsync = threading.Event(), threading.Event(), os.fsync

@@ -52,7 +52,7 @@ def unmade(status, code, run_id="r", **changes):
 
 def attempt(task, run_id="r"):
     return AttemptLine(
-        run_id=run_id, task_id=task.id, attempt=1, seed=1, cost_usd=0.04, started_at=EVENING
+        run_id=run_id, task_id=task.id, attempt=1, seed=1, price_usd=0.04, started_at=EVENING
     )
 
 
