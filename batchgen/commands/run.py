@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,11 @@ from batchgen.errors import InputError
 from batchgen.text import closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from batchgen.job import Item, Job
+    from batchgen.job import Job, Row
+
+
+MOST_COMPARED = 10_000
+"""Ids among which the nearest one is sought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +125,18 @@ def _refuse_unmatched(job: Job, patterns: Sequence[str]) -> None:
     """
     if job.source is not None and job.source.complaints:
         return  # the check of the plan says what is wrong, and the pattern may fit once it is right
+    from batchgen.job import Complaints, Expansion
+
     for pattern in patterns:
-        if not any(_fits(job, item, pattern) for item in job.items):
-            near = closest(pattern.strip("*?"), (item.id for item in job.items))
+        if not any(_fits(job, row, pattern) for row in Expansion(job, Complaints())):
+            ids = (row.item.id for row in islice(Expansion(job, Complaints()), MOST_COMPARED))
+            near = closest(pattern.strip("*?"), ids)
             raise InputError(
                 f"--only {quoted(pattern)} fits no item of the job {job.name}{did_you_mean(near)}"
             )
 
 
-def _fits(job: Job, item: Item, pattern: str) -> bool:
+def _fits(job: Job, row: Row, pattern: str) -> bool:
     """Whether an item's id or one of its labels is like the pattern."""
-    labels = (f"{item.id}/{number + 1}" for number in range(item.variants or job.variants))
-    return fnmatchcase(item.id, pattern) or any(fnmatchcase(label, pattern) for label in labels)
+    labels = (f"{row.label}/{number + 1}" for number in range(row.item.variants or job.variants))
+    return fnmatchcase(row.item.id, pattern) or any(fnmatchcase(label, pattern) for label in labels)

@@ -12,7 +12,7 @@ from pathlib import Path
 from batchgen import plan
 from batchgen.doctor.findings import Check, Finding
 from batchgen.errors import ExitCode, JobError, ManifestError
-from batchgen.job import Job
+from batchgen.job import Complaints, Expansion, Job
 from batchgen.models import Model
 from batchgen.output import MANIFEST_NAME, History
 from batchgen.plan import JobModels, PlanSummary
@@ -99,9 +99,9 @@ def survey(job: Job) -> Survey:
 
 def _fallbacks(job: Job) -> dict[str, frozenset[tuple[str, ...]]]:
     lists: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for item in job.items:
-        named = job.fallback if item.fallback is None else item.fallback
-        lists[item.model or job.model or ""].add(named)
+    for row in Expansion(job, Complaints()):
+        named = job.fallback if row.item.fallback is None else row.item.fallback
+        lists[row.item.model or job.model or ""].add(named)
     return {model_id: frozenset(found) for model_id, found in lists.items()}
 
 
@@ -165,7 +165,7 @@ def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) ->
 def _all_named(job: Job) -> Workload:
     """Every task that a job names, for one whose plan does not work out."""
     tasks: Counter[str] = Counter()
-    for item in job.items:
-        tasks[item.model or job.model or ""] += item.variants or job.variants
+    for row in Expansion(job, Complaints()):
+        tasks[row.item.model or job.model or ""] += row.item.variants or job.variants
     del tasks[""]  # items without a model are a mistake that is on the list already
     return Workload(tasks=tasks, models=JobModels(job).known(tasks))

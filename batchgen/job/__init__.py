@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from batchgen.job.axes import PARAMETER
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts, overlap, same_quota
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.fields import FailureLimit
 from batchgen.job.loading import load, parse
+from batchgen.job.matrix import STAGES, Expansion
+from batchgen.job.rows import Row
 from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator, read_value
 
 __all__ = [
+    "PARAMETER",
     "PLAIN_HTTP",
+    "STAGES",
     "Complaints",
+    "Expansion",
     "FailureLimit",
     "Item",
     "Job",
@@ -20,6 +26,7 @@ __all__ = [
     "Path",
     "Retry",
     "Route",
+    "Row",
     "Simulator",
     "conflicts",
     "is_plain_http",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import cached_property
@@ -58,9 +58,13 @@ class Complaints:
         if not (self._mended and self._follows(path)):
             self.keep(Complaint(path=path, text=text, line=line))
 
-    def is_mended(self, index: int) -> bool:
+    def is_mended(self, at: Path) -> bool:
         """Whether an item is not as the file has it, so that another one like it says nothing."""
-        return bool(self._mended) and index in self._mended_items
+        return bool(self._mended) and at[0] == "items" and at[1] in self._mended_items
+
+    def is_any_mended(self, keys: Collection[str]) -> bool:
+        """Whether the file is wrong below one of these keys of the job."""
+        return any(path[:1] and path[0] in keys for path in self._mended)
 
     @cached_property
     def _mended_items(self) -> frozenset[str | int]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from batchgen.errors import Complaint
+from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
+from batchgen.job.matrix import axes_of, settings_of
 from batchgen.job.schema import Job, Route
-from batchgen.text import quoted
+from batchgen.text import dotted, quoted
 
 
 def conflicts(job: Job) -> Iterator[Complaint]:
     """Ids that stand twice, items without a model, routes that are one and the same, and more."""
     yield from _items(job)
+    yield from _axes(job)
     yield from _routes(job)
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
         yield Complaint(path=("endpoint",), text=f"{quoted(job.endpoint)}: {PLAIN_HTTP}")
@@ -25,7 +29,7 @@ def _items(job: Job) -> Iterator[Complaint]:
         if earlier != index:
             text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
             yield Complaint(path=("items", index, "id"), text=text)
-    if job.model is None:
+    if job.model is None and "model" not in axes_of(job) and not job.override:
         without = [index for index, item in enumerate(job.items) if item.model is None]
         if without:
             where = f"items[{without[0]}]" + (
@@ -33,6 +37,38 @@ def _items(job: Job) -> Iterator[Complaint]:
             )
             text = f"is missing: name the model that makes the pictures of {where}"
             yield Complaint(path=("model",), text=text)
+
+
+def _axes(job: Job) -> Iterator[Complaint]:
+    lengths = {axis: len(values) for axis, values in job.zip.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{quoted(axis)} has {length:,}" for axis, length in lengths.items())
+        text = f"lists that advance together need the same length: {told}"
+        yield Complaint(path=("zip",), text=text)
+    owners: dict[Path, str] = {}
+    for key in ("matrix", "zip"):
+        for axis, values in getattr(job, key).items():
+            if key == "zip" and axis in job.matrix:
+                yield Complaint(path=(key, axis), text="is an axis of the matrix already")
+                continue
+            yield from _values(axis, values, (key, axis), owners)
+
+
+def _values(
+    axis: str, values: Sequence[Any], at: Path, owners: dict[Path, str]
+) -> Iterator[Complaint]:
+    seen: dict[str, int] = {}
+    for index, setting in enumerate(settings_of(axis, values, at)):
+        name = setting.names[0][1]
+        # In a zip, a value may come again beside another one.
+        if at[0] == "matrix" and seen.setdefault(name, index) != index:
+            text = f"{quoted(name)} stands there already, as the value {seen[name] + 1}"
+            yield Complaint(path=(*at, index), text=text)
+        for key, place in setting.places.items():
+            owner = owners.setdefault(key, axis)
+            if owner != axis:
+                text = f"{quoted(owner)} sets {dotted(key)} already: one of them must go"
+                yield Complaint(path=place, text=text)
 
 
 def _routes(job: Job) -> Iterator[Complaint]:

@@ -151,7 +151,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A text, a number or a truth value as it is written in YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -160,7 +160,7 @@ def _written(value: Any) -> str:
     return _text(value)
 
 
-def _json_value(value: Any, depth: int = 1) -> Any:
+def json_value(value: Any, depth: int = 1) -> Any:
     """A copy in the plain types that JSON knows; numbers finite, keys texts."""
     if value is None or isinstance(value, bool):
         return value
@@ -173,9 +173,9 @@ def _json_value(value: Any, depth: int = 1) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"more than {MAX_DEPTH} mappings and lists inside each other")
     if isinstance(value, Mapping):
-        return {_text(key): _json_value(each, depth + 1) for key, each in value.items()}
+        return {_text(key): json_value(each, depth + 1) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_json_value(each, depth + 1) for each in value]
+        return [json_value(each, depth + 1) for each in value]
     raise ValueError
 
 
@@ -214,7 +214,7 @@ def _time_of_day(value: Any) -> time:
 def _id(value: Any) -> str:
     if value is None or isinstance(value, bool):
         raise ValueError
-    name = _written(value)
+    name = written(value)
     if not 1 <= len(name) <= LONGEST_ID:
         raise ValueError(f"it has {len(name):,} characters")
     if not name.isprintable() and "Cc" in map(unicodedata.category, name):
@@ -331,11 +331,17 @@ Seed = Annotated[
         f"derived, random, or a whole number from 1 to {MAX_SEED:,}", names=("derived", "random")
     ),
 ]
+SampleSeed = Annotated[
+    int, Field(strict=True, ge=0, le=MAX_SEED), Allowed(f"a whole number from 0 to {MAX_SEED:,}")
+]
 Variants = Annotated[
     int, Field(strict=True, ge=1, le=1_000_000), Allowed("a whole number from 1 to 1,000,000")
 ]
 Concurrency = Annotated[
     int, Field(strict=True, ge=1, le=1_000), Allowed("a whole number from 1 to 1,000")
+]
+MaxTasks = Annotated[
+    int, Field(strict=True, ge=1, le=10_000_000), Allowed("a whole number from 1 to 10,000,000")
 ]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=20), Allowed("a whole number from 1 to 20")]
 Retries = Annotated[int, Field(strict=True, ge=0, le=10), Allowed("a whole number from 0 to 10")]
@@ -420,7 +426,7 @@ Variables = dict[
     ],
     Annotated[
         str,
-        PlainValidator(_written, json_schema_input_type=str | float | bool),
+        PlainValidator(written, json_schema_input_type=str | float | bool),
         Allowed("a text, a number, true or false"),
     ],
 ]
@@ -428,7 +434,7 @@ Parameters = dict[
     Text,
     Annotated[
         Any,
-        PlainValidator(_json_value, json_schema_input_type=Any),
+        PlainValidator(json_value, json_schema_input_type=Any),
         Allowed("texts, finite numbers, true, false, lists and mappings"),
     ],
 ]

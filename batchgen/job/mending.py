@@ -24,6 +24,8 @@ _STAND_INS: Mapping[str, object] = {
 """Values that bring no complaint of their own, in place of wrong ones; other keys are left out."""
 
 
+EXPANDING = ("matrix", "zip", "exclude", "override", "sample")
+"""Keys that only make sense as a whole."""
 _PLACEHOLDER = re.compile(r"\{([^\W\d][\w-]{0,99})\}")
 
 
@@ -52,6 +54,8 @@ class Mending:
                 self._mend(path, wrong)
 
     def _mend(self, path: Path, wrong: Wrong) -> None:
+        if path[0] in EXPANDING:
+            path = path[:1]
         *above, key = path
         if isinstance(key, int) and above != ["items"]:
             self._mend(path[:-1], wrong)
@@ -66,7 +70,7 @@ class Mending:
             self.renamed[*above, wrong.meant] = self._as_written(path)
         elif above[:1] == ["items"] and key == "id":
             holder[key] = f"items[{above[1]}]"
-        elif key in ("vars", "matrix"):
+        elif key in ("vars", "matrix", "zip"):
             holder.pop(key, None)
             own = holder.get("vars")
             holder["vars"] = {**self._placeholders(), **(own if isinstance(own, dict) else {})}

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from batchgen.errors import InputError, JobError
 from batchgen.job import fields
+from batchgen.job.axes import Axes, Pattern, file_name_of
 from batchgen.job.fields import OrNone, Parameters, Variables
 from batchgen.job.yaml_document import Source, meaning
 
@@ -19,6 +20,9 @@ WITHIN: Mapping[str, tuple[str | int, ...]] = {
     "Item": ("items", 0),
     "Limits": ("limits",),
     "OnFiltered": ("on_filtered",),
+    "Override": ("override", 0),
+    "Changes": ("override", 0, "set"),
+    "Sample": ("sample",),
     "Retry": ("retry",),
     "Route": ("routes", 0),
     "Simulator": ("simulator",),
@@ -217,13 +221,63 @@ class Item(metaclass=_Complaining):
     """Merged over the job's, key by key."""
 
 
+class Changes(Section):
+    """What an override gives to the tasks that it is for; no key of it makes more tasks."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
+    prompt: OrNone[fields.Text] = None
+    """In place of the item's and the job's."""
+    negative_prompt: OrNone[fields.Text] = None
+    """In place of the item's, and of a parameter of that name."""
+    model: OrNone[fields.ModelId] = None
+    """In place of the item's, the job's and the matrix's."""
+    family: OrNone[fields.Family] = None
+    """Whose facts hold for a model that is named by an ARN or a custom id."""
+    parameters: Parameters = Field(default_factory=dict)
+    """Merged over all others, key by key."""
+    vars: Variables = Field(default_factory=dict)
+    """Merged over all others, key by key."""
+
+
+class Override(Section):
+    """Other texts, parameters or another model for some of the tasks."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
+    when: Pattern
+    """For which: names (`id`, `model`, variables, `parameters.NAME`) to values or patterns."""
+    set: Changes
+    """What they get."""
+
+
+class Sample(Section):
+    """A part of what the job would make, chosen by names, never by places."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
+    count: fields.MaxTasks
+    """How many combinations to make, before `variants`."""
+    seed: fields.SampleSeed = 0
+    """Another number chooses others."""
+
+
 class Job(Section):
     """A validated job file, or one that a program made."""
 
     if TYPE_CHECKING:
 
         def __init__(
-            self, *, name: str, items: Sequence[Item | Mapping[str, Any]], **keys: Any
+            self, *, name: str, items: Sequence[Item | Mapping[str, Any]] = (), **keys: Any
         ) -> None:
             """Whatever a file may say: lists for tuples, mappings for `limits` and its like."""
 
@@ -256,8 +310,26 @@ class Job(Section):
     """`derived` from names, so that the same job makes the same pictures; `random`; or a number."""
     variants: fields.Variants = 1
     """Pictures of each item that does not say."""
-    file_name: fields.Text = "{id}-{variant}"
-    """Template of the file names, without the extension; `/` makes folders."""
+    matrix: Axes = Field(default_factory=dict)
+    """Every combination of these values is made of each item: variables, `model` or
+    `parameters.NAME`, each with a list of values. A value may be a mapping: a `name`, and what it
+    sets."""
+    zip: Axes = Field(default_factory=dict)
+    """As `matrix`, but the lists advance together: the first values, then the second ones."""
+    exclude: tuple[Pattern, ...] = ()
+    """Combinations to leave out: names (`id`, `model`, variables, `parameters.NAME`) to values or
+    patterns such as `mug-*`."""
+    override: tuple[Override, ...] = ()
+    """Changes for the combinations that match `when`; of two, the later one counts."""
+    sample: OrNone[Sample] = None
+    """Make a part of the combinations alone."""
+    max_tasks: OrNone[fields.MaxTasks] = None
+    """Refuse the job if it would make more images than this."""
+    file_name: fields.Text = Field(
+        default_factory=lambda given: file_name_of((*given["matrix"], *given["zip"]))
+    )
+    """Template of the file names, without the extension; `/` makes folders. Left out: the id, the
+    values of the matrix and the variant."""
     limits: Limits = Limits()
     retry: Retry = Retry()
     allow_retired: fields.Flag = False

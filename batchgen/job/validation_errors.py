@@ -13,7 +13,18 @@ from pydantic_core import ErrorDetails
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.fields import REFUSED
-from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
+from batchgen.job.schema import (
+    Changes,
+    Item,
+    Job,
+    Limits,
+    OnFiltered,
+    Override,
+    Retry,
+    Route,
+    Sample,
+    Simulator,
+)
 from batchgen.text import closest, did_you_mean, quoted
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -21,13 +32,16 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "items": tuple(field.name for field in fields(Item)),
     "limits": tuple(Limits.model_fields),
     "on_filtered": tuple(OnFiltered.model_fields),
+    "override": tuple(Override.model_fields),
+    "set": tuple(Changes.model_fields),
+    "sample": tuple(Sample.model_fields),
     "retry": tuple(Retry.model_fields),
     "routes": tuple(Route.model_fields),
     "simulator": tuple(Simulator.model_fields),
 }
 """The keys of each mapping of fixed keys, by the first part of its path."""
 NOT_YET: Mapping[str, tuple[str, ...]] = {
-    "": ("image", "items_from", "mask", "matrix"),
+    "": ("image", "items_from", "mask"),
     "items": ("image", "mask"),
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
@@ -110,6 +124,8 @@ def _meant(key: str, mapping: str) -> str | None:
 
 
 def _mapping(path: Path) -> str:
+    if path[:1] == ("override",) and path[2:3] == ("set",) and path[3:]:
+        return "set"
     return str(path[0]) if len(path) > 1 else ""
 
 
@@ -139,13 +155,24 @@ def _mapping_wanted(details: ErrorDetails) -> str:
     path = details["loc"]
     if not path:
         return "a job file is a mapping of keys such as name, model and items"
-    keys = KEYS.get(str(path[0]), ())
+    keys = KEYS.get("set" if path[-1] == "set" else str(path[0]), ())
     return _wants(f"a mapping of {', '.join(keys)}" if keys else "a mapping")(details)
 
 
+def _listed(path: Path) -> str:
+    """What stands in a list at this place."""
+    return {"exclude": "mappings", "matrix": "values", "zip": "values"}.get(
+        str(path[0]), "overrides" if path[0] == "override" else str(path[0])
+    )
+
+
 _LEAST = {
+    "exclude": "name what to leave out, or leave the key out",
     "items": "a job needs at least one item",
+    "matrix": "an axis needs at least one value",
+    "override": "name at least one value",
     "routes": "name at least one, or leave the key out",
+    "zip": "an axis needs at least one value",
 }
 
 SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
@@ -155,7 +182,7 @@ SENTENCES: Mapping[str, Callable[[ErrorDetails], str]] = {
     "missing": _missing,
     "model_type": _mapping_wanted,
     "too_short": lambda details: f"is empty: {_LEAST[str(details['loc'][0])]}",
-    "tuple_type": lambda details: _wants(f"a list of {details['loc'][0]}")(details),
+    "tuple_type": lambda details: _wants(f"a list of {_listed(details['loc'])}")(details),
 }
 """Every error type that the schema of a job can raise."""
 _UNKNOWN = frozenset(("extra_forbidden", "unexpected_keyword_argument"))

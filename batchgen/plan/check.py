@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from batchgen.job import Complaints, Job, Path, conflicts
-from batchgen.models import MODELS, LifeCycle, Model
+from batchgen.job import PARAMETER, Complaints, Job, Path, conflicts
+from batchgen.models import FAMILIES, MODELS, LifeCycle, Model
 from batchgen.plan.check_fallbacks import Fallbacks
 from batchgen.plan.duplicates import Unique
-from batchgen.plan.expand import count
 from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.prepare import ItemPlanner
 from batchgen.text import closest, did_you_mean
@@ -66,11 +65,6 @@ def check(
     for conflict in conflicts(job):
         found.add(conflict.path, conflict.text)
     items = _Items(job, random_seed_key or "", found)
-    tasks = count(job)
-    if tasks > MAX_TASKS:
-        text = f"the job would make {tasks:,} images; {MAX_TASKS:,} is the most for one job"
-        found.add(("items",), text)
-        raise found.error(job)
     items.walk()
     warnings = tuple(_Models(job, items, found, against_aws=against_aws).check())
     if found:
@@ -147,25 +141,72 @@ class _Items:
         self._key = random_seed_key
         self._found = found
         self.fallbacks = Fallbacks(job, found)
+        self.planner = self._planned(found)
+        self.tasks = 0
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
     def walk(self) -> None:
-        """Look at every item once, and again at those that might clash."""
+        """Look at every item once, and again at those that might clash.
+
+        Raises:
+            JobError: there are more tasks than may be.
+        """
         unique = Unique()
-        for planned in self._planned(self._found):
-            if not self._found.is_mended(planned.index):
+        taken: set[str] = set()
+        for planned in self._within_bounds():
+            taken.update(planned.vars)
+            if not self._found.is_mended(planned.row.at):
                 unique.note(planned)
             if not self._is_guessed(planned):
                 self._count(planned)
             if planned.fallback or planned.fallback_prompt is not None:
                 self.fallbacks.check(planned)
+        if not self._found:
+            self._check_expansion(taken)
         for clash in unique.clashes(lambda: self._planned(Complaints())):
-            self._found.add(("items", clash.index), clash.text)
+            self._found.add(clash.row.at, clash.text)
+
+    def _within_bounds(self) -> Iterator[PlannedItem]:
+        """The items that nothing is wrong with; those beyond the bounds are only counted."""
+        most = min(self._job.max_tasks or MAX_TASKS, MAX_TASKS)
+        for row in self.planner.rows:
+            self.tasks += self.planner.variants(row)
+            planned = self.planner.of(row) if self.tasks <= most else None
+            if planned is not None:
+                yield planned
+        if self.tasks > most:
+            path, limit = ("items",), f"{most:,} is the most for one job"
+            if self._job.max_tasks is not None:
+                path, limit = ("max_tasks",), f"max_tasks allows {most:,}"
+            self._found.add(path, f"the job would make {self.tasks:,} images; {limit}")
+            raise self._found.error(self._job)
+
+    def _check_expansion(self, taken: Collection[str]) -> None:
+        """Complain of a job that makes nothing, and of axes that change nothing."""
+        if self.tasks == 0:
+            stage = next(name for name, rows in self.planner.rows.counts.items() if rows == 0)
+            path: Path = ("items_from",) if stage == "rows" else (stage,)
+            self._found.add(path, "nothing is left to make")
+            return
+        for path, settings in self.planner.rows.axes():
+            if any(each.model or each.parameters for each in settings):
+                continue
+            if not any(name in taken for each in settings for name in each.vars):
+                axis = str(path[-1])
+                names = {*taken, *(f"{PARAMETER}{name}" for name in self._parameters())}
+                hint = did_you_mean(closest(axis, names))
+                text = f"changes nothing: no prompt, parameter or file name has {{{axis}}}{hint}"
+                self._found.add(path, text)
+
+    def _parameters(self) -> set[str]:
+        """Names of all parameters that a model of the job takes."""
+        families = (FAMILIES[totals.model.family] for totals in self.totals.values())
+        return {name for family in families for name in family.PARAMETERS}
 
     def _is_guessed(self, planned: PlannedItem) -> bool:
         """Whether its model is only the one that was meant: its price and life say nothing."""
-        return planned.model_id != (self._job.items[planned.index].model or self._job.model)
+        return planned.model_id != (planned.row.item.model or self._job.model)
 
     def only_fallbacks(self) -> dict[str, Model]:
         """Models that items may fall back on, and that no item has as its own."""
@@ -178,8 +219,8 @@ class _Items:
     def _count(self, planned: PlannedItem) -> None:
         totals = self.totals.get(planned.model_id)
         if totals is None:
-            is_own = self._job.items[planned.index].model is not None
-            path: Path = ("items", planned.index, "model") if is_own else ("model",)
+            is_own = planned.row.item.model is not None
+            path: Path = planned.row.path("model") if is_own else ("model",)
             totals = self.totals[planned.model_id] = ModelTotals(planned.model, path)
         totals.add(planned)
         if totals.model.life_cycle is LifeCycle.RETIRED:
@@ -192,6 +233,7 @@ class _Models:
     def __init__(self, job: Job, items: _Items, found: Complaints, *, against_aws: bool) -> None:
         self._job = job
         self._found = found
+        self._items = items
         self._totals = items.totals
         self._fallbacks = items.fallbacks
         self._only_fallbacks = items.only_fallbacks()
@@ -213,8 +255,7 @@ class _Models:
 
     def _named(self) -> set[str]:
         """Every model that an item names, or may fall back on."""
-        named = {item.model or self._job.model or "" for item in self._job.items}
-        return (named | set(self._fallbacks.places)) - {""}
+        return (self._items.planner.named | set(self._fallbacks.places)) - {""}
 
     def _look_at_own(self, totals: ModelTotals) -> Iterator[str]:
         model = totals.model

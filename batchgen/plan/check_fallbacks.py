@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batchgen.job import Complaints, Job, Path
+from batchgen.job import Complaints, Job, Path, Row
 from batchgen.models import (
     LifeCycle,
     Model,
@@ -65,7 +65,8 @@ class Fallbacks:
                 continue
             self.used.setdefault(name, model)
             for problem in _first_wrong(planned, model, when_refused=False):
-                where = self._where(planned.index, problem) if path[0] != "items" else ""
+                own = path[: len(planned.row.at)] == planned.row.at
+                where = "" if own else self._where(planned.row, problem)
                 text = f"{name} cannot stand in for {planned.model_id}: {problem.text}{where}"
                 self._found.add(path, text)
             if prompted:
@@ -75,27 +76,27 @@ class Fallbacks:
         """The item's fallback models, and where they stand."""
         if not planned.fallback:
             return
-        own = self._job.items[planned.index].fallback
-        path: Path = ("fallback",) if own is None else ("items", planned.index, "fallback")
+        own = planned.row.item.fallback
+        path: Path = ("fallback",) if own is None else planned.row.path("fallback")
         for number, name in enumerate(self._job.fallback if own is None else own):
             if name != planned.model_id:
                 yield (*path, number), name
 
-    def _where(self, index: int, problem: Problem) -> str:
+    def _where(self, row: Row, problem: Problem) -> str:
         """The item, unless what is wrong is the same for all items."""
-        item, name = self._job.items[index], problem.key[0] if problem.key else ""
+        item, name = row.item, problem.key[0] if problem.key else ""
         texts = {"prompt": item.prompt, "negative_prompt": item.negative_prompt}
         own = texts.get(str(name)) is not None or name in item.parameters
         shared = self._job.prompt if name == "prompt" else self._job.parameters.get(str(name))
         is_same = not own and shared is not None and "{" not in str(shared)
-        return "" if is_same else f" (in items[{index}])"
+        return "" if is_same else f" (in {row})"
 
     def _can_take_prompt(self, planned: PlannedItem) -> bool:
         """Whether a prompt of the item can be replaced at all."""
-        own = self._job.items[planned.index].parameters
+        own = planned.row.item.parameters
         for name in sorted(planned.family.PROMPT_PARAMETERS):
             if name in own or name in self._job.parameters:
-                where = f" (in items[{planned.index}])" if name in own else ""
+                where = f" (in {planned.row})" if name in own else ""
                 text = f'cannot stand beside "{name}": use prompts, or leave it out{where}'
                 self._found.add(_PROMPT, text)
                 return False
@@ -103,7 +104,7 @@ class Fallbacks:
 
     def _check_prompt(self, planned: PlannedItem, model: Model) -> None:
         is_template = "{" in (self._job.on_filtered.fallback_prompt or "")
-        where = f" (in items[{planned.index}])" if is_template else ""
+        where = f" (in {planned.row})" if is_template else ""
         for problem in _first_wrong(planned, model, when_refused=True):
             if problem.key == ("prompt",):  # the rest is of the item, and was said
                 text = problem.text.replace('"prompt"', '"fallback_prompt"', 1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from batchgen.job import Row
 from batchgen.plan import file_names
 from batchgen.plan.item import FOLDER, FixedRequest, PlannedItem
 from batchgen.task import SeededId
@@ -47,9 +48,7 @@ class Hashes:
 class TaskRef:
     """One task of the plan."""
 
-    index: int
-    """Of the item in the job."""
-    item_id: str
+    row: Row
     variant: int
 
 
@@ -59,8 +58,7 @@ class Group:
 
     key: int
     """Differs from another group's wherever the two have no text in common."""
-    index: int
-    item_id: str
+    row: Row
     variants: Iterable[int]
     text: Callable[[int], str]
     """From a variant to what must be unique."""
@@ -109,7 +107,7 @@ def _exactly(groups: Iterable[Group], suspects: frozenset[int]) -> Iterator[Twic
         for variant in group.variants:
             text = group.text(variant)
             if hash(text) & ALL_64_BITS in suspects:
-                place = TaskRef(group.index, group.item_id, variant)
+                place = TaskRef(group.row, variant)
                 earlier = first.setdefault(text, place)
                 if earlier is not place:
                     yield Twice(first=earlier, again=place, text=text)
@@ -119,8 +117,8 @@ def _exactly(groups: Iterable[Group], suspects: frozenset[int]) -> Iterator[Twic
 class Duplicate:
     """A task that must change, for an earlier one does the same."""
 
-    index: int
-    """Of its item in the job."""
+    row: Row
+    """Whose task it is."""
     text: str
     """What both would do, and what to do about it."""
 
@@ -156,12 +154,13 @@ class Unique:
 
 def _clash(twice: Twice, what: str, advice: str) -> Iterator[Duplicate]:
     first, again = twice.first, twice.again
-    if first.index == again.index or first.item_id != again.item_id:
-        yield Duplicate(again.index, f"{_label(again)} would {what} {_label(first)}{advice}")
+    is_one_item = first.row.number == again.row.number
+    if is_one_item or first.row.item.id != again.row.item.id:  # else the ids are complained of
+        yield Duplicate(again.row, f"{_label(again)} would {what} {_label(first)}{advice}")
 
 
 def _label(place: TaskRef) -> str:
-    return f"{quoted(place.item_id)} variant {place.variant}"
+    return f"{quoted(place.row.label)} variant {place.variant}"
 
 
 def _name_groups(planned: PlannedItem) -> Iterator[Group]:
@@ -198,7 +197,7 @@ def _request_groups(planned: PlannedItem) -> Iterator[Group]:
 def _group(
     planned: PlannedItem, key: int, variants: Iterable[int], text: Callable[[int], str]
 ) -> Group:
-    return Group(key, planned.index, planned.item_id, variants, text)
+    return Group(key, planned.row, variants, text)
 
 
 def _key_of_variant(planned: PlannedItem, variant: int) -> int:

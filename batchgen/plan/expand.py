@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, islice
 
-from batchgen.job import Complaints, Job, conflicts
+from batchgen.job import Complaints, Expansion, Job, Row, conflicts
 from batchgen.plan.item import PlannedItem
 from batchgen.plan.prepare import ItemPlanner
 from batchgen.record import Reseed
@@ -15,7 +15,7 @@ from batchgen.task import Task
 
 def count(job: Job) -> int:
     """How many tasks the job makes."""
-    return sum(item.variants or job.variants for item in job.items)
+    return sum(row.item.variants or job.variants for row in Expansion(job, Complaints()))
 
 
 def expand(
@@ -41,12 +41,12 @@ def expand(
     """
     items = _PlannedItems(job, random_seed_key, reseeds)
     start = 0
-    for index in range(len(job.items)):
-        end = start + items.variants(index)
+    for row in items:
+        end = start + items.variants(row)
         numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
         for first in islice(numbers, 1):
             variants = (number - start + 1 for number in chain((first,), numbers))
-            yield from items.of(index).tasks(variants)
+            yield from items.of(row).tasks(variants)
         start = end
 
 
@@ -58,10 +58,18 @@ def task_ids(
     Raises:
         JobError, ValueError: as `expand`.
     """
+    ids = models_and_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
+    return (task_id for _, task_id in ids)
+
+
+def models_and_ids(
+    job: Job, *, random_seed_key: str | None = None, reseeds: Sequence[Reseed] = ()
+) -> Iterator[tuple[str, str]]:
+    """As `task_ids`, with the model of each task before its id."""
     items = _PlannedItems(job, random_seed_key, reseeds)
-    for index in range(len(job.items)):
-        planned = items.of(index)
-        yield from map(planned.id, range(1, planned.variants + 1))
+    for planned in map(items.of, items):
+        for variant in range(1, planned.variants + 1):
+            yield planned.model_id, planned.id(variant)
 
 
 def matches(task: Task, patterns: Sequence[str]) -> bool:
@@ -84,11 +92,14 @@ class _PlannedItems:
         if self._found:
             raise self._found.error(job)
 
-    def variants(self, index: int) -> int:
-        return self._planner.variants(index)
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._planner.rows)
 
-    def of(self, index: int) -> PlannedItem:
-        planned = self._planner.of(index)
+    def variants(self, row: Row) -> int:
+        return self._planner.variants(row)
+
+    def of(self, row: Row) -> PlannedItem:
+        planned = self._planner.of(row)
         if planned is None:
             for conflict in conflicts(self._job):
                 self._found.add(conflict.path, conflict.text)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from batchgen.job import Row
 from batchgen.models import Family, Model, Prompts
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
@@ -85,9 +86,8 @@ class PerVariantRequest:
 class PlannedItem:
     """One item, ready to make tasks of. Variants count from 1."""
 
-    index: int
-    """Of the item in the job."""
-    item_id: str
+    row: Row
+    """What it comes from."""
     variants: int
     model: Model
     family: Family
@@ -104,6 +104,11 @@ class PlannedItem:
     """Models that may make it in place of its own."""
     fallback_prompt: Template | None = None
     """What to ask for after a refusal; only `VARIANT_NAMES` names are left."""
+
+    @property
+    def item_id(self) -> str:
+        """Of the item in the job: rows that the matrix made of it share it."""
+        return self.row.item.id
 
     @property
     def model_id(self) -> str:
@@ -137,6 +142,7 @@ class PlannedItem:
         """The tasks of these variants."""
         first = self.request(1)
         image_format, price = self.family.image_format(first), self.price(first)
+        item_id = self.item_id
         varies, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
         name_of = _naming(self)
         fallback, template = self.fallback, self.fallback_prompt
@@ -149,8 +155,8 @@ class PlannedItem:
                 image_format, price = self.family.image_format(request), self.price(request)
             yield Task(
                 id=self.requests.id_of(request),
-                label=f"{self.item_id}/{variant}",
-                item_id=self.item_id,
+                label=f"{self.row.label}/{variant}",
+                item_id=item_id,
                 variant=variant,
                 vars=self.vars,
                 model_id=self.model_id,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from batchgen.job import Job
 from batchgen.plan.check import PlanSummary, check
-from batchgen.plan.expand import expand, task_ids
+from batchgen.plan.expand import expand, models_and_ids
 from batchgen.record import Reseed
 from batchgen.task import Task
 
@@ -67,9 +66,4 @@ class JobPlan:
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
     ) -> Iterator[tuple[str, str]]:
         """As `plan.task_ids`, with the model of each."""
-        job = self.job
-        ids = task_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
-        for item in job.items:
-            model_id = item.model or job.model or ""
-            for task_id in islice(ids, item.variants or job.variants):
-                yield model_id, task_id
+        return models_and_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from batchgen.job import Complaints, Item, Job, Path
+from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
 from batchgen.models import FAMILIES, Model, Problem, Prompts, UnknownModel
 from batchgen.plan import file_names, seeds
 from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
@@ -41,41 +41,43 @@ class ItemPlanner:
         self._key = random_seed_key
         self._reseeds = reseeds
         self._found = found
-        self._texts = ItemTexts(job, found)
+        self.rows = Expansion(job, found)
+        self.named: set[str] = set()
+        """Every model that an item was found to name, or the job for it."""
+        self._texts = ItemTexts(job, found, self.rows)
         self._models = JobModels(job)
         self._file_name = self._checked_file_name()
         self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
 
     def __iter__(self) -> Iterator[PlannedItem]:
         """Those that nothing is wrong with."""
-        for index in range(len(self._job.items)):
-            planned = self.of(index)
+        for row in self.rows:
+            planned = self.of(row)
             if planned is not None:
                 yield planned
 
-    def variants(self, index: int) -> int:
+    def variants(self, row: Row) -> int:
         """How many tasks an item makes."""
-        return self._job.items[index].variants or self._job.variants
+        return row.item.variants or self._job.variants
 
-    def of(self, index: int) -> PlannedItem | None:
+    def of(self, row: Row) -> PlannedItem | None:
         """What an item makes; None if something is wrong with it, which is then complained of."""
-        item = self._job.items[index]
-        model = self._model_of(index, item)
+        item = row.item
+        model = self._model_of(row)
         if model is None:
-            self._judge_texts(index, item)
+            self._judge_texts(row)
             return None
         family = FAMILIES[model.family]
-        texts, is_right = self._texts.of(index, item, model.id, family)
-        chosen = self._seeds(index, item, model)
-        name = self._name(index, texts)
-        requests = self._requests(index, model, texts, chosen or _ANY_SEEDS)
+        texts, is_right = self._texts.of(row, model.id, family)
+        chosen = self._seeds(row, model)
+        name = self._name(row, texts)
+        requests = self._requests(row, model, texts, chosen or _ANY_SEEDS)
         again = texts.fallback_prompt
         if not is_right or chosen is None or name is None or requests is None:
             return None
         return PlannedItem(
-            index=index,
-            item_id=item.id,
-            variants=self.variants(index),
+            row=row,
+            variants=self.variants(row),
             model=model,
             family=family,
             vars=self._texts.used(item, texts),
@@ -87,32 +89,40 @@ class ItemPlanner:
             fallback_prompt=None if again is None else again.bind(texts.values),
         )
 
-    def _model_of(self, index: int, item: Item) -> Model | None:
+    def _model_of(self, row: Row) -> Model | None:
         """The item's model; of one that nobody knows, that which was meant: the rest is judged."""
+        item = row.item
+        self.named.add(item.model or self._job.model or "")
         try:
-            return self._models.of_item(item)
+            model = self._models.of_item(item)
         except UnknownModel as error:
-            path: Path = ("model",) if item.model is None else ("items", index, "model")
+            path: Path = ("model",) if item.model is None else row.path("model")
             self._found.add(path, str(error))
             return self._models.meant(item)
+        if model is None and self._job.override:
+            text = "is missing: name the model that makes its pictures, here or in the job"
+            self._found.add(row.path("model"), text)
+        return model
 
-    def _judge_texts(self, index: int, item: Item) -> None:
+    def _judge_texts(self, row: Row) -> None:
         """Complain of what is wrong with an item whatever its model, which nobody knows, may be."""
+        item = row.item
         if all(
             family.PROMPT_PARAMETERS.isdisjoint(item.parameters) for family in FAMILIES.values()
         ):
             name = item.model or self._job.model or ""
-            texts, _ = self._texts.of(index, item, name, next(iter(FAMILIES.values())))
-            self._name(index, texts)
+            texts, _ = self._texts.of(row, name, next(iter(FAMILIES.values())))
+            self._name(row, texts)
 
-    def _seeds(self, index: int, item: Item, model: Model) -> Seeds | None:
-        chosen = self._seeds_of_job(index, item, model)
+    def _seeds(self, row: Row, model: Model) -> Seeds | None:
+        chosen = self._seeds_of_job(row, model)
         if chosen is None or not self._reseeds:
             return chosen
-        names = (self._job.name, item.id)
+        names = _names(self._job, row)
         redrawn = tuple(
             Redrawn(
-                item_id=item.id,
+                item_id=row.item.id,
+                label=row.label,
                 only=each.only,
                 seeds=seeds.derived("reseed", each.key, *names, seed_max=model.seed_max),
             )
@@ -120,18 +130,18 @@ class ItemPlanner:
         )
         return replace(chosen, redrawn=redrawn)
 
-    def _seeds_of_job(self, index: int, item: Item, model: Model) -> Seeds | None:
-        job, seed_max = self._job, model.seed_max
+    def _seeds_of_job(self, row: Row, model: Model) -> Seeds | None:
+        job, item, seed_max = self._job, row.item, model.seed_max
         seed = job.seed if item.seed is None else item.seed
         if seed == "derived":
-            return seeds.derived(job.name, item.id, seed_max=seed_max)
+            return seeds.derived(*_names(job, row), seed_max=seed_max)
         if seed == "random":
-            return seeds.derived("random", self._key, job.name, item.id, seed_max=seed_max)
-        last = int(seed) + self.variants(index) - 1
+            return seeds.derived("random", self._key, *_names(job, row), seed_max=seed_max)
+        last = int(seed) + self.variants(row) - 1
         if last <= seed_max:
             return seeds.fixed(int(seed), seed_max=seed_max)
-        path: Path = ("seed",) if item.seed is None else ("items", index, "seed")
-        what = f"variant {self.variants(index):,} would have the seed {last:,}"
+        path: Path = ("seed",) if item.seed is None else row.path("seed")
+        what = f"variant {self.variants(row):,} would have the seed {last:,}"
         self._found.add(path, f"{what}; {model.title} takes 1 to {seed_max:,}")
         return None
 
@@ -145,7 +155,7 @@ class ItemPlanner:
             self._found.add(("file_name",), reason)
         return None if reason else template
 
-    def _name(self, index: int, texts: Texts) -> Template | None:
+    def _name(self, row: Row, texts: Texts) -> Template | None:
         if self._file_name is None:
             return None
         names = self._file_name.names
@@ -156,7 +166,7 @@ class ItemPlanner:
         }
         bound = self._file_name.bind(values)
         bound = Template(tuple(map(file_names.normalised, bound.literals)), bound.names)
-        count = self.variants(index)
+        count = self.variants(row)
         if count > 1 and not bound.names:
             text = "gives all variants of an item one name: put {variant} into it"
             self._found.add(("file_name",), text)
@@ -164,61 +174,65 @@ class ItemPlanner:
         for numbers in _extremes(bound, count):
             reason = file_names.problem(bound.render(numbers))
             if reason:
-                self._found.add(("items", index, "id"), reason)
+                self._found.add(row.path("id"), reason)
                 return None
         return bound
 
     def _requests(
-        self, index: int, model: Model, texts: Texts, chosen: Seeds
+        self, row: Row, model: Model, texts: Texts, chosen: Seeds
     ) -> FixedRequest | PerVariantRequest | None:
         family = FAMILIES[model.family]
         per_variant = PerVariantRequest(texts=texts, family=family, model_id=model.id)
         if texts.prompts_vary or texts.parameters_vary:
-            return per_variant if self._takes_all(index, model, texts, chosen) else None
+            return per_variant if self._takes_all(row, model, texts, chosen) else None
         prompts, parameters = texts.rendered(1, 1)
-        if not self._takes(index, model, texts, (prompts, parameters)):
+        if not self._takes(row, model, texts, (prompts, parameters)):
             return None
         request = family.build(prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
             return per_variant
         return FixedRequest(request=request, ids=SeededId(model.id, request))
 
-    def _takes_all(self, index: int, model: Model, texts: Texts, chosen: Seeds) -> bool:
+    def _takes_all(self, row: Row, model: Model, texts: Texts, chosen: Seeds) -> bool:
         """Whether the model takes every variant. Prompts that are longest tell for the others."""
-        count = self.variants(index)
+        count = self.variants(row)
         if not texts.parameters_vary:
             longest = texts.rendered(int(WIDEST_SEED), count)
             if not any(FAMILIES[model.family].problems(model, *longest)):
                 return True
         return all(
-            self._takes(index, model, texts, texts.rendered(chosen.of(variant), variant))
+            self._takes(row, model, texts, texts.rendered(chosen.of(variant), variant))
             for variant in range(1, count + 1)
         )
 
     def _takes(
-        self, index: int, model: Model, texts: Texts, made: tuple[Prompts, dict[str, Any]]
+        self, row: Row, model: Model, texts: Texts, made: tuple[Prompts, dict[str, Any]]
     ) -> bool:
         right = True
         for problem in FAMILIES[model.family].problems(model, *made):
             right = False
-            path, is_template = self._place(index, problem, texts)
-            where = f" (in items[{index}])" if is_template and path[0] != "items" else ""
+            path, is_template = self._place(row, problem, texts)
+            where = f" (in {row})" if is_template and path[:2] != row.at[:2] else ""
             self._found.add(path, f"{problem.text}{where}")
         return right
 
-    def _place(self, index: int, problem: Problem, texts: Texts) -> tuple[Path, bool]:
+    def _place(self, row: Row, problem: Problem, texts: Texts) -> tuple[Path, bool]:
         """Where the text or parameter stands in the file, and whether it has placeholders."""
-        item, key = self._job.items[index], problem.key
-        at: Path = ("items", index)
+        item, key = row.item, problem.key
         if problem.of_prompts:
             is_own = key[0] != "prompt" or item.prompt is not None or self._job.prompt is None
             is_template = texts.prompt is not None and bool(texts.prompt.names)
-            return ((*at, *key) if is_own else key), is_template
+            return (row.path(*key) if is_own else key), is_template
         if key[:1] and key[0] in item.parameters:
-            return (*at, "parameters", *key), False
+            return row.path("parameters", *key), False
         if key[:1] and key[0] in self._job.parameters:
             return ("parameters", *key), bool(texts.parameters.leaves)
-        return at, False
+        return row.at, False
+
+
+def _names(job: Job, row: Row) -> tuple[str, ...]:
+    """What the seeds of a row are derived from: names and values, never places."""
+    return (job.name, row.item.id, *(text for axis in row.axes for text in axis))
 
 
 def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from batchgen.job import Complaints, Item, Job, Path
+from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
 from batchgen.models import Family
 from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
@@ -52,9 +52,10 @@ _STAND_IN = Template(("x",), ())
 class ItemTexts:
     """What the job gives to its items, compiled once; what an item brings, as it comes."""
 
-    def __init__(self, job: Job, found: Complaints) -> None:
+    def __init__(self, job: Job, found: Complaints, rows: Expansion) -> None:
         self._job = job
         self._found = found
+        self._rows = rows
         self._file_name = self._text(job.file_name, ("file_name",))
         self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
         refused = job.on_filtered.fallback_prompt
@@ -66,29 +67,34 @@ class ItemTexts:
         self._somewhere: frozenset[str] = frozenset()
 
     @property
+    def _own_file_name(self) -> Template | None:
+        """None if it is the default, which names every axis whether anything takes it or not."""
+        return self.file_name if "file_name" in self._job.model_fields_set else None
+
+    @property
     def file_name(self) -> Template | None:
         """None if it is no template."""
         return self._file_name.template
 
-    def of(self, index: int, item: Item, model_id: str, family: Family) -> tuple[Texts, bool]:
+    def of(self, row: Row, model_id: str, family: Family) -> tuple[Texts, bool]:
         """The texts of this item, and whether they are right; if not, that is complained of."""
-        at: Path = ("items", index)
+        item = row.item
         # An item that brings its prompt in parameters of its own brings a prompt.
         brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
         prompt, negative = None if brings_prompt else self._prompt, None
         if item.prompt is not None:
-            prompt = self._text(item.prompt, (*at, "prompt"))
+            prompt = self._text(item.prompt, row.path("prompt"))
         if item.negative_prompt is not None:
-            negative = self._text(item.negative_prompt, (*at, "negative_prompt"))
+            negative = self._text(item.negative_prompt, row.path("negative_prompt"))
         parameters = self._parameters
         if item.parameters:
             parameters = self._parameters_of(item)
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
         again = self._when_refused
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
-        right = self._right_parameters(at, parameters, values)
+        right = self._right_parameters(row, parameters, values)
         for text in texts:
-            right = self._right(at, text, values) and right
+            right = self._right(row, text, values) and right
         if not right:
             _fill_in(values, (*(text.template for text in texts), *parameters.templates))
         made = Texts(
@@ -107,7 +113,7 @@ class ItemTexts:
         if not self._job.vars and not item.vars:
             return {}
         names = {name for leaf in texts.parameters.leaves for name in leaf.template.names}
-        own = (texts.prompt, texts.negative_prompt, texts.fallback_prompt, self.file_name)
+        own = (texts.prompt, texts.negative_prompt, texts.fallback_prompt, self._own_file_name)
         for template in own:
             names.update(() if template is None else template.names)
         merged = {**self._job.vars, **item.vars}
@@ -132,39 +138,39 @@ class ItemTexts:
             self._found.add(path, str(error))
             return _Text(path, None)
 
-    def _right(self, at: Path, text: _Text, values: Collection[str]) -> bool:
+    def _right(self, row: Row, text: _Text, values: Collection[str]) -> bool:
         template = text.template
         if template is None:
             return False
         for name in template.names:
             if name not in values and name not in VARIANT_NAMES:
-                self._complain(at, text.path, template, values)
+                self._complain(row, text.path, template, values)
                 return False
         return True
 
-    def _right_parameters(self, at: Path, parameters: _Parameters, values: Collection[str]) -> bool:
+    def _right_parameters(self, row: Row, parameters: _Parameters, values: Collection[str]) -> bool:
         nested, right = parameters.nested, not parameters.nested.errors
         for error in nested.errors:
-            self._found.add(_place(at, parameters, error.path), str(error))
+            self._found.add(_place(row, parameters, error.path), str(error))
         for leaf in nested.leaves:
-            text = _Text(_place(at, parameters, leaf.path), leaf.template)
-            right = self._right(at, text, values) and right
+            text = _Text(_place(row, parameters, leaf.path), leaf.template)
+            right = self._right(row, text, values) and right
         return right
 
-    def _complain(self, at: Path, path: Path, template: Template, values: Collection[str]) -> None:
+    def _complain(self, row: Row, path: Path, template: Template, values: Collection[str]) -> None:
         """Once, where no item has the variable; at each item that has not, where others do."""
         allowed = {*values, *VARIANT_NAMES}
-        if path[0] == "items":
+        if path[: len(row.at)] == row.at:
             for sentence in unknown(template, allowed).values():
                 self._found.add(path, sentence)
             return
         if not self._somewhere:
-            self._somewhere = frozenset(allowed.union(*(item.vars for item in self._job.items)))
+            self._somewhere = frozenset(allowed | self._rows.variables())
         for sentence in unknown(template, self._somewhere).values():
             self._found.add(path, sentence)
         for name, sentence in unknown(template, allowed).items():
             if name in self._somewhere:
-                self._found.add((*at, "vars"), f"{sentence}; the job's {dotted(path)} needs it")
+                self._found.add(row.path("vars"), f"{sentence}; the job's {dotted(path)} needs it")
 
 
 def _fill_in(values: dict[str, str], templates: Iterable[Template | None]) -> None:
@@ -182,10 +188,10 @@ def _compiled_parameters(job: Job, item: Item | None) -> _Parameters:
     return _Parameters(own.keys(), nested, names)
 
 
-def _place(at: Path, parameters: _Parameters, path: Path) -> Path:
+def _place(row: Row, parameters: _Parameters, path: Path) -> Path:
     """Where a parameter stands in the file: with the item that brings it, or with the job."""
     is_own = path[0] in parameters.own
-    return (*at, "parameters", *path) if is_own else ("parameters", *path)
+    return row.path("parameters", *path) if is_own else ("parameters", *path)
 
 
 def _varies(text: _Text | None) -> bool:

@@ -45,13 +45,15 @@ class Redrawn:
     """Other seeds for those variants of an item that a person did not like."""
 
     item_id: str
+    label: str
+    """Of the item and its values, without the variant."""
     only: tuple[str, ...]
     """Patterns of item ids or labels; none: all."""
     seeds: Seeds
 
     def takes(self, variant: int) -> bool:
         """Whether this variant gets another seed."""
-        names = (self.item_id, f"{self.item_id}/{variant}")
+        names = (self.item_id, f"{self.label}/{variant}")
         return not self.only or any(fnmatchcase(*it) for it in product(names, self.only))
 
 

@@ -103,7 +103,7 @@ JOBS = {
     "key twice": (job(add="name: b\n"), '6: name: the key "name" stands twice', "remove one"),
     "unknown key": (job(add="promt: a\n"), "6: promt: ", 'did you mean "prompt"?'),
     "unknown limit": (job(add="limits: {concurency: 3}\n"), "6: limits.", "requests_per_minute"),
-    "key of a later day": (job(add="matrix: {a: [1]}\n"), "6: matrix: is not supported yet"),
+    "an axis that nothing takes": (job(add="matrix: {a: [1]}\n"), "6: matrix.a: changes nothing: "),
     "name": (job(("shop", "5")), "1: name: cannot be 5; allowed: ", "put it in quotes"),
     "items": (job(("  - {id: mug, prompt: a mug}", "  a: b")), "4: items: cannot be "),
     "no items": ("name: a\n", "1: items: is missing: list what to make"),

@@ -131,9 +131,9 @@ def test_equal_names_in_a_shared_mapping_are_said_where_they_stand():
 
 
 def test_wrong_variables_hide_no_other_complaint():
-    """Of an item, of the job, or of a matrix, which comes with a later version."""
+    """Of an item, of the job, or of a matrix."""
     item = '- {id: b, prompt: "{", parameters: {mode: x}}'
-    for wrong_key in ("vars: blue", "matrix: {colour: [red]}"):
+    for wrong_key, where in (("vars: blue", "vars"), ("matrix: {colour: red}", "matrix.colour")):
         found = places(
             "name: a",
             f"model: {CORE}",
@@ -144,7 +144,7 @@ def test_wrong_variables_hide_no_other_complaint():
             item,
         )
         assert found == [
-            (4, wrong_key.partition(":")[0]),
+            (4, where),
             (7, "items[1].prompt"),
             (7, "items[1].parameters.mode"),
         ]

@@ -6,18 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.job import Item, Row
 from batchgen.plan import duplicates
 from batchgen.plan.duplicates import Group, Hashes, Repeats, TaskRef, Twice
 
 TEXTS = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=5), max_size=12)
 
 
+def row_of(index):
+    return Row(index, Item(id=f"i{index}"), ("items", index))
+
+
 def groups_of(items, key):
     return [
         Group(
             key(texts),
-            index,
-            f"i{index}",
+            row_of(index),
             range(1, len(texts) + 1),
             lambda n, t=texts: str(t[n - 1]),
         )
@@ -33,7 +37,7 @@ def test_every_text_that_came_before_is_found_with_its_first_place(items, key):
     first, expected = {}, []
     for index, texts in enumerate(items):
         for variant, text in enumerate(texts, 1):
-            place = TaskRef(index, f"i{index}", variant)
+            place = TaskRef(row_of(index), variant)
             if first.setdefault(text, place) is not place:
                 expected.append(Twice(first=first[text], again=place, text=str(text)))
 

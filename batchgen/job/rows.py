@@ -1,0 +1,63 @@
+"""A row: one item of a job as the plan takes it, with what the matrix and overrides gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from batchgen.job.complaints import Path
+from batchgen.job.schema import Item
+from batchgen.text import dotted, quoted
+
+_FIELDS = cast("Any", Item).__pydantic_fields__
+_SLOTS = {name: Item.__dict__[name].__set__ for name in _FIELDS}
+_DEFAULTS = {name: each.get_default(call_default_factory=True) for name, each in _FIELDS.items()}
+"""What an item has that brings nothing; its mappings are shared and never changed."""
+
+
+@dataclass(slots=True)  # not frozen: a job may have a million
+class Row:
+    """One item of the plan."""
+
+    number: int
+    """Of the item or line that it comes from; rows that the matrix made of one item share it."""
+    item: Item
+    at: Path
+    """Where the item stands: `("items", 3)`, or `("items_from", 0, 17)` for line 17 of a file."""
+    axes: tuple[tuple[str, str], ...] = ()
+    """Axis and name of the value, of every axis, by the names of the axes."""
+    label: str = ""
+    """The item's id, and the name of each value in the order of the job file, with `/`."""
+    places: Mapping[Path, Path] | None = None
+    """Key of the item -> where it stands, if the item itself does not bring it."""
+
+    def __str__(self) -> str:
+        """Where it is, within a sentence."""
+        where = dotted(self.at) if self.at[0] == "items" else quoted(self.item.id)
+        return f"{where}, {quoted(self.label)}" if self.axes else where
+
+    def path(self, *key: str | int) -> Path:
+        """Where a key of the item stands in the job file or the data file."""
+        for end in range(len(key), 0, -1) if self.places else ():
+            place = (self.places or {}).get(key[:end])
+            if place is not None:
+                return (*place, *key[end:])
+        return (*self.at, *key)
+
+
+def item_of(**values: Any) -> Item:
+    """An item of values that are known to be right, ten times as fast as with a look at them."""
+    return _filled({**_DEFAULTS, **values})
+
+
+def changed(item: Item, **values: Any) -> Item:
+    """The same item with these values, which are known to be right."""
+    return _filled({**{name: getattr(item, name) for name in _SLOTS}, **values})
+
+
+def _filled(values: Mapping[str, Any]) -> Item:
+    item = object.__new__(Item)
+    for name, set_slot in _SLOTS.items():
+        set_slot(item, values[name])
+    return item
