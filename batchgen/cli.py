@@ -32,6 +32,7 @@ COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
     "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
     "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),
+    "verify": ("batchgen.commands.verify", "Hold the files of an output against its manifest."),
     "show": ("batchgen.commands.show", "Tell how an image was made, or what past runs came to."),
     "models": ("batchgen.commands.models", "List the models: prices, quotas, Regions, life cycle."),
     "simulate": ("batchgen.simulator.cli", "Run a local Bedrock that costs nothing."),

@@ -245,6 +245,30 @@ class MovedLine(Line):
     new_path: str
 
 
+class MovedFile(BaseModel):
+    """A file that was moved aside."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: str
+    new_path: str
+
+
+class RepairLine(Line):
+    """What `verify` settled with `--repair` or `--prune`: what it names counts no more."""
+
+    kind: Literal["repair"] = "repair"
+    reason: str
+    """`pruned`, or what was found: the kind of a finding of `verify`."""
+    task_id: str | None = None
+    """Whose records so far count no more, so that a run makes it again; None: nobody's."""
+    files: tuple[MovedFile, ...] = ()
+    """Where its files went, or a file that no record named."""
+    damaged_lines: tuple[int, ...] = ()
+    """Offsets in bytes of lines that cannot be read, and that are known by now."""
+    at: UtcTime
+
+
 class EndLine(Line):
     """Closes a run."""
 

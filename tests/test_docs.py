@@ -120,6 +120,8 @@ MORNING = {
     ".venv/bin/batchgen show out/catalog --last-run": says(" made, 0 filtered, 0 failed"),
     ".venv/bin/batchgen show out/catalog/images/mug-blue-1.png": says("seed ", "prompt: "),
     ".venv/bin/batchgen show out/catalog --filtered": says("None."),
+    ".venv/bin/batchgen verify out/catalog": says("is sound: 52 images on record, 52 files"),
+    ".venv/bin/batchgen verify out/catalog --quick": says("is sound: ", ", 0 MB read"),
 }
 """What is asked of the catalogue's output when it is whole."""
 ELSEWHERE = {
@@ -269,6 +271,7 @@ class TestJobs:
         tasks = list(plan_job(load_job(job)))
         made = [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("images/*")]
         assert sorted(made) == sorted(f"{task.file_stem}.{task.image_format}" for task in tasks)
+        assert main(["verify", str(tmp_path)]) == 0
 
     def test_every_job_is_in_the_readme(self):
         """A newcomer finds each of them."""

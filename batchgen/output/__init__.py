@@ -34,8 +34,10 @@ from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.paths import inner_path, open_regular
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
+from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify
 
 __all__ = [
+    "ASIDE",
     "ATTEMPT",
     "EXTENSIONS",
     "LOCK_NAME",
@@ -48,8 +50,10 @@ __all__ = [
     "Asked",
     "BrokenImage",
     "Embedded",
+    "Finding",
     "History",
     "Inspected",
+    "Kind",
     "Label",
     "Leftover",
     "LockWait",
@@ -60,6 +64,7 @@ __all__ = [
     "Refresh",
     "SourceType",
     "Store",
+    "Verified",
     "embedded",
     "find_named",
     "find_origin",
@@ -80,5 +85,6 @@ __all__ = [
     "read_embedded",
     "read_manifest",
     "refuse_lost_manifest",
+    "verify",
     "worker_threads",
 ]

@@ -27,7 +27,7 @@ from batchgen.output.manifest import (
 from batchgen.output.paths import inner_path, open_regular, refuse_links, unusable
 from batchgen.output.store import IMAGES, PART, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread
-from batchgen.record import MovedLine, Record
+from batchgen.record import MovedLine, Record, RepairLine
 from batchgen.text import system_reason
 
 TASK_ID_FORM = re.compile(r"[0-9]+-[0-9a-f]{32}")
@@ -313,6 +313,9 @@ def _owners(manifest: Path) -> dict[str, str]:
             if paths.get(line.path) == line.task_id:
                 del paths[line.path]
             paths[line.new_path] = line.task_id
+        elif isinstance(line, RepairLine):
+            for file in line.files:
+                paths.pop(file.path, None)
     return paths
 
 

@@ -296,6 +296,9 @@ class _Reader:
                 history.last_move = self._path(path), self._path(new_path)
                 history.moved[str(fields.get("task_id"))] = new_path
                 self._noted = True
+            case "repair" if isinstance(fields.get("task_id"), str):
+                history.entries.pop(compact(fields["task_id"]), None)
+                history.moved.pop(fields["task_id"], None)
 
     def _record(self, fields: dict[str, Any]) -> None:
         history = self._history

@@ -30,6 +30,7 @@ from batchgen.record import (
     Line,
     MovedLine,
     Record,
+    RepairLine,
     RunLine,
 )
 from batchgen.text import quoted, system_reason
@@ -40,6 +41,7 @@ KINDS: dict[str, type[Line]] = {
     "end": EndLine,
     "moved": MovedLine,
     "record": Record,
+    "repair": RepairLine,
     "run": RunLine,
 }
 COPY_SIZE = 1 << 20
