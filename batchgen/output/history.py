@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from binascii import unhexlify
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,14 @@ SIMULATED = 4
 FLAG_BITS = 3
 """Bits of an entry that hold the index of its status and SIMULATED; the rest is the offset of its
 line."""
+FLAGS = (1 << FLAG_BITS) - 1
+LATEST: dict[int, tuple[Status | None, bool]] = {
+    service | code: (status, service == SIMULATED)
+    for service in (0, SIMULATED)
+    for code, status in enumerate(STATUSES)
+}
+"""What the flags of an entry say: the status, and whether a simulator made it."""
+NO_RECORD = (None, False)
 READ_SIZE = 8192
 # A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
@@ -47,10 +56,11 @@ ATTEMPT = b'{"kind": "attempt", '
 RECORD = b'{"kind": "record", '
 RUN = b'{"kind": "run", '
 TASK_ID = b'"task_id": "'
+PLAIN_ID, ID_DIGITS = TASK_ID + b"1-", 32
 STATUS = b'}, "status": "'
 ENDPOINT = b'"endpoint": "'
-PATH = b'"path": "'
-PLAIN_PATH = re.compile(rb'images(?:/[^"/\\.][^"/\\]*)+"')
+IMAGES = b'"images": [{"path": "images/'
+PLAIN_PATH = re.compile(rb'[^"/\\.][^"/\\]*(?:/[^"/\\.][^"/\\]*)*"')
 """A path that stays inside the output, however it is read; others are looked at one by one."""
 WHOLE = b"}\n"
 RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
@@ -107,12 +117,12 @@ class History:
 
     def status(self, task_id: str) -> Status | None:
         """The status of a task's last record; None without one."""
-        entry = self.entries.get(compact(task_id))
-        return None if entry is None else STATUSES[entry & (SIMULATED - 1)]
+        return self.latest(task_id)[0]
 
-    def is_simulated(self, task_id: str) -> bool:
-        """Whether a simulator made what a task's last record says."""
-        return bool(self.entries.get(compact(task_id), 0) & SIMULATED)
+    def latest(self, task_id: str) -> tuple[Status | None, bool]:
+        """The status of a task's last record, None without one, and whether a simulator made it."""
+        entry = self.entries.get(compact(task_id))
+        return NO_RECORD if entry is None else LATEST[entry & FLAGS]
 
     def offset(self, task_id: str) -> int:
         """Where a task's last record stands in the manifest; -1 without one."""
@@ -198,10 +208,9 @@ class History:
 
 def compact(task_id: str) -> bytes:
     """A task id in fewer bytes: its 16 bytes for an id of the present version."""
-    version, _, digits = task_id.partition("-")
-    if version == "1" and len(digits) == 32:  # noqa: PLR2004  # digits of `task.task_id`
+    if len(task_id) == 2 + ID_DIGITS and task_id.startswith("1-"):
         try:
-            return bytes.fromhex(digits)
+            return bytes.fromhex(task_id[2:])
         except ValueError:
             pass
     return task_id.encode(errors="replace")
@@ -240,27 +249,37 @@ class _Reader:
         """Whether anything is in `moved` or `unanswered`."""
 
     def read(self, lines: Iterable[bytes]) -> None:
-        """Fold all lines in; a million of them pass here, so this is one loop and no calls."""
+        """Fold all lines in; a million of them pass here, so this is one loop and no calls.
+
+        A record is plain, and needs no JSON parser, if its id is of the present version, and it has
+        no image or one with a plain path.
+        """
         entries, match_path = self._history.entries, PLAIN_PATH.match
         endpoint, service = b"", 0
         for data in lines:
             if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
-                start = data.find(TASK_ID) + len(TASK_ID)
-                task_id = data[start : data.find(b'"', start)].decode(errors="replace")
+                start = data.find(PLAIN_ID) + len(PLAIN_ID)
+                try:
+                    key = unhexlify(data[start : start + ID_DIGITS])
+                except ValueError:
+                    key = b""
                 status = data.find(STATUS, start) + len(STATUS)
                 code = CODES.get(data[status : status + SHORT])
                 at = data.find(ENDPOINT, status) + len(ENDPOINT)
                 if not endpoint or not data.startswith(endpoint, at):  # seldom: as the last one's
                     endpoint = data[at : data.find(b'"', at) + 1]
                     service = service_of(endpoint[:-1].decode(errors="replace"))
-                path = match_path(data, data.find(PATH, at) + len(PATH)) if code == MADE else None
-                is_one_image = path is not None and data.find(PATH, path.end()) < 0
-                if code is None or (code == MADE and not is_one_image):
-                    self._slow(data)
-                else:
-                    entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
+                is_plain = key != b"" and data.startswith(b'"', start + ID_DIGITS)
+                if code == MADE:
+                    images = data.find(IMAGES, at)
+                    path = match_path(data, images + len(IMAGES)) if images > 0 else None
+                    is_plain = is_plain and path is not None and data.find(b"{", path.end()) < 0
+                if is_plain and code is not None:
+                    entries[key] = self._offset << FLAG_BITS | service | code
                     if self._noted:
-                        self._forget(task_id)
+                        self._forget(f"1-{key.hex()}")
+                else:
+                    self._slow(data)
             elif not (data.startswith(ATTEMPT) and data.endswith(WHOLE)):
                 self._slow(data)
             self._offset += len(data)

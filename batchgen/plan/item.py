@@ -121,7 +121,10 @@ class PlannedItem:
 
     def id(self, variant: int) -> str:
         """The id of a task without the task."""
-        return self.requests.id_of(self.request(variant))
+        requests = self.requests
+        if isinstance(requests, FixedRequest):  # a resume asks for a million of these
+            return requests.ids.of(self.seeds.of(variant))
+        return requests.id_of(self.request(variant))
 
     def file_name(self, variant: int) -> str:
         """The name below `FOLDER`, without an extension."""

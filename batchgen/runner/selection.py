@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 from batchgen import plan
 from batchgen.errors import InputError
@@ -74,11 +75,12 @@ class IndexSet:
 
     def add(self, number: int) -> None:
         """Add an index."""
-        place = number >> 3
+        place, bit = number >> 3, 1 << (number & 7)
         if place >= len(self._bytes):
             self._bytes.extend(bytes(place + 1 - len(self._bytes)))
-        self._count += number not in self
-        self._bytes[place] |= 1 << (number & 7)
+        if not self._bytes[place] & bit:
+            self._bytes[place] |= bit
+            self._count += 1
 
     def __contains__(self, number: int) -> bool:
         place = number >> 3
@@ -193,19 +195,18 @@ def select(whole: Plan, history: History, selection: Selection, random_seed_key:
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
     for each in _walk(whole, selection, history, random_seed_key):
-        task_id, status = each.task_id, history.status(each.task_id)
+        status, was_simulated = history.latest(each.task_id)
         known += status is not None
-        is_foreign = status is not None and history.is_simulated(task_id) != is_simulated_now
-        offset = history.offset(task_id)
-        to_refresh = sum(one.takes(each, offset) for one in refreshing) > 0
+        is_foreign = status is not None and was_simulated != is_simulated_now
+        to_refresh = bool(refreshing) and sum(one.takes(each, history) for one in refreshing) > 0
         is_kept = not is_foreign and not to_refresh
         has_room = selection.limit is None or len(pending.to_make) < selection.limit
         if is_kept and (selection if each.is_asked else DEFAULT).is_done(status):
             if each.is_asked and status is Status.SUCCEEDED:
-                pending.succeeded.add(each.model_id, each.index)
+                pending.succeeded.add(each.model_id, each.number)
             filtered += each.is_asked and status is Status.FILTERED
         elif each.is_asked and has_room:
-            pending.to_make.add(each.model_id, each.index)
+            pending.to_make.add(each.model_id, each.number)
             pending.again += status is not None
             pending.simulated += is_foreign and status is Status.SUCCEEDED
             pending.refreshed += to_refresh
@@ -217,11 +218,11 @@ def select(whole: Plan, history: History, selection: Selection, random_seed_key:
     return pending
 
 
-@dataclass(frozen=True, slots=True)
-class _Walked:
+class _Walked(NamedTuple):
     """One task of the plan, as little of it as a selection needs."""
 
-    index: int
+    number: int
+    """Its running index in the plan."""
     model_id: str
     task_id: str
     task: Task | None
@@ -237,7 +238,7 @@ class _Refreshing:
         self._refresh = refresh
         self._left = refresh.limit
 
-    def takes(self, walked: _Walked, offset: int) -> bool:
+    def takes(self, walked: _Walked, history: History) -> bool:
         """Whether this task is still to be made again; asked once for each, in the plan's order."""
         if walked.task is not None and not plan.matches(walked.task, self._refresh.only):
             return False
@@ -245,7 +246,7 @@ class _Refreshing:
             if self._left == 0:
                 return False
             self._left -= 1
-        return 0 <= offset < self._refresh.start
+        return 0 <= history.offset(walked.task_id) < self._refresh.start
 
 
 def _walk(whole: Plan, selection: Selection, history: History, key: str) -> Iterator[_Walked]:
