@@ -23,6 +23,7 @@ BatchgenError                   the base; its text is a sentence for a person
     ├── Filtered                the service's moderation refused it
     └── Permanent               the same call will never succeed; not billed
         ├── Rejected            the request is wrong
+        ├── InputChanged        an input image is not the one that was planned; nothing was sent
         └── ModelDenied         the model cannot be used: access, not found, end of life
             ├── Misconfigured   no call can be sent: a certificate, a port's TLS, a proxy
             ├── QuotaExhausted  the quota of a day or a month is used up; its tasks stay open
@@ -244,6 +245,10 @@ class Permanent(AttemptError):
 
 class Rejected(Permanent):
     """The service says that the request is wrong."""
+
+
+class InputChanged(Permanent):
+    """An input image is gone, or is not the one that was planned: nothing was sent."""
 
 
 class ModelDenied(Permanent):

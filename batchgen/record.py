@@ -147,7 +147,14 @@ class Record(Line):
     seed: int
     """The seed that was asked for."""
     request: dict[str, Any]
-    """The exact body that the task asks for; it was sent unless `served` says otherwise."""
+    """The exact body that the task asks for; it was sent unless `served` says otherwise.
+
+    In place of each input image stands `{"path": ..., "sha256": ...}`, never its base64, in which
+    the file was sent: the path as the job gives it, relative to the folder of the run's `job_file`
+    (without one, to the folder that the run was started in), and the SHA-256 of the file's bytes.
+    The id of the task is made of the hash alone: `task.task_id(model_id, request)` of what stands
+    here is `task_id`. `job.InputImages(folder).read(request[name])` reads the file and checks it;
+    `models.FAMILIES[family].IMAGE_PARAMETERS` names the parameters that are images."""
     served: Served | None = None
     """What the last attempt sent in its place."""
     images: tuple[StoredImage, ...]

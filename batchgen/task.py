@@ -31,7 +31,8 @@ class Task:
     family: str
     """The key of its module in `models.FAMILIES`."""
     request: Mapping[str, Any]
-    """The exact body to send, seed included."""
+    """The exact body to send, seed included where the model takes one; an input image stands in it
+    as `{"path": ..., "sha256": ...}` until the call."""
     seed: int
     file_stem: str
     """Path of the image below the output, with `/` and without an extension: `images/mug-1`."""
@@ -49,8 +50,9 @@ def task_id(model_id: str, request: Mapping[str, Any]) -> str:
     """A stable id of this request to this model: a version, a dash and 32 hexadecimal digits.
 
     A pure function of its arguments: the order of keys, of items and of files does not change it.
+    An input image counts by its `sha256` alone, wherever the file lies.
     """
-    return _digest(hashlib.sha256(_canonical([model_id, request]).encode("ascii")))
+    return _digest(hashlib.sha256(_canonical([model_id, _by_hash(request)]).encode("ascii")))
 
 
 class SeededId:
@@ -71,6 +73,7 @@ class SeededId:
 
 
 def _around_seed(model_id: str, request: Mapping[str, Any]) -> tuple[str, str]:
+    request = _by_hash(request)
     text = _canonical([model_id, request])
     # Quotes inside a text are escaped, so only a key looks like this: ours, or one deeper down.
     before, _, after = text.partition(f'"seed":{request["seed"]}')
@@ -80,6 +83,19 @@ def _around_seed(model_id: str, request: Mapping[str, Any]) -> tuple[str, str]:
     later = {key: value for key, value in request.items() if key > "seed"}
     head = f'{_canonical([model_id, earlier])[:-2]}{"," if earlier else ""}"seed":'
     return head, f",{_canonical(later)[1:]}]" if later else "}]"
+
+
+def _by_hash(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The request with each input image as its hash; a file that moved is the same image."""
+    images = [name for name, value in request.items() if is_input_image(value)]
+    if not images:
+        return request
+    return {**request, **{name: {"sha256": request[name]["sha256"]} for name in images}}
+
+
+def is_input_image(value: Any) -> bool:
+    """Whether a value of a request names an image by `path` and `sha256`, and nothing else."""
+    return isinstance(value, dict) and value.keys() == {"path", "sha256"}
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode

@@ -30,7 +30,7 @@ from fakes import (
 from batchgen.attempt import Generation
 from batchgen.bedrock.routes import Endpoint, OpenRoute
 from batchgen.errors import AttemptError, CredentialsRefused, ModelDenied, Unavailable
-from batchgen.job import Job, Route
+from batchgen.job import InputImages, Job, Route
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
 from batchgen.pacing import Pace, Pacer
@@ -299,6 +299,7 @@ class Routed:
             region="us-west-2",
             manifest=cast("Manifest", self.manifest),
             store=cast("Store", MemoryStore()),
+            images=InputImages(folder),
             reserve=DiskReserve(folder),
             budget=self.budget,
             stop=self.stop,

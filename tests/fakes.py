@@ -25,6 +25,7 @@ from batchgen.errors import (
     BatchgenFault,
     CredentialsRefused,
     Filtered,
+    InputChanged,
     Misconfigured,
     ModelDenied,
     NeverSent,
@@ -65,6 +66,7 @@ ERRORS: dict[type[AttemptError], AttemptError] = {
         BatchgenFault,
         CredentialsRefused,
         Filtered,
+        InputChanged,
         Misconfigured,
         ModelDenied,
         NeverSent,
@@ -104,7 +106,7 @@ def make_task(model_id: str = CORE, **changes: Any) -> Task:
     number = next(_numbers)
     model = MODELS[model_id]
     family = FAMILIES[model.family]
-    request = family.build(Prompts(prompt=f"mug {number}", negative_prompt=None), {}, number)
+    request = family.build(model, Prompts(prompt=f"mug {number}", negative_prompt=None), {}, number)
     task = Task(
         id=task_id(model_id, request),
         label=f"mug-{number}/1",

@@ -29,6 +29,7 @@ ATTEMPT_ERRORS = {
     "Permanent": "AttemptError",
     "QuotaExhausted": "ModelDenied",
     "Rejected": "Permanent",
+    "InputChanged": "Permanent",
     "RouteDenied": "AttemptError",
     "ServiceFault": "Ambiguous",
     "ServiceUnusable": "BatchgenError",

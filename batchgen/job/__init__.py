@@ -7,6 +7,7 @@ from batchgen.job.complaints import Complaints, Path
 from batchgen.job.conflicts import conflicts, overlap, same_quota
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.fields import FailureLimit
+from batchgen.job.images import InputGone, InputImages
 from batchgen.job.loading import load, parse
 from batchgen.job.matrix import STAGES, Expansion
 from batchgen.job.rows import Row
@@ -19,6 +20,8 @@ __all__ = [
     "Complaints",
     "Expansion",
     "FailureLimit",
+    "InputGone",
+    "InputImages",
     "Item",
     "Job",
     "Limits",

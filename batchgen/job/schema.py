@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
@@ -14,6 +15,7 @@ from batchgen.errors import InputError, JobError
 from batchgen.job import fields
 from batchgen.job.axes import Axes, Pattern, file_name_of
 from batchgen.job.fields import OrNone, Parameters, Variables
+from batchgen.job.images import InputImages
 from batchgen.job.yaml_document import Source, meaning
 
 WITHIN: Mapping[str, tuple[str | int, ...]] = {
@@ -342,6 +344,7 @@ class Job(Section):
     simulator: Simulator = Simulator()
     """Only with `endpoint: simulator`."""
     _source: Source | None = PrivateAttr(default=None)
+    _images: InputImages | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep where it was read from."""
@@ -350,8 +353,16 @@ class Job(Section):
 
     def of_source(self, source: Source) -> Job:
         """The same job, of this source from now on."""
-        self._source = source
+        self._source, self._images = source, None
         return self
+
+    @property
+    def images(self) -> InputImages:
+        """The image files that its parameters name, from the folder of the job file on."""
+        if self._images is None:
+            folder = Path() if self._source is None else Path(self._source.file).parent
+            self._images = InputImages(folder)
+        return self._images
 
     @property
     def ways(self) -> tuple[Route, ...]:

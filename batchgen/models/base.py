@@ -6,8 +6,8 @@ randomness.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -21,6 +21,94 @@ class LifeCycle(StrEnum):
     LEGACY = "legacy"
     RETIRED = "retired"
     """Past its end of life: the service refuses it."""
+
+
+Key: TypeAlias = tuple[str | int, ...]
+"""A path inside the parameters: `("cfg_scale",)`, `("text_prompts", 0, "weight")`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A text or a parameter that the model would not take."""
+
+    key: Key
+    text: str
+    """The value, what is allowed and the nearest name, as one sentence."""
+    of_prompts: bool = False
+    """The key is a field of `Prompts`, a text of the item's own, and not a parameter."""
+
+
+class Check(Protocol):
+    """What one value may be: called with it and where it stands, it says all that is wrong."""
+
+    @property
+    def kind(self) -> str:
+        """The type, in words for people: `text`, `number`, `image`."""
+
+    @property
+    def limits(self) -> str:
+        """What is allowed of that type, in words for people; empty where all is."""
+
+    def __call__(self, key: Key, value: Any) -> Collection[Problem]:
+        """Everything that is wrong with the value that stands at a key; empty if it is right."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a model."""
+
+    check: Check
+    default: Any = None
+    """What holds where a request leaves it out, as documented; None if there is no such value."""
+    required: bool = False
+
+    @property
+    def kind(self) -> str:
+        """As its check."""
+        return self.check.kind
+
+    @property
+    def limits(self) -> str:
+        """As its check."""
+        return self.check.limits
+
+    def __call__(self, key: Key, value: Any) -> Collection[Problem]:
+        """As its check."""
+        return self.check(key, value)
+
+
+class InputImage(dict[str, str]):
+    """An image that a request takes, as the request names it until the call: `path` and `sha256`.
+
+    What stands in a `Task`, in a `Record` and in what a task id is made of is this mapping, never
+    the bytes; they are read when the task runs. The other facts are there when the file was looked
+    at, and None in a request that comes from a manifest.
+    """
+
+    def __init__(
+        self, path: str, sha256: str, *, size: tuple[int, int], file_format: str, file_bytes: int
+    ) -> None:
+        """An image file that was looked at.
+
+        Args:
+            path: as the job gives it: relative to the job file's folder, or absolute.
+            sha256: of the file.
+            size: width and height in pixels.
+            file_format: `png`, `jpeg` or `webp`.
+            file_bytes: of the file.
+        """
+        super().__init__(path=path, sha256=sha256)
+        self.size = size
+        self.file_format = file_format
+        self.file_bytes = file_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableImage:
+    """What stands in the parameters in place of an image file that cannot be used."""
+
+    text: str
+    """Which file, and why not: one sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,21 +140,14 @@ class Model:
     """Seconds that a call takes, about; None if unknown."""
     quota_title: str | None = None
     """Its name in Service Quotas, which has one quota for all versions; None where not known."""
-
-
-Key: TypeAlias = tuple[str | int, ...]
-"""A path inside the parameters: `("cfg_scale",)`, `("text_prompts", 0, "weight")`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """A text or a parameter that the model would not take."""
-
-    key: Key
-    text: str
-    """The value, what is allowed and the nearest name, as one sentence."""
-    of_prompts: bool = False
-    """The key is a field of `Prompts`, a text of the item's own, and not a parameter."""
+    prompt: Parameter | None = field(compare=False, repr=False)
+    """The item's own prompt; None: the model takes none."""
+    parameters: Mapping[str, Parameter] = field(compare=False, repr=False)
+    """What a job may say under `parameters`, by the model's own names."""
+    takes_seed: bool = True
+    """Whether a request carries the seed; without it equal requests make equal pictures."""
+    by_profile: bool = False
+    """Only the inference profile that is its id can be called, not the model behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +165,8 @@ class Parts:
 
     texts: tuple[tuple[str, float], ...]
     """Each text with its weight: a prompt has 1, a negative prompt -1."""
-    shape: tuple[int, int]
-    """Width and height of the picture, or only their ratio."""
+    shape: tuple[int, int] | None
+    """Width and height of the picture, or only their ratio; None where an input decides it."""
     is_exact_size: bool = False
     """The shape is the size in pixels."""
     image_format: str
@@ -150,10 +231,10 @@ class Family(Protocol):
 
     NAME: str
     MODELS: Mapping[str, Model]
-    PARAMETERS: tuple[str, ...]
-    """Every parameter name that a job may use, sorted; `prompt` and `seed` are the item's own."""
     PROMPT_PARAMETERS: frozenset[str]
     """Parameters that say the prompt: an item that brings one does not take the job's prompt."""
+    IMAGE_PARAMETERS: frozenset[str]
+    """Parameters that are images: files in a job, `InputImage` in a request, base64 on the wire."""
 
     def generic(self, model_id: str) -> Model:
         """A model of which only the family is known: no price, no quota, the loosest limits."""
@@ -163,8 +244,12 @@ class Family(Protocol):
     ) -> Iterator[Problem]:
         """Everything in the texts and the parameters that the model would refuse."""
 
-    def build(self, prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """The request body. Only for parameters that `problems` found nothing wrong with.
+    def build(
+        self, model: Model, prompts: Prompts, parameters: Mapping[str, Any], seed: int
+    ) -> dict[str, Any]:
+        """The request body, in which an image stands as its `InputImage`.
+
+        Only for parameters that `problems` found nothing wrong with.
 
         Equal requests are written equally: 7 and 7.0, or an omitted and an explicit default that we
         always send, give one body. The body may share what is nested in the parameters.

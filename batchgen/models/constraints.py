@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
-from batchgen.models.base import Key, Problem, Prompts
+from batchgen.models.base import (
+    Check,
+    InputImage,
+    Key,
+    LifeCycle,
+    Model,
+    Problem,
+    Prompts,
+    UnusableImage,
+)
 from batchgen.text import closest, did_you_mean, dotted, quoted
 
 Problems: TypeAlias = Collection[Problem]
@@ -23,8 +32,14 @@ _OF_ITEMS = {
     for name in ("prompt", "seed")
 }
 
-Check: TypeAlias = Callable[[Key, Any], Problems]
-"""Everything that is wrong with the value that stands at a key; empty if it is right."""
+MOST_BODY_BYTES = 25_000_000
+"""Of a request (InvokeModel's shape Body in botocore's service model)."""
+MOST_PIXELS = 9_437_184
+"""Of an image that is sent (AWS Bedrock User Guide, "Stability AI Image Services")."""
+EXACT = 2**53
+"""Below it a whole number and its float are one and the same."""
+TAKERS = 3
+"""Models that a complaint names of those that take a parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +49,16 @@ class Text:
     longest: int
     """Characters."""
     may_be_blank: bool = False
+
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "text"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return f"at most {self.longest:,} characters"
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses other types, too much, halves of characters and, by default, nothing at all."""
@@ -55,6 +80,16 @@ class Choice:
     meant: Callable[[Any, tuple[str, ...]], str | None] | None = None
     """Finds the name that a wrong value probably means; None: the nearest spelling."""
 
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "choice"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return ", ".join(self.names)
+
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses another spelling too, and says which name it probably means."""
         if isinstance(value, str) and value in self.names:
@@ -71,6 +106,16 @@ class Whole:
     """Lowest and highest; None: any."""
     hint: str = ""
     """What else to do, as the end of the sentence."""
+
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "whole number"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return "" if self.span is None else _span(*self.span)
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses floats, even whole ones, and what lies outside the span."""
@@ -93,6 +138,16 @@ class Number:
     span: tuple[float, float] | None = None
     """Lowest and highest; None: any."""
 
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "number"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return "" if self.span is None else _span(*self.span)
+
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses texts, NaN, the infinities and what lies outside the span."""
         lowest, highest = self.span or (-sys.float_info.max, sys.float_info.max)
@@ -105,6 +160,16 @@ class Number:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonObject:
     """A mapping of anything that JSON carries unchanged."""
+
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "mapping"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return ""
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses dates, NaN, keys that are no texts, cycles and nesting deeper than 200."""
@@ -125,6 +190,16 @@ class ListOf:
     """A list of at least one of these."""
 
     member: Check
+
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return f"list of {self.member.kind}s"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return "one or more"
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses an empty list, and complains of each wrong member by its index."""
@@ -148,6 +223,16 @@ class Fields:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Keys that are no mistake of spelling, each with the sentence to say about it."""
 
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "mapping"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return ", ".join(self.checks)
+
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses unknown and missing keys, and complains of each wrong value by its key."""
         if not isinstance(value, Mapping):
@@ -166,30 +251,159 @@ class Fields:
         text = self.refused.get(name)
         if text is None:
             hint = did_you_mean(closest(name, self.checks))
-            allowed = ", ".join(self.checks)
-            text = f"{self.owner} does not take {quoted(name)}; allowed: {allowed}{hint}"
+            allowed = ", ".join(self.checks) or "none"
+            who = "" if key else _takers(name)
+            text = f"{self.owner} does not take {quoted(name)}{who}; allowed: {allowed}{hint}"
         return Problem(key=(*key, name), text=text)
 
     def _missing(self, key: Key, name: str) -> Problem:
         return Problem(key=(*key, name), text=f'"{dotted((*key, name))}" is missing')
 
 
-def refused(*image_inputs: str) -> Mapping[str, str]:
-    """The keys that a family refuses with a sentence: `prompt`, `seed` and its image inputs."""
-    later = "belongs to image-to-image, which batchgen does not offer yet: leave it out"
-    return {**_OF_ITEMS, **{name: f'"{name}" {later}' for name in image_inputs}}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image file, by its facts: the pixels are not decoded."""
+
+    sides: tuple[int, int] = (1, MOST_PIXELS)
+    """Fewest and most pixels of each side."""
+    pixels: tuple[int, int] = (1, MOST_PIXELS)
+    """Fewest and most in all."""
+    ratio: float | None = None
+    """Most that the longer side may be of the shorter one; None: any."""
+    formats: tuple[str, ...] = ("jpeg", "png", "webp")
+
+    @property
+    def kind(self) -> str:
+        """As `Check` says."""
+        return "image"
+
+    @property
+    def limits(self) -> str:
+        """As `Check` says."""
+        return "; ".join(text for text in (*self._allowed, ", ".join(self.formats)) if text)
+
+    def __call__(self, key: Key, value: Any) -> Problems:
+        """Refuses what is no image file, and the first of its facts that is not allowed."""
+        if isinstance(value, UnusableImage):
+            return (Problem(key=key, text=f'"{dotted(key)}": {value.text}'),)
+        if not isinstance(value, InputImage):
+            is_named = isinstance(value, Mapping) and value.keys() == {"path", "sha256"}
+            return () if is_named else wrong(key, value, "the path of an image file")
+        if value.file_format not in self.formats:
+            return wrong(key, value.file_format, ", ".join(self.formats))
+        width, height = value.size
+        facts = (
+            self.sides[0] <= min(value.size) and max(value.size) <= self.sides[1],
+            self.pixels[0] <= width * height <= self.pixels[1],
+            self.ratio is None or max(value.size) <= self.ratio * min(value.size),
+        )
+        found = (text for right, text in zip(facts, self._allowed, strict=True) if not right)
+        for text in found:
+            what = f'"{dotted(key)}" cannot be {quoted(value["path"])} of {width}x{height} pixels'
+            return (Problem(key=key, text=f"{what}; allowed: {text}"),)
+        return ()
+
+    @property
+    def _allowed(self) -> tuple[str, str, str]:
+        fewest, most = self.sides
+        sides = f"{fewest:,} to {most:,}" if most < MOST_PIXELS else f"{fewest:,} or more"
+        low, high = self.pixels
+        pixels = f"{low:,} to {high:,}" if low > 1 else f"at most {high:,}"
+        return (
+            f"{sides} pixels a side" if self.sides != (1, MOST_PIXELS) else "",
+            f"{pixels} pixels in all",
+            "" if self.ratio is None else f"a shape from 1:{self.ratio:g} to {self.ratio:g}:1",
+        )
 
 
-def of_texts(prompts: Prompts, prompt: Check, negative: Check, missing: str) -> Iterator[Problem]:
+def of_parameters(model: Model, prompts: Prompts, given: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the parameters one by one, which are missing, and a body too large."""
+    found = Fields(owner=model.title, checks=model.parameters, refused=_OF_ITEMS)((), given)
+    yield from found
+    for name, parameter in model.parameters.items():
+        if parameter.required and name not in given:
+            text = f'"{name}" is missing: {model.title} needs it ({parameter.kind})'
+            yield Problem(key=(name,), text=text)
+    if not found:
+        yield from _body_problems(prompts, given)
+
+
+def _body_problems(prompts: Prompts, given: Mapping[str, Any]) -> Iterator[Problem]:
+    """Images that are too large together: with base64, four characters carry three bytes."""
+    sizes = {
+        name: -(-value.file_bytes // 3) * 4
+        for name, value in given.items()
+        if isinstance(value, InputImage)
+    }
+    if not sizes:
+        return
+    rest = {name: value for name, value in given.items() if name not in sizes}
+    texts = [prompts.prompt, prompts.negative_prompt, rest]
+    total = sum(sizes.values()) + len(json.dumps(texts, default=str)) + KEYS
+    if total > MOST_BODY_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        text = (
+            f'"{largest}" makes a request of {total:,} bytes, with the image in base64; '
+            f"at most {MOST_BODY_BYTES:,} can be sent: use a smaller file"
+        )
+        yield Problem(key=(largest,), text=text)
+
+
+KEYS = 200
+"""Bytes of a request that are kept free for its seed, and for names that no parameter has."""
+
+
+def _takers(name: str) -> str:
+    """Which models take a parameter, as the middle of a sentence."""
+    # The registry imports the families, which import this module.
+    from batchgen.models.registry import MODELS  # noqa: PLC0415
+
+    taking = [model for model in MODELS.values() if name in model.parameters]
+    taking.sort(key=lambda model: model.life_cycle is LifeCycle.RETIRED)
+    titles = list(dict.fromkeys(model.title for model in taking))
+    if not titles:
+        return ""
+    more = len(titles) - TAKERS
+    shown = ", ".join(titles[:TAKERS]) + (f" and {more} more" if more > 0 else "")
+    return f" ({shown} {'do' if len(titles) > 1 else 'does'})"
+
+
+def of_texts(model: Model, prompts: Prompts, missing: str) -> Iterator[Problem]:
     """The problems of an item's own texts; `missing` is the sentence for a prompt that is not."""
     found: list[Problem] = []
+    prompt, negative = model.prompt, model.parameters.get("negative_prompt")
     if prompts.prompt is None:
-        found.append(Problem(key=("prompt",), text=missing))
+        if prompt is not None and prompt.required:
+            found.append(Problem(key=("prompt",), text=missing))
+    elif prompt is None:
+        text = f"{model.title} takes no prompt: leave it out"
+        found.append(Problem(key=("prompt",), text=text))
     else:
         found.extend(prompt(("prompt",), prompts.prompt))
     if prompts.negative_prompt is not None:
-        found.extend(negative(("negative_prompt",), prompts.negative_prompt))
+        if negative is not None:
+            found.extend(negative(("negative_prompt",), prompts.negative_prompt))
+        elif prompts.negative_prompt:
+            text = f"{model.title} takes no negative prompt{_takers('negative_prompt')}"
+            found.append(Problem(key=("negative_prompt",), text=f"{text}: leave it out"))
     return (replace(problem, of_prompts=True) for problem in found)
+
+
+def needs(given: Mapping[str, Any], name: str, *others: str) -> Iterator[Problem]:
+    """The complaint of a parameter that says nothing without others."""
+    missing = [other for other in others if other not in given]
+    if name in given and missing:
+        text = f'"{name}" needs {" and ".join(quoted(other) for other in missing)} beside it'
+        yield Problem(key=(name,), text=text)
+
+
+def excludes(given: Mapping[str, Any], name: str, others: Sequence[str]) -> Iterator[Problem]:
+    """The complaints of parameters that cannot stand beside this one."""
+    if name in given:
+        for other in others:
+            if other in given:
+                text = f'"{other}" cannot stand beside "{name}": leave it out'
+                yield Problem(key=(other,), text=text)
 
 
 def one_prompt(texts: Collection[tuple[str, float]], title: str) -> tuple[Prompts, list[Problem]]:
@@ -218,6 +432,18 @@ def wrong(key: Key, value: Any, allowed: str) -> tuple[Problem]:
     """The usual complaint of one value."""
     text = f'"{dotted(key)}" cannot be {quoted(value)}; allowed: {allowed}'
     return (Problem(key=key, text=text),)
+
+
+def plain(number: float) -> float:
+    """7 for 7.0: one request, however its numbers were written."""
+    exact = isinstance(number, float) and number.is_integer() and abs(number) < EXACT
+    return int(number) if exact else number
+
+
+def _span(lowest: float, highest: float) -> str:
+    if lowest == highest:
+        return f"{lowest:g}"
+    return f"{lowest:,} to {highest:,}"
 
 
 def _spelling(value: Any, names: tuple[str, ...]) -> str | None:

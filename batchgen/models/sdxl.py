@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from batchgen.models import replies
 from batchgen.models.aspect_ratios import near_size, nearest_sizes, no_such_shape
 from batchgen.models.base import (
     Asked,
+    InputImage,
     LifeCycle,
     Model,
+    Parameter,
     Parts,
     Problem,
     Prompts,
@@ -24,17 +27,20 @@ from batchgen.models.base import (
     ReplyError,
 )
 from batchgen.models.constraints import (
-    Check,
     Choice,
     Fields,
+    Image,
     JsonObject,
     ListOf,
     Number,
     Text,
     Whole,
+    excludes,
+    needs,
+    of_parameters,
     of_texts,
     one_prompt,
-    refused,
+    plain,
 )
 from batchgen.models.replies import Entry
 from batchgen.text import quoted
@@ -88,10 +94,41 @@ STYLES = (
     "pixel-art",
     "tile-texture",
 )
-EXACT = 2**53
-"""Below it a whole number and its float are one and the same."""
 CHEAP_STEPS = 50
 """More steps than this cost twice as much, at every size of either version."""
+
+_TEXT_PROMPT = Fields(
+    owner="a text prompt",
+    checks={"text": Text(longest=TEXT_LONGEST), "weight": Number()},
+    required=("text",),
+)
+MASK_SOURCES = ("MASK_IMAGE_WHITE", "MASK_IMAGE_BLACK", "INIT_IMAGE_ALPHA")
+_PROMPT = Parameter(check=Text(longest=TEXT_LONGEST), required=True)
+_PARAMETERS: Mapping[str, Parameter] = MappingProxyType(
+    {
+        "cfg_scale": Parameter(check=Number(span=(0, 35)), default=7),
+        "clip_guidance_preset": Parameter(check=Choice(names=PRESETS)),
+        "extras": Parameter(check=JsonObject()),
+        "height": Parameter(check=Whole(), default=DEFAULT_SIZE[1]),
+        "image_strength": Parameter(check=Number(span=(0, 1))),
+        "init_image": Parameter(check=Image()),
+        "init_image_mode": Parameter(
+            check=Choice(names=("IMAGE_STRENGTH", "STEP_SCHEDULE")), default="IMAGE_STRENGTH"
+        ),
+        "mask_image": Parameter(check=Image()),
+        "mask_source": Parameter(check=Choice(names=MASK_SOURCES)),
+        "negative_prompt": Parameter(check=Text(longest=TEXT_LONGEST, may_be_blank=True)),
+        "sampler": Parameter(check=Choice(names=SAMPLERS)),
+        "samples": Parameter(
+            check=Whole(span=(1, 1), hint="; for more images give the item more variants"),
+            default=1,
+        ),
+        "steps": Parameter(check=Whole(span=(10, 150)), default=30),
+        "style_preset": Parameter(check=Choice(names=STYLES)),
+        "text_prompts": Parameter(check=ListOf(member=_TEXT_PROMPT)),
+        "width": Parameter(check=Whole(), default=DEFAULT_SIZE[0]),
+    }
+)
 
 # End of life: AWS's notice of 21 November 2024 for 1.0; the day of 0.8 is not known, only that it
 # was deprecated after 30 April 2024. Prices: a public list of November 2026. 0.8 cost half of this
@@ -108,6 +145,8 @@ _V1 = Model(
     end_of_life=date(2025, 5, 20),
     latency_s=5.0,
     quota_title="Stability.ai Stable Diffusion XL 1.0",
+    prompt=_PROMPT,
+    parameters=_PARAMETERS,
 )
 _V0 = replace(
     _V1,
@@ -120,34 +159,9 @@ _V0 = replace(
 _ALIAS = replace(_V0, id="stability.stable-diffusion-xl")
 MODELS: Mapping[str, Model] = {model.id: model for model in (_V1, _V0, _ALIAS)}
 
-_TEXT_PROMPT = Fields(
-    owner="a text prompt",
-    checks={"text": Text(longest=TEXT_LONGEST), "weight": Number()},
-    required=("text",),
-)
-_PROMPT = Text(longest=TEXT_LONGEST)
-_NEGATIVE = Text(longest=TEXT_LONGEST, may_be_blank=True)
-_CHECKS: Mapping[str, Check] = {
-    "cfg_scale": Number(span=(0, 35)),
-    "clip_guidance_preset": Choice(names=PRESETS),
-    "extras": JsonObject(),
-    "height": Whole(),
-    "negative_prompt": _NEGATIVE,
-    "sampler": Choice(names=SAMPLERS),
-    "samples": Whole(span=(1, 1), hint="; for more images give the item more variants"),
-    "steps": Whole(span=(10, 150)),
-    "style_preset": Choice(names=STYLES),
-    "text_prompts": ListOf(member=_TEXT_PROMPT),
-    "width": Whole(),
-}
-PARAMETERS = tuple(sorted(_CHECKS))
 PROMPT_PARAMETERS = frozenset(("text_prompts",))
-
-_FIELDS = Fields(
-    owner=f"the family {NAME}",
-    checks=_CHECKS,
-    refused=refused("image_strength", "init_image", "init_image_mode", "mask_image", "mask_source"),
-)
+IMAGE_PARAMETERS = frozenset(("init_image", "mask_image"))
+_OF_IMAGE = ("image_strength", "init_image_mode", "mask_source", "mask_image")
 _MISSING = 'there is no prompt: give the item a "prompt" or the parameters "text_prompts"'
 
 
@@ -161,17 +175,35 @@ def generic(model_id: str) -> Model:
         requests_per_minute=None,
         regions=(),
         life_cycle=LifeCycle.ACTIVE,
+        prompt=_PROMPT,
+        parameters=_PARAMETERS,
     )
 
 
-def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:  # noqa: ARG001 - one shape
+def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the model would refuse."""
-    yield from _FIELDS((), parameters)
+    yield from of_parameters(model, prompts, parameters)
     yield from _size_problems(parameters)
+    yield from _image_problems(parameters)
     if "text_prompts" in parameters:
         yield from _doubled(prompts, parameters)
     else:
-        yield from of_texts(prompts, _PROMPT, _NEGATIVE, _MISSING)
+        yield from of_texts(model, prompts, _MISSING)
+
+
+def _image_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    """What belongs to an image to start from, without one; a mask of another size than it."""
+    for name in _OF_IMAGE:
+        yield from needs(parameters, name, "init_image")
+    yield from needs(parameters, "mask_image", "mask_source")
+    yield from excludes(parameters, "init_image", ("width", "height"))
+    if parameters.get("mask_source") in MASK_SOURCES[:2]:
+        yield from needs(parameters, "mask_source", "mask_image")
+    image, mask = parameters.get("init_image"), parameters.get("mask_image")
+    if isinstance(image, InputImage) and isinstance(mask, InputImage) and image.size != mask.size:
+        sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
+        text = f'"mask_image" has {sizes[0]} pixels; allowed: {sizes[1]}, as "init_image" has'
+        yield Problem(key=("mask_image",), text=text)
 
 
 def _doubled(prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
@@ -205,8 +237,13 @@ def _size_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:
     yield Problem(key=(side,), text=f"{text}; nearest allowed sizes: {near}")
 
 
-def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The request body: one image made from text."""
+def build(
+    model: Model,  # noqa: ARG001 - one shape for every family
+    prompts: Prompts,
+    parameters: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """The request body: one image made from text, or from an image and texts."""
     body: dict[str, Any] = {"text_prompts": (), "seed": seed, **parameters}
     negative = body.pop("negative_prompt", None)
     own = parameters.get("text_prompts")
@@ -218,17 +255,12 @@ def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[st
             body["text_prompts"].append({"text": negative, "weight": -1})
     else:
         body["text_prompts"] = [
-            {"text": each["text"], "weight": _plain(each.get("weight", 1))} for each in own
+            {"text": each["text"], "weight": plain(each.get("weight", 1))} for each in own
         ]
-    if "cfg_scale" in body:
-        body["cfg_scale"] = _plain(body["cfg_scale"])
+    for name in ("cfg_scale", "image_strength"):
+        if name in body:
+            body[name] = plain(body[name])
     return body
-
-
-def _plain(number: float) -> float:
-    """7 for 7.0: one request, however its numbers were written."""
-    exact = isinstance(number, float) and number.is_integer() and abs(number) < EXACT
-    return int(number) if exact else number
 
 
 def parts(request: Mapping[str, Any]) -> Parts:
@@ -237,7 +269,9 @@ def parts(request: Mapping[str, Any]) -> Parts:
     width, height = DEFAULT_SIZE
     return Parts(
         texts=tuple((each["text"], each["weight"]) for each in request["text_prompts"]),
-        shape=(request.get("width", width), request.get("height", height)),
+        shape=None
+        if "init_image" in request
+        else (request.get("width", width), request.get("height", height)),
         is_exact_size={"width", "height"} <= request.keys(),
         image_format=image_format(request),
         own={name: value for name, value in request.items() if name not in shared},
@@ -254,11 +288,12 @@ def from_parts(parts: Parts, model: Model) -> Asked:
         ]
     else:
         prompts, _ = one_prompt(parts.texts, model.title)
-    size = near_size(parts.shape, SIZES)
-    if size is None:
-        found.append(no_such_shape(parts.shape, model.title))
-    else:
-        parameters["width"], parameters["height"] = size
+    if parts.shape is not None:
+        size = near_size(parts.shape, SIZES)
+        if size is None:
+            found.append(no_such_shape(parts.shape, model.title))
+        else:
+            parameters["width"], parameters["height"] = size
     return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from batchgen.models import replies
@@ -18,6 +18,7 @@ from batchgen.models.base import (
     Asked,
     LifeCycle,
     Model,
+    Parameter,
     Parts,
     Problem,
     Prompts,
@@ -25,15 +26,20 @@ from batchgen.models.base import (
     ReplyError,
 )
 from batchgen.models.constraints import (
-    Check,
+    MOST_PIXELS,
     Choice,
-    Fields,
+    Image,
+    Number,
     Text,
+    excludes,
+    needs,
+    of_parameters,
     of_texts,
     one_prompt,
-    refused,
+    plain,
 )
 from batchgen.models.replies import Entry, Verdict, verdict
+from batchgen.text import quoted
 
 NAME = "stable-image"
 
@@ -49,6 +55,37 @@ _RATIOS = {sides(ratio): ratio for ratio in ASPECT_RATIOS}
 _EVERY_FORMAT = ("png", "jpeg", "webp")
 _PNG_OR_JPEG = ("png", "jpeg")
 _OREGON = ("us-west-2",)
+
+TEXT_TO_IMAGE, IMAGE_TO_IMAGE = "text-to-image", "image-to-image"
+_PROMPT = Parameter(check=Text(longest=TEXT_LONGEST), required=True)
+_CORE_PARAMETERS: Mapping[str, Parameter] = {
+    "aspect_ratio": Parameter(
+        check=Choice(names=ASPECT_RATIOS, meant=nearest_ratio), default=DEFAULT_RATIO
+    ),
+    # Sent only where a job gives it: the page of Core 1.1 no longer has it.
+    "mode": Parameter(check=Choice(names=(TEXT_TO_IMAGE,)), default=TEXT_TO_IMAGE),
+    "negative_prompt": Parameter(check=Text(longest=TEXT_LONGEST, may_be_blank=True)),
+    "output_format": Parameter(check=Choice(names=_EVERY_FORMAT), default=DEFAULT_FORMAT),
+}
+# Ultra's page has no limits for the image: those of SD3.5, and the pixels of the image services.
+_ULTRA_PARAMETERS: Mapping[str, Parameter] = {
+    "aspect_ratio": _CORE_PARAMETERS["aspect_ratio"],
+    "image": Parameter(check=Image(sides=(64, MOST_PIXELS))),
+    "mode": Parameter(check=Choice(names=(TEXT_TO_IMAGE, IMAGE_TO_IMAGE)), default=TEXT_TO_IMAGE),
+    "negative_prompt": _CORE_PARAMETERS["negative_prompt"],
+    "output_format": Parameter(check=Choice(names=_PNG_OR_JPEG), default=DEFAULT_FORMAT),
+    "strength": Parameter(check=Number(span=(0, 1)), default=0.35),
+}
+_SD3_5_PARAMETERS: Mapping[str, Parameter] = {
+    **_ULTRA_PARAMETERS,
+    "output_format": _CORE_PARAMETERS["output_format"],
+    "strength": Parameter(check=Number(span=(0, 1))),
+}
+_SD3_PARAMETERS: Mapping[str, Parameter] = {
+    **_ULTRA_PARAMETERS,
+    "image": Parameter(check=Image(sides=(640, 1536))),
+    "strength": _SD3_5_PARAMETERS["strength"],
+}
 
 # States and Regions: AWS Bedrock User Guide, "Model support by AWS Region"; the days on which the
 # retired ones ended are not published. Requests a minute and titles of quotas: AWS General
@@ -66,6 +103,8 @@ _CORE = Model(
     output_formats=_EVERY_FORMAT,
     latency_s=3.0,
     quota_title="Stability.ai Stable Image Core",
+    prompt=_PROMPT,
+    parameters=MappingProxyType(_CORE_PARAMETERS),
 )
 _ULTRA = Model(
     id="stability.stable-image-ultra-v1:1",
@@ -77,6 +116,8 @@ _ULTRA = Model(
     life_cycle=LifeCycle.ACTIVE,
     output_formats=_PNG_OR_JPEG,
     quota_title="Stability.ai Stable Image Ultra",
+    prompt=_PROMPT,
+    parameters=MappingProxyType(_ULTRA_PARAMETERS),
 )
 _SD3_5 = Model(
     id="stability.sd3-5-large-v1:0",
@@ -89,6 +130,8 @@ _SD3_5 = Model(
     output_formats=_EVERY_FORMAT,
     seed_max=4_294_967_294,
     quota_title="Stability.ai Stable Diffusion 3.5 Large",
+    prompt=_PROMPT,
+    parameters=MappingProxyType(_SD3_5_PARAMETERS),
 )
 _SD3 = Model(
     id="stability.sd3-large-v1:0",
@@ -100,6 +143,8 @@ _SD3 = Model(
     life_cycle=LifeCycle.RETIRED,
     output_formats=_PNG_OR_JPEG,
     quota_title="Stability.ai Stable Diffusion 3 Large",
+    prompt=_PROMPT,
+    parameters=MappingProxyType(_SD3_PARAMETERS),
 )
 _CORE_1_0 = replace(
     _CORE,
@@ -117,26 +162,8 @@ MODELS: Mapping[str, Model] = {
     model.id: model for model in (_CORE, _ULTRA, _SD3_5, _SD3, _CORE_1_0, _ULTRA_1_0)
 }
 
-_PROMPT = Text(longest=TEXT_LONGEST)
-_NEGATIVE = Text(longest=TEXT_LONGEST, may_be_blank=True)
-_CHECKS: Mapping[str, Check] = {
-    "aspect_ratio": Choice(names=ASPECT_RATIOS, meant=nearest_ratio),
-    # Sent only where a job gives it: the page of Core 1.1 no longer has it.
-    "mode": Choice(names=("text-to-image",)),
-    "negative_prompt": _NEGATIVE,
-    "output_format": Choice(names=_EVERY_FORMAT),
-}
-PARAMETERS = tuple(sorted(_CHECKS))
 PROMPT_PARAMETERS = frozenset[str]()
-
-
-@cache
-def _fields(output_formats: tuple[str, ...]) -> Fields:
-    return Fields(
-        owner=f"the family {NAME}",
-        checks={**_CHECKS, "output_format": Choice(names=output_formats)},
-        refused=refused("image", "strength"),
-    )
+IMAGE_PARAMETERS = frozenset(("image",))
 
 
 def generic(model_id: str) -> Model:
@@ -150,18 +177,45 @@ def generic(model_id: str) -> Model:
         regions=(),
         life_cycle=LifeCycle.ACTIVE,
         output_formats=_EVERY_FORMAT,
+        prompt=_PROMPT,
+        parameters=MappingProxyType(
+            {**_SD3_5_PARAMETERS, "strength": _ULTRA_PARAMETERS["strength"]}
+        ),
     )
 
 
 def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the model would refuse."""
     missing = "there is no prompt: give the item or the job one"
-    yield from of_texts(prompts, _PROMPT, _NEGATIVE, missing)
-    yield from _fields(model.output_formats)((), parameters)
+    yield from of_texts(model, prompts, missing)
+    yield from of_parameters(model, prompts, parameters)
+    if "image" in model.parameters:
+        yield from _image_problems(model, parameters)
 
 
-def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The request body: one image made from text."""
+def _image_problems(model: Model, parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    """What belongs to an image to start from, without one, and the other way round."""
+    yield from needs(parameters, "strength", "image")
+    yield from excludes(parameters, "image", ("aspect_ratio",))
+    has_default = model.parameters["strength"].default is not None
+    if "image" in parameters and "strength" not in parameters and not has_default:
+        text = f'"strength" is missing: {model.title} needs it beside "image"'
+        yield Problem(key=("image",), text=text)
+    if parameters.get("mode") in (TEXT_TO_IMAGE, IMAGE_TO_IMAGE):
+        yield from _mode_problems(parameters)
+
+
+def _mode_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:
+    is_from_image = parameters["mode"] == IMAGE_TO_IMAGE
+    if is_from_image != ("image" in parameters):
+        what = 'needs "image" beside it' if is_from_image else 'cannot stand beside "image"'
+        yield Problem(key=("mode",), text=f'"mode" {quoted(parameters["mode"])} {what}')
+
+
+def build(
+    model: Model, prompts: Prompts, parameters: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """The request body: one image made from text, or from an image and a text."""
     body = {
         "prompt": prompts.prompt,
         "seed": seed,
@@ -172,31 +226,38 @@ def build(prompts: Prompts, parameters: Mapping[str, Any], seed: int) -> dict[st
         body["negative_prompt"] = prompts.negative_prompt
     if body.get("negative_prompt") == "":
         del body["negative_prompt"]
+    if "strength" in body:
+        body["strength"] = plain(body["strength"])
+    # SD3's pages make the mode the selector; Ultra's lists no mode for its image-to-image.
+    if "image" in body and model.parameters["strength"].default is None:
+        body["mode"] = IMAGE_TO_IMAGE
     return body
 
 
 def parts(request: Mapping[str, Any]) -> Parts:
-    """What a body asks for; nothing in it is this family's alone."""
+    """What a body asks for; only what it starts from is this family's alone."""
     texts: list[tuple[str, float]] = [(request["prompt"], 1)]
     if "negative_prompt" in request:
         texts.append((request["negative_prompt"], -1))
+    is_from_image = "image" in request
     return Parts(
         texts=tuple(texts),
-        shape=sides(request.get("aspect_ratio", DEFAULT_RATIO)),
+        shape=None if is_from_image else sides(request.get("aspect_ratio", DEFAULT_RATIO)),
         image_format=image_format(request),
-        own={},
+        own={name: request[name] for name in ("image", "strength") if name in request},
     )
 
 
 def from_parts(parts: Parts, model: Model) -> Asked:
-    """One prompt, perhaps a negative one, and the aspect ratio of the shape."""
+    """One prompt, perhaps a negative one, and the aspect ratio of the shape or the image."""
     prompts, found = one_prompt(parts.texts, model.title)
-    parameters = {"output_format": parts.image_format}
-    near = near_size(parts.shape, tuple(_RATIOS))
-    if near is None:
-        found.append(no_such_shape(parts.shape, model.title))
-    else:
-        parameters["aspect_ratio"] = _RATIOS[near]
+    parameters = {"output_format": parts.image_format, **parts.own}
+    if parts.shape is not None:
+        near = near_size(parts.shape, tuple(_RATIOS))
+        if near is None:
+            found.append(no_such_shape(parts.shape, model.title))
+        else:
+            parameters["aspect_ratio"] = _RATIOS[near]
     return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
 
 

@@ -44,10 +44,10 @@ def translate(request: Mapping[str, Any], source: Model, target: Model) -> dict[
     found += [*asked.problems, *family.problems(target, asked.prompts, asked.parameters)]
     if found:
         raise Untranslatable(found)
-    seed = seed_within(request["seed"], target)
-    return (
-        with_seed(request, seed) if is_same else family.build(asked.prompts, asked.parameters, seed)
-    )
+    seed = seed_within(request.get("seed", 1), target)
+    if is_same and source.takes_seed == target.takes_seed:
+        return with_seed(request, seed)
+    return family.build(target, asked.prompts, asked.parameters, seed)
 
 
 def seed_within(seed: int, model: Model) -> int:
@@ -56,8 +56,8 @@ def seed_within(seed: int, model: Model) -> int:
 
 
 def with_seed(request: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The same body with another seed, which every family has at the top."""
-    return {**request, "seed": seed}
+    """The same body with another seed, which every family has at the top, if at all."""
+    return {**request, "seed": seed} if "seed" in request else dict(request)
 
 
 def prompt_of(request: Mapping[str, Any], family: str) -> str | None:
@@ -71,7 +71,8 @@ def with_prompt(request: Mapping[str, Any], family: str, prompt: str) -> dict[st
     Raises:
         Untranslatable: it has text prompts with weights, which no single prompt can replace.
     """
-    if prompt_of(request, family) is None:
+    parts = FAMILIES[family].parts(request)
+    if parts.texts and parts.prompt is None:
         text = '"prompt" cannot take the place of text prompts with weights'
         raise Untranslatable([Problem(key=("text_prompts",), text=text)])
     return FAMILIES[family].with_prompt(request, prompt)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from batchgen.job import PARAMETER, Complaints, Job, Path, conflicts
-from batchgen.models import FAMILIES, MODELS, LifeCycle, Model
+from batchgen.models import MODELS, LifeCycle, Model
 from batchgen.plan.check_fallbacks import Fallbacks
 from batchgen.plan.duplicates import Unique
 from batchgen.plan.item import FixedRequest, PlannedItem
@@ -201,8 +201,7 @@ class _Items:
 
     def _parameters(self) -> set[str]:
         """Names of all parameters that a model of the job takes."""
-        families = (FAMILIES[totals.model.family] for totals in self.totals.values())
-        return {name for family in families for name in family.PARAMETERS}
+        return {name for totals in self.totals.values() for name in totals.model.parameters}
 
     def _is_guessed(self, planned: PlannedItem) -> bool:
         """Whether its model is only the one that was meant: its price and life say nothing."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from batchgen.job import Row
+from batchgen.job import InputImages, Row
 from batchgen.models import Family, Model, Prompts
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
@@ -32,6 +32,10 @@ class Texts:
     """The prompts of one variant differ from those of another."""
     parameters_vary: bool
     fallback_prompt: Template | None = None
+    images: InputImages | None = None
+    """Finds the files that parameters name; None for a model that takes no image."""
+    image_names: frozenset[str] = frozenset()
+    """The parameters that name one."""
 
     def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
         """The texts and the parameters of one variant."""
@@ -43,7 +47,18 @@ class Texts:
             prompt=None if prompt is None else prompt.render(values),
             negative_prompt=None if negative is None else negative.render(values),
         )
-        return prompts, self.parameters.render(values)
+        return prompts, self._with_images(self.parameters.render(values))
+
+    def _with_images(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The same, with what each image file is in place of its path."""
+        if self.images is None or self.image_names.isdisjoint(parameters):
+            return parameters
+        found = {
+            name: self.images.find(parameters[name])
+            for name in self.image_names
+            if isinstance(parameters.get(name), str)
+        }
+        return {**parameters, **found}
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
@@ -68,16 +83,16 @@ class PerVariantRequest:
 
     texts: Texts
     family: Family
-    model_id: str
+    model: Model
 
     def of(self, seed: int, variant: int) -> dict[str, Any]:
         """The request of this variant."""
         prompts, parameters = self.texts.rendered(seed, variant)
-        return self.family.build(prompts, parameters, seed)
+        return self.family.build(self.model, prompts, parameters, seed)
 
     def id_of(self, request: Mapping[str, Any]) -> str:
         """The `task_id` of a request that `of` made."""
-        return task_id(self.model_id, request)
+        return task_id(self.model.id, request)
 
 
 @dataclass(

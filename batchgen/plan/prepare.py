@@ -68,7 +68,7 @@ class ItemPlanner:
             self._judge_texts(row)
             return None
         family = FAMILIES[model.family]
-        texts, is_right = self._texts.of(row, model.id, family)
+        texts, is_right = self._texts.of(row, model.id, family, model)
         chosen = self._seeds(row, model)
         name = self._name(row, texts)
         requests = self._requests(row, model, texts, chosen or _ANY_SEEDS)
@@ -182,13 +182,13 @@ class ItemPlanner:
         self, row: Row, model: Model, texts: Texts, chosen: Seeds
     ) -> FixedRequest | PerVariantRequest | None:
         family = FAMILIES[model.family]
-        per_variant = PerVariantRequest(texts=texts, family=family, model_id=model.id)
+        per_variant = PerVariantRequest(texts=texts, family=family, model=model)
         if texts.prompts_vary or texts.parameters_vary:
             return per_variant if self._takes_all(row, model, texts, chosen) else None
         prompts, parameters = texts.rendered(1, 1)
         if not self._takes(row, model, texts, (prompts, parameters)):
             return None
-        request = family.build(prompts, parameters, 1)
+        request = family.build(model, prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
             return per_variant
         return FixedRequest(request=request, ids=SeededId(model.id, request))

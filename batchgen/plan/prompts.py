@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
-from batchgen.models import Family
+from batchgen.models import Family, Model
 from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
     Nested,
@@ -76,12 +76,22 @@ class ItemTexts:
         """None if it is no template."""
         return self._file_name.template
 
-    def of(self, row: Row, model_id: str, family: Family) -> tuple[Texts, bool]:
-        """The texts of this item, and whether they are right; if not, that is complained of."""
+    def of(
+        self, row: Row, model_id: str, family: Family, model: Model | None = None
+    ) -> tuple[Texts, bool]:
+        """The texts of this item, and whether they are right; if not, that is complained of.
+
+        Args:
+            row: the item, which takes what it does not bring from the job.
+            model_id: as the job names it.
+            family: of the model.
+            model: None where nobody knows it. One that takes no prompt does not get the job's.
+        """
         item = row.item
         # An item that brings its prompt in parameters of its own brings a prompt.
         brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
-        prompt, negative = None if brings_prompt else self._prompt, None
+        takes_prompt = model is None or model.prompt is not None
+        prompt, negative = self._prompt if takes_prompt and not brings_prompt else None, None
         if item.prompt is not None:
             prompt = self._text(item.prompt, row.path("prompt"))
         if item.negative_prompt is not None:
@@ -90,7 +100,7 @@ class ItemTexts:
         if item.parameters:
             parameters = self._parameters_of(item)
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
-        again = self._when_refused
+        again = self._when_refused if takes_prompt else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = self._right_parameters(row, parameters, values)
         for text in texts:
@@ -105,6 +115,8 @@ class ItemTexts:
             prompts_vary=_varies(prompt) or _varies(negative),
             parameters_vary=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
+            images=self._job.images,
+            image_names=family.IMAGE_PARAMETERS,
         )
         return made, right
 

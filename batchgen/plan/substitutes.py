@@ -104,6 +104,6 @@ class Substitutes:
 
 
 def _sent(call: Task, model_id: str, request: dict[str, Any]) -> Task:
-    seed: int = request["seed"]
+    seed: int = request.get("seed", call.seed)
     sent_id = task_id(model_id, request)
     return replace(call, id=sent_id, model_id=model_id, request=request, seed=seed)

@@ -25,7 +25,7 @@ from functools import partial
 
 from batchgen.attempt import Generate, RunTask, Target
 from batchgen.bedrock import Endpoint, OpenRoute
-from batchgen.job import Job
+from batchgen.job import InputImages, Job
 from batchgen.output import Manifest, Store
 from batchgen.plan import Substitutes
 from batchgen.policies.attempt_log import DiskReserve, with_attempt_log
@@ -57,6 +57,7 @@ class RunContext:
     """The job's, for a route that does not say."""
     manifest: Manifest
     store: Store
+    images: InputImages
     reserve: DiskReserve
     budget: Budget
     stop: Stop
@@ -134,7 +135,7 @@ def _route(
     breaker = CircuitBreaker(PAUSES, quiet=QUIET, refusals=REFUSALS, clock=clock)
     target = Target(region=opened.route.region or context.region, route=name)
 
-    generate = generate_with(opened.service, context.store)
+    generate = generate_with(opened.service, context.store, context.images)
     generate = with_attempt_log(
         generate, context.run_id, context.manifest, context.reserve, context.stop, target
     )

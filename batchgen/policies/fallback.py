@@ -163,7 +163,8 @@ class Fallback:
 
     def _version(self, story: _Story, base: Task) -> Task | None:
         """What is sent after so many refusals in place of this call; None if nothing is left."""
-        seeds = self._on_filtered.retry_with_new_seed
+        # Without a seed a second call would ask for the same.
+        seeds = self._on_filtered.retry_with_new_seed if "seed" in base.request else 0
         if story.refusals == 0:
             return base
         if story.refusals <= seeds:

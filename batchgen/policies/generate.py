@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import pybase64
+
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Answer, Service
-from batchgen.errors import Filtered, ServiceFault, UnusableReply
+from batchgen.errors import Filtered, InputChanged, ServiceFault, UnusableReply
+from batchgen.job import InputGone, InputImages
 from batchgen.models import FAMILIES, Artifact, Reply, ReplyError, speaks_of_output
 from batchgen.output import BrokenImage, Inspected, Store, in_thread, inspect_image
 from batchgen.task import Task
@@ -21,14 +24,14 @@ class _Kept:
     images: tuple[tuple[Artifact, Inspected], ...]
 
 
-def generate_with(service: Service, store: Store) -> Generate:
-    """The innermost `Generate`: against this service, into this store."""
+def generate_with(service: Service, store: Store, images: InputImages) -> Generate:
+    """The innermost `Generate`: with these inputs, against this service, into this store."""
 
     async def generate(attempt: Attempt) -> Generation:
         task, call = attempt.task, attempt.call
         name = f"{task.id}-{attempt.number}"
         try:
-            answer = await service.invoke(call.model_id, json.dumps(call.request).encode())
+            answer = await service.invoke(call.model_id, await _body(call, images))
         except UnusableReply as error:  # larger than a reply can be
             await store.keep_unusable(name, error.body)
             raise
@@ -39,18 +42,39 @@ def generate_with(service: Service, store: Store) -> Generate:
         except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
             await store.keep_unusable(name, answer.body)
             raise
-        images = [
+        saved = [
             await store.save(_stem(task, index), task.id, artifact, inspected)
             for index, (artifact, inspected) in enumerate(kept.images)
         ]
         return Generation(
-            images=tuple(images),
+            images=tuple(saved),
             finish_reasons=kept.reply.finish_reasons,
             request_id=answer.request_id,
             latency_ms=answer.latency_ms,
         )
 
     return generate
+
+
+async def _body(call: Task, images: InputImages) -> bytes:
+    """The body as it is sent: each image that the request names, in base64.
+
+    Raises:
+        InputChanged: a file is gone, or is not the one that was planned.
+    """
+    named = FAMILIES[call.family].IMAGE_PARAMETERS & call.request.keys()
+    if not named:
+        return json.dumps(call.request).encode()
+    try:
+        return await in_thread(_with_images, call, sorted(named), images)
+    except InputGone as error:
+        raise InputChanged(str(error), code="InputChanged") from error
+
+
+def _with_images(call: Task, names: list[str], images: InputImages) -> bytes:
+    """Reads, hashes and encodes some megabytes: milliseconds that belong into a thread."""
+    sent = {name: pybase64.b64encode_as_string(images.read(call.request[name])) for name in names}
+    return json.dumps({**call.request, **sent}).encode()
 
 
 def _stem(task: Task, index: int) -> str:

@@ -265,6 +265,7 @@ class Batch:
             region=self.options.job.region,
             manifest=output.manifest,
             store=output.store,
+            images=self.options.job.images,
             reserve=DiskReserve(output.folder),
             budget=self.budget,
             stop=self.stop,

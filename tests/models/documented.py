@@ -13,12 +13,24 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from batchgen.models import FAMILIES, MODELS, Family, Model, Problem, Prompts
+from batchgen.models import FAMILIES, MODELS, Family, InputImage, Model, Problem, Prompts
 
 RATIOS = ["16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"]
 SIZES = [(1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640)]
 SIZES += [(height, width) for width, height in SIZES[1:]]
 NO_PROMPTS = Prompts(prompt=None, negative_prompt=None)
+CAT = Prompts(prompt="a cat", negative_prompt=None)
+
+
+def image(width: int, height: int, file_format: str = "png", file_bytes: int = 1_500_000):
+    """An image file, as a plan finds it."""
+    size = (width, height)
+    path, sha256 = f"photos/mug.{file_format}", "ab" * 32
+    return InputImage(path, sha256, size=size, file_format=file_format, file_bytes=file_bytes)
+
+
+IMAGE = image(1024, 1024)
+"""An image that every model takes which takes any."""
 
 texts = st.text(max_size=30)
 said = texts.filter(lambda text: text.strip() != "")
@@ -44,6 +56,8 @@ class Documented:
 
     parameters: Mapping[str, st.SearchStrategy[Any]]
     within_limits: Callable[[Model, dict[str, Any]], bool]
+    complete: Callable[[Model, dict[str, Any]], dict[str, Any]]
+    """Parameters, right one by one, with what they need beside them and without what they bar."""
     reply: Callable[[bytes, int, str | None], dict[str, Any]]
     """The body of a reply with one image, seed and finish reason."""
     filter_reason: str
@@ -54,13 +68,47 @@ def stable_image_within_limits(model: Model, body: dict[str, Any]) -> bool:
     rules = {
         "prompt": lambda value: 1 <= len(value) <= 10_000,
         "negative_prompt": lambda value: 1 <= len(value) <= 10_000,
-        "aspect_ratio": lambda value: value in RATIOS,
-        "mode": lambda value: value == "text-to-image",
+        "aspect_ratio": lambda value: value in RATIOS and "image" not in body,
+        "image": lambda value: value == IMAGE and "core" not in model.id,
+        "mode": lambda value: value == f"{'image' if 'image' in body else 'text'}-to-image",
+        "strength": lambda value: 0 <= value <= 1 and "image" in body,
         "output_format": lambda value: value in model.output_formats,
         "seed": lambda value: type(value) is int and 1 <= value <= model.seed_max,
     }
     required = {"prompt", "output_format", "seed"} <= body.keys()
+    if "sd3" in model.id and "image" in body:
+        required = required and {"strength", "mode"} <= body.keys()
     return required and all(name in rules and rules[name](body[name]) for name in body)
+
+
+def complete_stable_image(model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
+    """As AWS's pages on image to image say."""
+    if "strength" in parameters or parameters.get("mode") == "image-to-image":
+        parameters["image"] = IMAGE
+    if "image" in parameters:
+        parameters["mode"] = "image-to-image"
+        parameters.pop("aspect_ratio", None)
+        if "sd3" in model.id:
+            parameters.setdefault("strength", 0.5)
+    return parameters
+
+
+def complete_sdxl(_model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
+    """As AWS's pages on sizes, on image to image and on masks say."""
+    sides = [name for name in ("width", "height") if name in parameters]
+    if sides:
+        value = parameters[sides[0]]
+        size = next(size for size in SIZES if value == size[sides[0] == "height"])
+        parameters["width"], parameters["height"] = size
+    if parameters.keys() & {"mask_image", "mask_source"}:
+        parameters.setdefault("mask_source", "MASK_IMAGE_WHITE")
+        parameters["mask_image"] = IMAGE
+    if parameters.keys() & {"init_image", "init_image_mode", "image_strength", "mask_image"}:
+        parameters["init_image"] = IMAGE
+        parameters = {k: v for k, v in parameters.items() if k not in ("width", "height")}
+    if "text_prompts" in parameters:
+        parameters.pop("negative_prompt", None)
+    return parameters
 
 
 def sdxl_within_limits(model: Model, body: dict[str, Any]) -> bool:
@@ -77,6 +125,11 @@ def sdxl_within_limits(model: Model, body: dict[str, Any]) -> bool:
         "steps": lambda value: type(value) is int and 10 <= value <= 150,
         "style_preset": lambda value: value == value.lower(),
         "extras": lambda value: type(value) is dict,
+        "init_image": lambda value: value == IMAGE and not body.keys() & {"width", "height"},
+        "init_image_mode": lambda value: "init_image" in body and value.isupper(),
+        "image_strength": lambda value: "init_image" in body and 0 <= value <= 1,
+        "mask_image": lambda value: "mask_source" in body and value == IMAGE,
+        "mask_source": lambda value: "init_image" in body and value.isupper(),
     }
     required = {"text_prompts", "seed"} <= body.keys()
     return required and all(name in rules and rules[name](body[name]) for name in body)
@@ -92,11 +145,14 @@ DOCUMENTED = {
     "stable-image": Documented(
         parameters={
             "aspect_ratio": st.sampled_from(RATIOS),
-            "mode": st.just("text-to-image"),
+            "image": st.just(IMAGE),
+            "mode": st.sampled_from(["text-to-image", "image-to-image"]),
             "negative_prompt": texts,
             "output_format": st.sampled_from(["png", "jpeg", "webp"]),
+            "strength": st.floats(0, 1) | st.integers(0, 1),
         },
         within_limits=stable_image_within_limits,
+        complete=complete_stable_image,
         reply=lambda image, seed, reason: {
             "seeds": [seed],
             "finish_reasons": [reason],
@@ -110,6 +166,11 @@ DOCUMENTED = {
             "clip_guidance_preset": st.sampled_from(["FAST_BLUE", "NONE", "SLOWEST"]),
             "extras": st.dictionaries(texts, json_values, max_size=3),
             "height": st.sampled_from(sorted({height for _, height in SIZES})),
+            "image_strength": st.floats(0, 1) | st.integers(0, 1),
+            "init_image": st.just(IMAGE),
+            "init_image_mode": st.sampled_from(["IMAGE_STRENGTH", "STEP_SCHEDULE"]),
+            "mask_image": st.just(IMAGE),
+            "mask_source": st.sampled_from(["MASK_IMAGE_WHITE", "MASK_IMAGE_BLACK"]),
             "negative_prompt": texts,
             "sampler": st.sampled_from(["DDIM", "K_DPM_2_ANCESTRAL", "K_LMS"]),
             "samples": st.just(1),
@@ -123,6 +184,7 @@ DOCUMENTED = {
             "width": st.sampled_from(sorted({width for width, _ in SIZES})),
         },
         within_limits=sdxl_within_limits,
+        complete=complete_sdxl,
         reply=lambda image, seed, reason: {
             "result": "success",
             "artifacts": [
@@ -154,27 +216,49 @@ def found(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> list
     return list(family_of(model).problems(model, prompts, parameters))
 
 
+def of_model(model: Model) -> dict[str, st.SearchStrategy[Any]]:
+    """The documented values of what one model takes."""
+    known = DOCUMENTED[model.family].parameters
+    values = {name: known[name] for name in model.parameters if name != "mode"}
+    if "mode" in model.parameters:
+        takes_image = "image" in model.parameters
+        values["mode"] = known["mode"] if takes_image else st.just("text-to-image")
+    values["output_format"] = st.sampled_from(model.output_formats)
+    return {name: values[name] for name in model.parameters}
+
+
+def completed(model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A right request with these parameters."""
+    needed = {"image": IMAGE, "init_image": IMAGE, "style_image": IMAGE}
+    for name, parameter in model.parameters.items():
+        if parameter.required:
+            parameters.setdefault(name, needed.get(name, "the mug"))
+    return DOCUMENTED[model.family].complete(model, parameters)
+
+
+def minimal(model: Model) -> tuple[Prompts, dict[str, Any]]:
+    """The shortest right request."""
+    return CAT if model.prompt is not None else NO_PROMPTS, completed(model, {})
+
+
 @st.composite
 def right_requests(draw: st.DrawFn, family: str) -> tuple[Model, Prompts, dict[str, Any]]:
     """A model of the family, and texts and parameters that its pages allow."""
     model = draw(st.sampled_from(list(FAMILIES[family].MODELS.values())))
-    parameters = draw(st.fixed_dictionaries({}, optional=DOCUMENTED[family].parameters))
-    if "output_format" in parameters:
-        parameters["output_format"] = draw(st.sampled_from(model.output_formats))
-    if parameters.keys() & {"width", "height"}:
-        parameters["width"], parameters["height"] = draw(st.sampled_from(SIZES))
-    if "text_prompts" in parameters:
-        parameters.pop("negative_prompt", None)
+    parameters = draw(st.fixed_dictionaries({}, optional=of_model(model)))
+    parameters = completed(model, parameters)
+    if "text_prompts" in parameters or model.prompt is None:
         return model, NO_PROMPTS, parameters
-    prompts = st.builds(Prompts, prompt=said, negative_prompt=st.none() | texts)
-    return model, draw(prompts), parameters
+    takes_negative = "negative_prompt" in model.parameters
+    negative = st.none() | texts if takes_negative else st.none()
+    return model, draw(st.builds(Prompts, prompt=said, negative_prompt=negative)), parameters
 
 
 @st.composite
 def any_requests(draw: st.DrawFn, family: str) -> tuple[Model, Prompts, dict[str, Any]]:
     """A model of the family, and what a careless or hostile job file may hold, some of it right."""
     model, prompts, parameters = draw(right_requests(family))
-    names = st.sampled_from([*FAMILIES[family].PARAMETERS, "seed"]) | texts
+    names = st.sampled_from([*model.parameters, "seed"]) | texts
     parameters |= draw(st.dictionaries(names, junk, max_size=2))
     anything = st.text(st.characters(), max_size=70)
     others = st.builds(Prompts, prompt=st.none() | anything, negative_prompt=st.none() | anything)

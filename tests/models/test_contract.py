@@ -8,15 +8,18 @@ from types import MappingProxyType
 
 import pytest
 from documented import (
+    CAT,
     DOCUMENTED,
     NO_PROMPTS,
-    SIZES,
     any_requests,
+    completed,
     every_family,
     every_model,
     family_of,
     few,
     found,
+    minimal,
+    of_model,
     right_requests,
 )
 from hypothesis import given
@@ -38,14 +41,27 @@ class TestFacts:
     @every_family
     def test_its_limits_are_stated_here(self, name):
         """This suite knows the documented values of each parameter of each family."""
-        assert sorted(DOCUMENTED[name].parameters) == list(FAMILIES[name].PARAMETERS)
+        taken = {key for model in FAMILIES[name].MODELS.values() for key in model.parameters}
+        assert sorted(DOCUMENTED[name].parameters) == sorted(taken)
 
-    @every_family
-    def test_prompt_and_seed_are_no_parameters(self, name):
-        """PARAMETERS are sorted, and leave what an item has keys for to the item."""
-        names = FAMILIES[name].PARAMETERS
-        assert sorted(set(names)) == list(names)
+    @every_model
+    def test_prompt_and_seed_are_no_parameters(self, model):
+        """Parameters are sorted, and leave what an item has keys for to the item."""
+        names = list(model.parameters)
+        assert sorted(names) == names
         assert not {"prompt", "seed"} & set(names)
+
+    @every_model
+    def test_the_images_of_a_family_are_known(self, model):
+        """`IMAGE_PARAMETERS` names those that are images, and no others."""
+        images = {name for name, each in model.parameters.items() if each.kind == "image"}
+        assert images == family_of(model).IMAGE_PARAMETERS & model.parameters.keys()
+
+    @every_model
+    def test_each_default_is_a_value_that_the_model_takes(self, model):
+        """What is documented as a default is itself within the limits."""
+        for name, parameter in model.parameters.items():
+            assert parameter.default is None or not parameter((name,), parameter.default)
 
     def test_no_two_families_claim_one_id(self):
         """Every id belongs to one family."""
@@ -59,7 +75,7 @@ class TestFacts:
         assert model.requests_per_minute > 0
         assert model.regions
         assert model.title
-        assert model.quota_title.startswith("Stability.ai ")
+        assert model.quota_title.startswith(("Stability.ai ", "Stable Image "))
         assert set(model.output_formats) <= {"png", "jpeg", "webp"}
         assert 2**31 < model.seed_max < 2**32
 
@@ -84,8 +100,9 @@ class TestBuild:
         """Any documented values together are no problem, and all of them reach the body."""
         model, prompts, parameters = data.draw(right_requests(name))
         assert found(model, prompts, parameters) == []
-        body = FAMILIES[name].build(prompts, parameters, 7)
+        body = FAMILIES[name].build(model, prompts, parameters, 7)
         assert DOCUMENTED[name].within_limits(model, body)
+        assert "prompt" not in body or prompts.prompt == body["prompt"]
         named = parameters.keys() - {"negative_prompt", "text_prompts"}
         assert {key: parameters[key] for key in named} == {key: body[key] for key in named}
 
@@ -103,56 +120,55 @@ class TestBuild:
     @given(data=st.data())
     def test_each_documented_value_is_accepted(self, model, data):
         """Each parameter by itself, at any documented value, is no problem."""
-        name = data.draw(st.sampled_from(family_of(model).PARAMETERS))
-        value = data.draw(DOCUMENTED[model.family].parameters[name])
-        parameters = {name: value}
-        if name in ("width", "height"):
-            size = next(size for size in SIZES if value == size[name == "height"])
-            parameters = dict(zip(("width", "height"), size, strict=True))
-        prompt = None if name == "text_prompts" else "a cat"
-        right = name != "output_format" or value in model.output_formats
-        prompts = Prompts(prompt=prompt, negative_prompt=None)
-        assert right == (found(model, prompts, parameters) == [])
+        name = data.draw(st.sampled_from(list(model.parameters)))
+        parameters = completed(model, {name: data.draw(of_model(model)[name])})
+        takes_prompt = model.prompt is not None and name != "text_prompts"
+        assert found(model, CAT if takes_prompt else NO_PROMPTS, parameters) == []
 
     @every_family
     @few
     @given(data=st.data())
     def test_building_is_pure(self, name, data):
         """The same arguments give the same body, and are left as they were."""
-        _, prompts, parameters = data.draw(right_requests(name))
+        model, prompts, parameters = data.draw(right_requests(name))
         before = copy.deepcopy(parameters)
-        first = json.dumps(FAMILIES[name].build(prompts, MappingProxyType(parameters), 7))
-        assert first == json.dumps(FAMILIES[name].build(prompts, parameters, 7))
+        first = json.dumps(FAMILIES[name].build(model, prompts, MappingProxyType(parameters), 7))
+        assert first == json.dumps(FAMILIES[name].build(model, prompts, parameters, 7))
         assert before == parameters
 
     @every_model
     def test_the_ends_of_the_seed_range_are_sent_as_they_are(self, model):
         """A seed is never changed on its way into the body."""
         for seed in (1, model.seed_max):
-            check_request(model, Prompts(prompt="a cat", negative_prompt=None), {}, seed)
+            check_request(model, *minimal(model), seed)
 
     @every_model
     def test_an_items_own_negative_prompt_wins(self, model):
         """It takes the place of the one among the parameters; an empty one takes that away."""
         family = family_of(model)
-        parameters = {"negative_prompt": "watermark"}
+        prompts, least = minimal(model)
+        if "negative_prompt" not in model.parameters:
+            [problem] = found(model, replace(prompts, negative_prompt="blur"), least)
+            assert (problem.key, problem.of_prompts) == (("negative_prompt",), True)
+            return
+        parameters = {**least, "negative_prompt": "watermark"}
 
         def built(negative: str | None) -> str:
             prompts = Prompts(prompt="a cat", negative_prompt=negative)
             assert found(model, prompts, parameters) == []
-            return json.dumps(family.build(prompts, parameters, 7))
+            return json.dumps(family.build(model, prompts, parameters, 7))
 
         assert "watermark" in built(None)
         assert "watermark" not in built("blur")
         assert "blur" in built("blur")
-        plain = family.build(Prompts(prompt="a cat", negative_prompt=None), {}, 7)
+        plain = family.build(model, prompts, least, 7)
         assert json.dumps(plain) == built("")
 
     @every_model
     def test_the_price_can_be_overridden(self, model):
         """A price that a job gives takes the place of ours; no price stays none."""
         family = family_of(model)
-        body = family.build(Prompts(prompt="a cat", negative_prompt=None), {}, 7)
+        body = family.build(model, *minimal(model), 7)
         assert family.price(model, body) == model.price_usd
         assert family.price(replace(model, price_usd=Decimal("1.5")), body) == Decimal("1.5")
         assert family.price(replace(model, price_usd=None), body) is None
@@ -166,12 +182,12 @@ class TestParts:
         """Nothing is lost between `parts` and `from_parts`; a default may be written out."""
         model, prompts, parameters = data.draw(right_requests(name))
         family = FAMILIES[name]
-        body = family.build(prompts, parameters, 7)
+        body = family.build(model, prompts, parameters, 7)
         parts = family.parts(body)
         asked = family.from_parts(parts, model)
         assert not asked.problems
         assert found(model, asked.prompts, asked.parameters) == []
-        again = family.parts(family.build(asked.prompts, asked.parameters, 7))
+        again = family.parts(family.build(model, asked.prompts, asked.parameters, 7))
         assert replace(again, is_exact_size=parts.is_exact_size) == parts
 
     @every_family
@@ -179,9 +195,9 @@ class TestParts:
     @given(data=st.data())
     def test_another_prompt_changes_the_prompt_alone(self, name, data):
         """Where a body has one prompt, it is the first text of its parts."""
-        _, prompts, parameters = data.draw(right_requests(name))
+        model, prompts, parameters = data.draw(right_requests(name))
         family = FAMILIES[name]
-        body = family.build(prompts, parameters, 7)
+        body = family.build(model, prompts, parameters, 7)
         parts = family.parts(body)
         if parts.prompt is not None:
             changed = family.parts(family.with_prompt(body, "a dog"))
@@ -203,8 +219,8 @@ class TestProblems:
     @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), b"x", [], True, object()])
     def test_a_value_of_a_wrong_type_is_named(self, model, value):
         """One problem at least for each parameter, at its key, with its name and what it may be."""
-        for name in family_of(model).PARAMETERS:
-            problems = found(model, Prompts(prompt="a cat", negative_prompt=None), {name: value})
+        for name in model.parameters:
+            problems = found(model, CAT, {name: value})
             assert (name,) in [problem.key for problem in problems if not problem.of_prompts]
             text = next(problem.text for problem in problems if problem.key == (name,))
             assert name in text
@@ -213,7 +229,7 @@ class TestProblems:
     @every_model
     def test_everything_wrong_is_said_at_once(self, model):
         """One wrong value does not hide another, nor do wrong texts hide wrong parameters."""
-        names = family_of(model).PARAMETERS
+        names = tuple(model.parameters)
         wrong = dict.fromkeys((*names, "qwerty", "seed"))
         problems = found(model, NO_PROMPTS, wrong)
         assert {(name,) for name in wrong} <= {problem.key for problem in problems}
@@ -221,20 +237,26 @@ class TestProblems:
     @every_model
     def test_an_unknown_parameter_is_refused_with_the_nearest_name(self, model):
         """A slip of the pen finds the right name; all names are listed."""
-        for name in family_of(model).PARAMETERS:
+        prompts, least = minimal(model)
+        for name in model.parameters:
             slip = name[1] + name[0] + name[2:].upper().replace("_", "-")
-            prompts = Prompts(prompt="a cat", negative_prompt=None)
-            [problem] = found(model, prompts, {slip: 1})
+            [problem] = found(model, prompts, {**least, slip: 1})
             assert problem.key == (slip,)
             assert f'did you mean "{name}"?' in problem.text
-            assert ", ".join(family_of(model).PARAMETERS) in problem.text
+            assert ", ".join(model.parameters) in problem.text
+
+    def test_a_parameter_of_other_models_is_refused_with_their_names(self):
+        """Whoever wants it sees which model to choose."""
+        core = MODELS["stability.stable-image-core-v1:1"]
+        [problem] = found(core, CAT, {"strength": 0.5})
+        assert 'does not take "strength" (Stable Image Ultra 1.1, Stable Diff' in problem.text
 
     @every_model
     @pytest.mark.parametrize("name", ["prompt", "seed"])
     def test_keys_of_the_item_are_no_parameters(self, model, name):
         """`prompt` and `seed` among the parameters are refused, and the right place is named."""
-        prompts = Prompts(prompt="a cat", negative_prompt=None)
-        [problem] = found(model, prompts, {name: "7"})
+        prompts, least = minimal(model)
+        [problem] = found(model, prompts, {**least, name: "7"})
         assert problem.key == (name,)
         assert not problem.of_prompts
         assert "key of the item" in problem.text
@@ -254,7 +276,11 @@ class TestProblems:
     )
     def test_an_items_own_texts_are_checked(self, model, prompts, key, word):
         """A text that is missing, empty, too long or broken is said to be the item's own."""
-        [problem] = found(model, prompts, {})
+        if (key == "prompt" and (model.prompt is None or not model.prompt.required)) or (
+            key not in model.parameters and key != "prompt"
+        ):
+            return
+        [problem] = found(model, prompts, completed(model, {}))
         assert problem.key == (key,)
         assert problem.of_prompts
         assert word in problem.text
@@ -264,17 +290,20 @@ class TestProblems:
         """Control characters, direction marks, markup and U+2028 in a prompt are its author's."""
         prompt = "\x1b[31m \r \u202e <script> =HYPERLINK( \u2028 \x00 👩‍🎨"
         prompts = Prompts(prompt=prompt, negative_prompt=prompt)
-        assert found(model, prompts, {}) == []
-        body = family_of(model).build(prompts, {}, 7)
+        if "negative_prompt" not in model.parameters:
+            return
+        least = completed(model, {})
+        assert found(model, prompts, least) == []
+        body = family_of(model).build(model, prompts, least, 7)
         assert json.dumps(prompt) in json.dumps(body)
 
 
 def check_request(model: Model, prompts: Prompts, parameters: dict, seed: int) -> None:
     """What must hold of every body that is built from an accepted request."""
     family = family_of(model)
-    body = family.build(prompts, parameters, seed)
+    body = family.build(model, prompts, parameters, seed)
     assert DOCUMENTED[model.family].within_limits(model, body)
-    assert body["seed"] == seed
+    assert body.get("seed") == (seed if model.takes_seed else None)
     assert json.loads(json.dumps(body, allow_nan=False)) == body
     assert family.image_format(body) in model.output_formats
     assert family.price(model, body) >= model.price_usd

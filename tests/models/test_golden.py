@@ -30,7 +30,7 @@ def test_a_request_is_byte_for_byte_the_golden_one(model_id, case):
     family = FAMILIES[model.family]
     prompts = Prompts(**case["prompts"])
     assert list(family.problems(model, prompts, case["parameters"])) == []
-    body = family.build(prompts, case["parameters"], case["seed"])
+    body = family.build(model, prompts, case["parameters"], case["seed"])
     assert json.dumps(body, sort_keys=True) == json.dumps(case["request"], sort_keys=True)
     assert family.image_format(body) == case["image_format"]
     assert family.price(model, body) == Decimal(case["price_usd"])

@@ -5,12 +5,14 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from documented import IMAGE, image
 
 from batchgen.models import LifeCycle, Prompts, find, sdxl
 
 CAT = Prompts(prompt="a cat", negative_prompt=None)
 NOTHING = Prompts(prompt=None, negative_prompt=None)
 V1 = find("stability.stable-diffusion-xl-v1")
+SMALL = image(512, 512)
 WEIGHTED = [{"text": "a cat", "weight": 0.7}, {"text": "a dog"}]
 
 
@@ -38,10 +40,10 @@ class TestFacts:
     def test_more_than_fifty_steps_cost_twice_as_much(self):
         """Fifty are still at the price of thirty, the default; an overridden price doubles too."""
         for steps, price in ((10, "0.04"), (50, "0.04"), (51, "0.08"), (150, "0.08")):
-            assert sdxl.price(V1, sdxl.build(CAT, {"steps": steps}, 7)) == Decimal(price)
-        assert sdxl.price(V1, sdxl.build(CAT, {}, 7)) == Decimal("0.04")
+            assert sdxl.price(V1, sdxl.build(V1, CAT, {"steps": steps}, 7)) == Decimal(price)
+        assert sdxl.price(V1, sdxl.build(V1, CAT, {}, 7)) == Decimal("0.04")
         v0 = find("stability.stable-diffusion-xl")
-        assert sdxl.price(v0, sdxl.build(CAT, {"steps": 51}, 7)) == Decimal("0.072")
+        assert sdxl.price(v0, sdxl.build(V1, CAT, {"steps": 51}, 7)) == Decimal("0.072")
 
 
 class TestBuild:
@@ -49,8 +51,8 @@ class TestBuild:
         """The prompt weighs 1, the negative prompt -1, whichever place it came from."""
         expected = [{"text": "a cat", "weight": 1}, {"text": "blur", "weight": -1}]
         prompts = Prompts(prompt="a cat", negative_prompt="blur")
-        assert sdxl.build(prompts, {}, 7) == {"text_prompts": expected, "seed": 7}
-        assert sdxl.build(CAT, {"negative_prompt": "blur"}, 7) == {
+        assert sdxl.build(V1, prompts, {}, 7) == {"text_prompts": expected, "seed": 7}
+        assert sdxl.build(V1, CAT, {"negative_prompt": "blur"}, 7) == {
             "text_prompts": expected,
             "seed": 7,
         }
@@ -58,7 +60,7 @@ class TestBuild:
     def test_own_text_prompts_are_sent_with_all_weights(self):
         """An omitted weight is the documented 1."""
         assert complaints({"text_prompts": WEIGHTED}, NOTHING) == []
-        body = sdxl.build(NOTHING, {"text_prompts": WEIGHTED}, 7)
+        body = sdxl.build(V1, NOTHING, {"text_prompts": WEIGHTED}, 7)
         assert body["text_prompts"] == [
             {"text": "a cat", "weight": 0.7},
             {"text": "a dog", "weight": 1},
@@ -67,7 +69,7 @@ class TestBuild:
     def test_one_request_has_one_writing(self):
         """7 and 7.0, 1 and 1.0 and an omitted weight make the same bytes, so the same task id."""
         bodies = [
-            sdxl.build(NOTHING, {"cfg_scale": scale, "text_prompts": [prompt]}, 7)
+            sdxl.build(V1, NOTHING, {"cfg_scale": scale, "text_prompts": [prompt]}, 7)
             for scale, prompt in (
                 (7, {"text": "a cat"}),
                 (7.0, {"text": "a cat", "weight": 1.0}),
@@ -79,7 +81,7 @@ class TestBuild:
     def test_numbers_that_are_not_whole_stay_as_they_are(self):
         """Nothing is rounded, and a float too large to be exact is not spelt out."""
         for scale in (7.5, 0.1, 1e300):
-            assert sdxl.build(CAT, {"cfg_scale": scale}, 7)["cfg_scale"] is scale
+            assert sdxl.build(V1, CAT, {"cfg_scale": scale}, 7)["cfg_scale"] is scale
 
 
 class TestProblems:
@@ -211,12 +213,33 @@ class TestProblems:
         assert text == '"prompt" has 2,001 characters; at most 2,000 fit'
 
     @pytest.mark.parametrize(
-        "name", ["init_image", "init_image_mode", "image_strength", "mask_image", "mask_source"]
+        ("parameters", "key", "words"),
+        [
+            ({"image_strength": 0.5}, "image_strength", 'needs "init_image" beside it'),
+            ({"init_image_mode": "STEP_SCHEDULE"}, "init_image_mode", 'needs "init_image"'),
+            ({"init_image": IMAGE, "width": 1024, "height": 1024}, "width", "cannot stand beside"),
+            ({"init_image": IMAGE, "mask_image": IMAGE}, "mask_image", 'needs "mask_source"'),
+            (
+                {"init_image": IMAGE, "mask_source": "MASK_IMAGE_BLACK"},
+                "mask_source",
+                'needs "mask_image"',
+            ),
+            (
+                {"init_image": IMAGE, "mask_image": SMALL, "mask_source": "MASK_IMAGE_BLACK"},
+                "mask_image",
+                "has 512x512 pixels; allowed: 1024x1024",
+            ),
+        ],
     )
-    def test_image_to_image_is_refused_by_name(self, name):
-        """Input images are no spelling mistake: the sentence says that they are not offered yet."""
-        [text] = complaints({name: "x"})
-        assert text.startswith(f'"{name}" belongs to image-to-image')
+    def test_what_goes_together_is_checked(self, parameters, key, words):
+        """An image to start from, its strength, its mask of the same size, and no other size."""
+        problems = list(sdxl.problems(V1, CAT, parameters))
+        assert problems[0].key == (key,)
+        assert words in problems[0].text
+
+    def test_the_alpha_of_the_image_is_a_mask_by_itself(self):
+        """`INIT_IMAGE_ALPHA` needs no second image."""
+        assert complaints({"init_image": IMAGE, "mask_source": "INIT_IMAGE_ALPHA"}) == []
 
     def test_extras_must_survive_json(self):
         """What JSON would refuse or change is refused: dates, NaN, number keys, cycles, depth."""

@@ -4,11 +4,22 @@ import json
 from decimal import Decimal
 
 import pytest
+from documented import IMAGE, image
 
-from batchgen.models import LifeCycle, Prompts, ReplyError, find, stable_image
+from batchgen.models import (
+    LifeCycle,
+    Prompts,
+    ReplyError,
+    UnusableImage,
+    find,
+    stable_image,
+)
 
 CAT = Prompts(prompt="a cat", negative_prompt=None)
 CORE = find("stability.stable-image-core-v1:1")
+ULTRA = find("stability.stable-image-ultra-v1:1")
+SD3_5 = find("stability.sd3-5-large-v1:0")
+SD3 = find("stability.sd3-large-v1:0")
 FILTER = "Filter reason: output image"
 ONE, TWO = "MQ==", "Mg=="
 
@@ -52,9 +63,9 @@ class TestFacts:
 class TestBuild:
     def test_the_format_is_always_sent_and_the_mode_only_if_given(self):
         """What the service would choose by itself is not documented; Core 1.1 dropped `mode`."""
-        body = stable_image.build(CAT, {}, 7)
+        body = stable_image.build(CORE, CAT, {}, 7)
         assert body == {"prompt": "a cat", "seed": 7, "output_format": "png"}
-        body = stable_image.build(CAT, {"mode": "text-to-image", "output_format": "webp"}, 7)
+        body = stable_image.build(CORE, CAT, {"mode": "text-to-image", "output_format": "webp"}, 7)
         assert body == {
             "prompt": "a cat",
             "seed": 7,
@@ -62,10 +73,18 @@ class TestBuild:
             "mode": "text-to-image",
         }
 
+    def test_an_image_stands_in_the_body_by_path_and_hash(self):
+        """SD3.5 is told the mode, as its page asks; Ultra's page knows no such mode."""
+        from_image = {"image": IMAGE, "strength": 1.0}
+        named = {"path": "photos/mug.png", "sha256": "ab" * 32}
+        body = {"prompt": "a cat", "seed": 7, "output_format": "png", "image": named, "strength": 1}
+        assert stable_image.build(ULTRA, CAT, from_image, 7) == body
+        assert stable_image.build(SD3_5, CAT, from_image, 7) == body | {"mode": "image-to-image"}
+
     def test_the_format_asked_for_is_read_from_the_request(self):
         """A request's format is the one in its body."""
         for name in ("png", "jpeg", "webp"):
-            body = stable_image.build(CAT, {"output_format": name}, 7)
+            body = stable_image.build(CORE, CAT, {"output_format": name}, 7)
             assert stable_image.image_format(body) == name
 
 
@@ -120,7 +139,7 @@ class TestProblems:
         )
 
     def test_where_one_name_is_allowed_nothing_else_was_meant(self):
-        """Image-to-image is not a misspelt text-to-image."""
+        """Image-to-image is not a misspelt text-to-image, and Core has no other mode."""
         assert complaints({"mode": "image-to-image"}) == [
             '"mode" cannot be "image-to-image"; allowed: text-to-image'
         ]
@@ -132,11 +151,33 @@ class TestProblems:
             assert text.startswith('"output_format" cannot be "webp"; allowed: png, jpeg')
         assert complaints({"output_format": "webp"}, find("mine", "stable-image")) == []
 
-    @pytest.mark.parametrize("name", ["image", "strength"])
-    def test_image_to_image_is_refused_by_name(self, name):
-        """Input images are no spelling mistake: the sentence says that they are not offered yet."""
-        [text] = complaints({name: 0.5})
-        assert text.startswith(f'"{name}" belongs to image-to-image')
+    @pytest.mark.parametrize(
+        ("model", "parameters", "words"),
+        [
+            (CORE, {"image": IMAGE}, 'Core 1.1 does not take "image" (Stable Image Ultra 1.1, '),
+            (ULTRA, {"strength": 0.5}, '"strength" needs "image" beside it'),
+            (ULTRA, {"mode": "image-to-image"}, '"image-to-image" needs "image" beside it'),
+            (ULTRA, {"image": IMAGE, "mode": "text-to-image"}, 'cannot stand beside "image"'),
+            (ULTRA, {"image": IMAGE, "aspect_ratio": "1:1"}, '"aspect_ratio" cannot stand beside'),
+            (SD3_5, {"image": IMAGE}, '"strength" is missing'),
+            (SD3_5, {"image": image(63, 64), "strength": 0}, "allowed: 64 or more pixels a side"),
+            (SD3, {"image": image(640, 1537), "strength": 1}, "allowed: 640 to 1,536 pixels a s"),
+            (ULTRA, {"image": image(4096, 2305)}, "allowed: at most 9,437,184 pixels in all"),
+            (ULTRA, {"image": image(64, 64, "gif")}, "allowed: jpeg, png, webp"),
+            (ULTRA, {"image": UnusableImage("there is no file")}, '"image": there is no file'),
+            (ULTRA, {"image": 5}, "allowed: the path of an image file"),
+            (ULTRA, {"image": image(64, 64, "png", 18_749_000)}, None),
+            (ULTRA, {"image": image(64, 64, "png", 18_750_000)}, "at most 25,000,000 can be sent"),
+            (ULTRA, {"image": image(4096, 2304)}, None),
+            (ULTRA, {"image": IMAGE}, None),
+            (SD3_5, {"image": IMAGE, "strength": 0.5, "mode": "image-to-image"}, None),
+        ],
+    )
+    def test_image_to_image_is_checked(self, model, parameters, words):
+        """The image's facts, what needs it, what it bars, and the size of the whole request."""
+        texts = complaints(parameters, model)
+        assert len(texts) == (words is not None)
+        assert words is None or words in texts[0]
 
     def test_a_text_of_full_length_fits(self):
         """10,000 characters are the limit of either text, counted as characters, not bytes."""

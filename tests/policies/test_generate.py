@@ -23,6 +23,7 @@ from batchgen.errors import (
     Throttled,
     UnusableReply,
 )
+from batchgen.job import InputImages
 from batchgen.models import MODELS
 from batchgen.output.store import Store
 from batchgen.policies.generate import generate_with
@@ -39,7 +40,9 @@ class Desk:
     async def __call__(self, *script: Step, attempt=None):
         self.service = FakeService(script)
         store = Store(self.folder, self._make_room)
-        return await generate_with(self.service, store)(attempt or make_attempt())
+        return await generate_with(self.service, store, InputImages(self.folder))(
+            attempt or make_attempt()
+        )
 
     def files(self):
         """Every file of the output, with its bytes."""
@@ -91,7 +94,7 @@ class TestGood:
                 return await invoke(self, model_id, body)
 
         store = Store(generate.folder, None)
-        await generate_with(Listening(), store)(make_attempt(task))
+        await generate_with(Listening(), store, InputImages(generate.folder))(make_attempt(task))
         assert sent[0].isascii()
         assert json.loads(sent[0]) == {"prompt": "é\u2028😀", "seed": 1}
 
