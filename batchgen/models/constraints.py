@@ -338,8 +338,11 @@ def _body_problems(prompts: Prompts, given: Mapping[str, Any]) -> Iterator[Probl
     if not sizes:
         return
     rest = {name: value for name, value in given.items() if name not in sizes}
-    texts = [prompts.prompt, prompts.negative_prompt, rest]
-    total = sum(sizes.values()) + len(json.dumps(texts, default=str)) + KEYS
+    try:
+        others = len(json.dumps([prompts.prompt, prompts.negative_prompt, rest], default=str))
+    except (RecursionError, ValueError):  # of what other complaints say that it cannot be sent
+        return
+    total = sum(sizes.values()) + others + KEYS
     if total > MOST_BODY_BYTES:
         largest = max(sizes, key=lambda name: sizes[name])
         text = (

@@ -286,7 +286,7 @@ def test_a_list_in_vars_or_parameters_is_a_value():
         (
             "matrix: {parameters.aspect_ration: [a]}",
             (
-                "6: matrix.parameters.aspect_ration[0]: the family stable-image does not take "
+                "6: matrix.parameters.aspect_ration[0]: Stable Image Core 1.1 does not take "
                 '"aspect_ration"; allowed: aspect_ratio, mode, negative_prompt, output_format; '
                 'did you mean "aspect_ratio"?'
             ),
