@@ -8,7 +8,7 @@ import sys
 import time
 from hashlib import blake2b
 
-from batchgen.plan.duplicates import Group, Repeats
+from batchgen.plan.duplicates import Repeats
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     repeats = Repeats()
     for number in range(tasks):
         key = int.from_bytes(blake2b(b"%d" % number, digest_size=8).digest(), signed=True)
-        repeats.note(Group(key, number, "item", (1,), str))
+        repeats.note(key)
     found = list(repeats.found(lambda: iter(())))
     took = time.perf_counter() - start
     print(f"{tasks:,} tasks: {took:.1f} s, {memory() - before:.0f} MB, {len(found)} alike")

@@ -1,8 +1,8 @@
 """How long the largest job files take to validate: `python -m benchmarks.job_files`.
 
-Files of 16 MB, the most that a job file may have, with items as a catalogue has them, with long
-prompts, and with a mistake in the last line. Prints CPU seconds and the largest memory of each, and
-ends with 1 if one of them takes longer than ten seconds.
+Files of 16 MB, the most that a job file may have, with items as a catalogue has them, with as many
+items as fit, with long prompts, and with a mistake in the last line. Prints CPU seconds and the
+largest memory of each, and ends with 1 if one of them takes longer than ten seconds.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ ITEM = """\
     vars: {{product: blue ceramic mug number {number}}}
     parameters: {{aspect_ratio: "1:1"}}
 """
+SMALL = "  - {{id: item-{number}, prompt: mug {number}}}\n"
 LONG = "  - {{id: item-{number}, prompt: mug {number} {words}}}\n"
 CASES = {
     "a catalogue": (ITEM, ""),
+    "items of one short prompt": (SMALL, ""),
     "long prompts": (LONG, ""),
     "a misspelt key in the last line": (ITEM, "regoin: us-west-2\n"),
     "no YAML in the last line": (ITEM, "seed: a: b\n"),

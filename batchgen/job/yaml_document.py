@@ -260,6 +260,13 @@ class Positions:
             number = child
         return self.line_at(self._begins[number])
 
+    def begin_in_open(self, number: int, key: str | _Mark) -> int:
+        """Where a key of a mapping begins that is not closed yet, but for its last value."""
+        child = number + 1
+        while self._keys[child] != key:
+            child += 1 + max(self._below[child], 0)
+        return self._begins[child]
+
     def _child(self, number: int, part: str | int) -> int | None:
         if isinstance(part, int):
             return next(iter(self._inside(number)[part : part + 1]), None)
@@ -306,7 +313,6 @@ class _Open:
         "deepest",
         "first",
         "key",
-        "keys",
         "merged",
         "number",
     )
@@ -322,9 +328,8 @@ class _Open:
         self.key: str | _Mark = _NO_KEY
         self.begin = 0
         """Where the key begins."""
-        self.keys: dict[str, int] = {}
-        """Key -> where it begins."""
-        self.merged: list[dict[str, Any]] = []
+        self.merged: list[dict[str, Any]] | None = None
+        """What `<<` names; None while no such key came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,13 +478,12 @@ class _Builder:
         if name is None or event.tag is not None or event.anchor is not None:
             name = self._new_key(event)
         top.begin = at(event)
-        if name in top.keys:
-            line = self.positions.line_at(top.keys[name])
+        key: str | _Mark = _MERGE if name == "<<" and event.implicit[0] else name
+        if name in top.container if key is name else top.merged is not None:
+            line = self.positions.line_at(self.positions.begin_in_open(top.number, key))
             first = f"the key {quoted(name)} stands twice in one mapping, first in line {line}"
             self._add(f"{first}: remove one", event, name)
-        else:
-            top.keys[name] = top.begin
-        top.key = _MERGE if name == "<<" and event.implicit[0] else name
+        top.key = key
 
     def _new_key(self, event: ScalarEvent) -> str:
         name = event.value
@@ -508,6 +512,7 @@ class _Builder:
 
     def _merge(self, top: _Open, value: Any, event: Event) -> None:
         mappings = value if isinstance(value, list) else [value]
+        top.merged = top.merged or []
         if all(isinstance(mapping, dict) for mapping in mappings):
             top.merged.extend(mappings)
         else:

@@ -122,7 +122,8 @@ def _price(planned: PlannedItem) -> Decimal | None:
     """US dollars of all variants; None if unknown."""
     requests, variants = planned.requests, planned.variants
     if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
-        price = planned.price(planned.request(1))
+        one = requests.request if isinstance(requests, FixedRequest) else planned.request(1)
+        price = planned.price(one)
         return None if price is None else price * variants
     total = Decimal(0)
     for variant in range(1, variants + 1):
@@ -154,8 +155,10 @@ class _Items:
         """
         unique = Unique()
         taken: set[str] = set()
+        has_axes = any(True for _ in self.planner.rows.axes())
         for planned in self._within_bounds():
-            taken.update(planned.vars)
+            if has_axes:
+                taken.update(planned.vars())
             if not self._found.is_mended(planned.row.at):
                 unique.note(planned)
             if not self._is_guessed(planned):

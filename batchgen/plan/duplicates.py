@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import Any
 
 from batchgen.job import Row
 from batchgen.plan import file_names
@@ -79,9 +81,9 @@ class Repeats:
     def __init__(self) -> None:
         self._keys = Hashes()
 
-    def note(self, group: Group) -> None:
-        """The first look at a group."""
-        self._keys.add(group.key)
+    def note(self, key: int) -> None:
+        """The first look at a group, of which the key tells enough."""
+        self._keys.add(key)
 
     def found(self, groups: Callable[[], Iterable[Group]]) -> Iterator[Twice]:
         """Every task whose text an earlier one has; `groups` gives the noted ones once more."""
@@ -132,10 +134,10 @@ class Unique:
 
     def note(self, planned: PlannedItem) -> None:
         """The first look."""
-        for group in _name_groups(planned):
-            self._names.note(group)
-        for group in _request_groups(planned):
-            self._requests.note(group)
+        for key in _name_keys(planned):
+            self._names.note(key)
+        for key in _request_keys(planned):
+            self._requests.note(key)
 
     def clashes(self, items: Callable[[], Iterable[PlannedItem]]) -> Iterator[Duplicate]:
         """Every task that clashes with an earlier one; `items` gives all of them again."""
@@ -163,46 +165,62 @@ def _label(place: TaskRef) -> str:
     return f"{quoted(place.row.label)} variant {place.variant}"
 
 
-def _name_groups(planned: PlannedItem) -> Iterator[Group]:
-    """The file names of an item, in the form in which file systems compare them.
+Keys = tuple[int] | Iterator[int]
+"""One key for all variants of an item, or one for each."""
+
+
+def _name_keys(planned: PlannedItem) -> Keys:
+    """Of the file names of an item, in the form in which file systems compare them.
 
     Where the name is a text, then the number of the variant or the seed, then a text that is the
     same for every item, that first text tells all names of the item from those of another.
     """
-    name = planned.name
-    variants = range(1, planned.variants + 1)
-
-    def text(variant: int) -> str:
-        return file_names.comparable(planned.file_name(variant))
-
-    if not name.names or planned.prefix_is_unique:
-        key = hash(file_names.comparable(name.literals[0]))
-        yield _group(planned, key, variants, text)
-        return
-    for variant in variants:
-        yield _group(planned, hash(text(variant)), (variant,), text)
+    if not planned.name.names or planned.prefix_is_unique:
+        return (hash(file_names.comparable(planned.name.literals[0])),)
+    return (hash(_comparable_name(planned, variant)) for variant in _variants(planned))
 
 
-def _request_groups(planned: PlannedItem) -> Iterator[Group]:
-    """The requests of an item, by their ids; what stands around the seed tells items apart."""
-    requests = planned.requests
-    if isinstance(requests, FixedRequest):
-        key = hash((requests.ids.before, requests.ids.after))
-        yield _group(planned, key, range(1, planned.variants + 1), planned.id)
-        return
-    for variant in range(1, planned.variants + 1):
-        yield _group(planned, _key_of_variant(planned, variant), (variant,), planned.id)
+def _comparable_name(planned: PlannedItem, variant: int) -> str:
+    return file_names.comparable(planned.file_name(variant))
 
 
-def _group(
-    planned: PlannedItem, key: int, variants: Iterable[int], text: Callable[[int], str]
-) -> Group:
-    return Group(key, planned.row, variants, text)
+def _request_keys(planned: PlannedItem) -> Keys:
+    """Of the requests of an item: what stands around the seed tells items apart."""
+    if isinstance(planned.requests, FixedRequest):
+        return (_key(planned.model_id, planned.requests.request),)
+    return (_key_of_variant(planned, variant) for variant in _variants(planned))
 
 
 def _key_of_variant(planned: PlannedItem, variant: int) -> int:
     request = planned.request(variant)
     if request.get("seed") != planned.seeds.of(variant):
         return hash(planned.id(variant))
-    ids = SeededId(planned.model_id, request)
-    return hash((ids.before, ids.after))
+    return _key(planned.model_id, {**request, "seed": 1})
+
+
+def _key(model_id: str, request: Mapping[str, Any]) -> int:
+    """Equal for equal requests to one model, and mostly found without writing JSON."""
+    try:
+        return hash((model_id, frozenset(request.items())))
+    except TypeError:  # lists and mappings inside
+        ids = SeededId(model_id, request)
+        return hash((ids.before, ids.after))
+
+
+def _variants(planned: PlannedItem) -> range:
+    return range(1, planned.variants + 1)
+
+
+def _name_groups(planned: PlannedItem) -> Iterator[Group]:
+    return _groups(planned, _name_keys(planned), partial(_comparable_name, planned))
+
+
+def _request_groups(planned: PlannedItem) -> Iterator[Group]:
+    return _groups(planned, _request_keys(planned), planned.id)
+
+
+def _groups(planned: PlannedItem, keys: Keys, text: Callable[[int], str]) -> Iterator[Group]:
+    variants = _variants(planned)
+    each = (variants,) if isinstance(keys, tuple) else ((variant,) for variant in variants)
+    for key, alike in zip(keys, each, strict=True):
+        yield Group(key, planned.row, alike, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -66,7 +66,15 @@ class FixedRequest:
     """The requests of an item whose variants differ in the seed alone."""
 
     request: dict[str, Any]
-    ids: SeededId
+    model_id: str
+    _ids: SeededId | None = field(default=None, init=False)
+
+    @property
+    def ids(self) -> SeededId:
+        """The ids of all variants; a check of a plan needs few of them."""
+        if self._ids is None:
+            self._ids = SeededId(self.model_id, self.request)
+        return self._ids
 
     def of(self, seed: int, variant: int) -> dict[str, Any]:  # noqa: ARG002 - as in `PerVariantRequest`
         """The request with this seed."""
@@ -106,8 +114,8 @@ class PlannedItem:
     variants: int
     model: Model
     family: Family
-    vars: Mapping[str, str]
-    """Those that a placeholder took."""
+    vars: Callable[[], Mapping[str, str]]
+    """Tells those that a placeholder took."""
     seeds: Seeds
     name: Template
     """Of the file below `FOLDER`; only `VARIANT_NAMES` names are left."""
@@ -162,7 +170,7 @@ class PlannedItem:
         image_format, price = self.family.image_format(first), self.price(first)
         item_id = self.item_id
         varies, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
-        name_of = _naming(self)
+        name_of, used = _naming(self), self.vars()
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
         is_same = template is None or not template.names
@@ -176,7 +184,7 @@ class PlannedItem:
                 label=f"{self.row.label}/{variant}",
                 item_id=item_id,
                 variant=variant,
-                vars=self.vars,
+                vars=used,
                 model_id=self.model_id,
                 family=family,
                 request=request,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
@@ -15,7 +16,6 @@ from batchgen.plan.prompts import ItemTexts
 from batchgen.plan.seeds import Redrawn, Seeds
 from batchgen.plan.templates import Template
 from batchgen.record import Reseed
-from batchgen.task import SeededId
 
 WIDEST_SEED = "9" * 10
 _ANY_SEEDS = seeds.derived("any", seed_max=1)
@@ -47,6 +47,7 @@ class ItemPlanner:
         self._texts = ItemTexts(job, found, self.rows)
         self._models = JobModels(job)
         self._file_name = self._checked_file_name()
+        self._own_names = set(self._file_name.names if self._file_name else ()) - VARIANT_NAMES
         self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
 
     def __iter__(self) -> Iterator[PlannedItem]:
@@ -80,7 +81,7 @@ class ItemPlanner:
             variants=self.variants(row),
             model=model,
             family=family,
-            vars=self._texts.used(item, texts),
+            vars=partial(self._texts.used, item, texts),
             seeds=chosen,
             name=name,
             prefix_is_unique=self._prefix_is_unique,
@@ -158,14 +159,9 @@ class ItemPlanner:
     def _name(self, row: Row, texts: Texts) -> Template | None:
         if self._file_name is None:
             return None
-        names = self._file_name.names
-        values = {
-            name: file_names.portable(texts.values[name])
-            for name in names
-            if name not in VARIANT_NAMES
-        }
+        values = {name: file_names.portable(texts.values[name]) for name in self._own_names}
         bound = self._file_name.bind(values)
-        bound = Template(tuple(map(file_names.normalised, bound.literals)), bound.names)
+        bound.literals = tuple(map(file_names.normalised, bound.literals))
         count = self.variants(row)
         if count > 1 and not bound.names:
             text = "gives all variants of an item one name: put {variant} into it"
@@ -191,7 +187,7 @@ class ItemPlanner:
         request = family.build(model, prompts, parameters, 1)
         if request.get("seed") != 1:  # a family that has its seed deeper down
             return per_variant
-        return FixedRequest(request=request, ids=SeededId(model.id, request))
+        return FixedRequest(request=request, model_id=model.id)
 
     def _takes_all(self, row: Row, model: Model, texts: Texts, chosen: Seeds) -> bool:
         """Whether the model takes every variant. Prompts that are longest tell for the others."""

@@ -24,11 +24,13 @@ MOST = 4_294_967_294
 class Seeds:
     """The seeds of one item's variants."""
 
-    first: int
-    """Of variant 1, counted from 0."""
-    step: int
     count: int
     """Of all seeds there are: the seeds are 1 to this."""
+    first: int = 0
+    """Of variant 1, counted from 0."""
+    step: int = 1
+    names: tuple[str, ...] = ()
+    """What `first` and `step` are still derived from: a check of a plan asks for few seeds."""
     redrawn: tuple[Redrawn, ...] = ()
     """Seeds that some variants got since; the last counts."""
 
@@ -37,7 +39,18 @@ class Seeds:
         for each in reversed(self.redrawn):
             if each.takes(variant):
                 return each.seeds.of(variant)
+        if self.names:
+            self._derive()
         return 1 + (self.first + (variant - 1) * self.step) % self.count
+
+    def _derive(self) -> None:
+        names, self.names, count = (DERIVATION_VERSION, *self.names), (), self.count
+        text = "".join([f"{len(name)}:{name}," for name in names])
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        step = 1 + int.from_bytes(digest[8:16]) % (count - 1) if count > 1 else 1
+        while math.gcd(step, count) != 1:
+            step += 1
+        self.first, self.step = int.from_bytes(digest[:8]) % count, step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +72,9 @@ class Redrawn:
 
 def derived(*names: str, seed_max: int) -> Seeds:
     """The seeds that these names stand for: a pure function of them and of the model's largest."""
-    count = min(seed_max, MOST)
-    text = "".join([f"{len(name)}:{name}," for name in (DERIVATION_VERSION, *names)])
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    step = 1 + int.from_bytes(digest[8:16]) % (count - 1) if count > 1 else 1
-    while math.gcd(step, count) != 1:
-        step += 1
-    return Seeds(first=int.from_bytes(digest[:8]) % count, step=step, count=count)
+    return Seeds(count=min(seed_max, MOST), names=names)
 
 
 def fixed(seed: int, *, seed_max: int) -> Seeds:
     """The seeds from `seed` on, one after the other."""
-    return Seeds(first=seed - 1, step=1, count=seed_max)
+    return Seeds(count=seed_max, first=seed - 1)

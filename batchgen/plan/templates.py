@@ -37,14 +37,10 @@ class Template:
 
     def render(self, values: Mapping[str, str]) -> str:
         """The text with every name's value; a name that has none is a `KeyError`."""
-        literals = self.literals
-        if not self.names:
-            return literals[0]
-        parts = [literals[0]]
-        for name, literal in zip(self.names, literals[1:], strict=True):
-            parts.append(values[name])
-            parts.append(literal)
-        return "".join(parts)
+        text, *literals = self.literals
+        for name, literal in zip(self.names, literals, strict=True):
+            text += values[name] + literal
+        return text
 
     def bind(self, values: Mapping[str, str]) -> Template:
         """The template in which only the names without a value are left."""

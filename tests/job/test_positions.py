@@ -59,3 +59,17 @@ def test_lines_are_counted_as_editors_do():
     """By line feeds, not by what else YAML takes for the end of a line."""
     document = yaml_document.parse("j.yaml", 'a: "x\u2028y"\r\nb: "\u0085"\r\nc: 1'.encode())
     assert document.source.positions.line(("c",)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a:\n  b: {c: 1}\n  d: [1, {e: 1}]\n  b: 2\n", 2),
+        ('a:\n  "<<": 1\n  <<: {b: 1}\n  c: 1\n  <<: {d: 1}\n', 3),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n  <<: 1\n", 3),
+    ],
+)
+def test_a_key_that_stands_twice_says_where_it_stood_first(text, line):
+    """`<<` in quotes is a key like any other."""
+    (found, *_) = yaml_document.parse("j.yaml", text.encode()).complaints
+    assert f"stands twice in one mapping, first in line {line}" in found.text

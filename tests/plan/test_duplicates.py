@@ -42,7 +42,7 @@ def test_every_text_that_came_before_is_found_with_its_first_place(items, key):
                 expected.append(Twice(first=first[text], again=place, text=str(text)))
 
     for group in groups:
-        repeats.note(group)
+        repeats.note(group.key)
 
     assert list(repeats.found(lambda: groups)) == expected
 
@@ -51,7 +51,7 @@ def test_without_a_suspicion_there_is_no_second_pass():
     """The usual job is looked at once."""
     repeats = Repeats()
     for group in groups_of([[1], [2]], key=lambda texts: texts[0]):
-        repeats.note(group)
+        repeats.note(group.key)
 
     assert list(repeats.found(lambda: pytest.fail("looked again"))) == []
 
