@@ -114,6 +114,11 @@ def duration(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def usd(amount: Decimal | None) -> str:
     """An amount of money: `0.40 USD`."""
     return "an unknown sum" if amount is None else f"{amount:.2f} USD"

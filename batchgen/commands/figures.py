@@ -11,7 +11,7 @@ from batchgen.job import Job
 from batchgen.output import MANIFEST_NAME
 from batchgen.pacing import PaceState
 from batchgen.runner import Deadline, Summary
-from batchgen.text import duration, escaped, usd
+from batchgen.text import counted, duration, escaped, usd
 
 A_MINUTE = 60.0
 HELD = 0.9
@@ -126,11 +126,6 @@ def report(summary: Summary, failures: Failures) -> list[str]:
     if summary.next_step is not None:
         lines.append(summary.next_step)
     return lines
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _counts(summary: Summary) -> str:

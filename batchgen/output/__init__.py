@@ -32,6 +32,7 @@ from batchgen.output.metadata.reading import embedded, read_embedded
 from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.paths import inner_path, open_regular
+from batchgen.output.repair import Obsolete, Repaired, find_obsolete, prune, repair
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify
@@ -58,15 +59,18 @@ __all__ = [
     "Leftover",
     "LockWait",
     "Manifest",
+    "Obsolete",
     "Origin",
     "OutputFolder",
     "Provenance",
     "Refresh",
+    "Repaired",
     "SourceType",
     "Store",
     "Verified",
     "embedded",
     "find_named",
+    "find_obsolete",
     "find_origin",
     "hash_pixels",
     "in_thread",
@@ -82,9 +86,11 @@ __all__ = [
     "open_regular",
     "parse_line",
     "parse_object",
+    "prune",
     "read_embedded",
     "read_manifest",
     "refuse_lost_manifest",
+    "repair",
     "verify",
     "worker_threads",
 ]

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -111,6 +112,10 @@ class Verified:
     findings: list[Finding] = field(default_factory=list)
     unchecked_ids: int = 0
     """Ids of another version, which cannot be made again."""
+    settled_lines: tuple[int, ...] = ()
+    """Offsets of damaged lines that a repair has named, and that are no findings."""
+    last_start: datetime | None = None
+    """When the last run began, UTC."""
 
     @property
     def counts(self) -> Counter[Kind]:
@@ -236,6 +241,8 @@ class _Verification:
                         yield offset, line
                         if isinstance(line, RepairLine):
                             settled.update(line.damaged_lines)
+                        elif isinstance(line, RunLine):
+                            self._found.last_start = line.started_at
                     elif not _is_harmless(data):
                         self._damaged[offset] = data
         except FileNotFoundError:
@@ -249,7 +256,8 @@ class _Verification:
             raise ManifestError(
                 f"{manifest} holds no line of a run: it is empty, damaged, or no manifest"
             )
-        for offset in settled & self._damaged.keys():
+        self._found.settled_lines = tuple(sorted(settled & self._damaged.keys()))
+        for offset in self._found.settled_lines:
             del self._damaged[offset]
 
     def _expected(self) -> Iterator[Expected]:

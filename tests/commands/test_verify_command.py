@@ -100,3 +100,64 @@ def test_what_cannot_be_verified(verify, tmp_path, name):
 
     assert (ended.code, ended.out) == (2, "")
     assert ended.err
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of which the output has nothing."""
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "name: shop\nendpoint: simulator\nmodel: stability.stable-image-core-v1:1\n"
+        f"output: {tmp_path / 'out'}\nitems: [{{id: lamp, prompt: a lamp}}]\n"
+    )
+    return path
+
+
+def test_a_repair_says_what_it_did_and_ends_with_5_once(verify, output):
+    """Differences were found; the next time there are none."""
+    output.put("images/stray.png", b"")
+    output.put(f"images/.x.png.1-{'a' * 32}.part", b"")
+
+    ended = verify(output.folder, "--repair")
+
+    assert ended.code == 5
+    assert "the next run puts it on record" in ended.out
+    assert "Repaired: 1 file moved to" in ended.lines[-1]
+    assert (output.folder / "aside/stray/images/stray.png").exists()
+    again = json.loads(verify(output.folder, "--repair", "--json").out)
+    assert again["counts"] == {"leftover": 1}
+    assert (again["repaired"]["files"], len(again["repaired"]["left"])) == ([], 1)
+
+
+def test_a_repair_while_a_run_writes_ends_with_6(verify, output):
+    """Nothing is moved; without --repair the same is read."""
+    output.put("images/stray.png", b"")
+    with hold_lock(output.folder):
+        assert verify(output.folder, "--repair").code == 6
+    assert (output.folder / "images/stray.png").exists()
+
+
+def test_what_the_job_no_longer_has(verify, output, job):
+    """Listed with files and cost, by the job's own output as well; --prune moves it aside."""
+    listed = verify("--job", job)
+
+    assert listed.code == 0
+    assert f"no longer in the job: {output.lines[1].label}: " in listed.out
+    assert "No longer in the job: 6 tasks, which cost 0.24 USD." in listed.lines
+    fields = json.loads(verify(output.folder, "--job", job, "--json").out)
+    assert [each["cost_usd"] for each in fields["obsolete"]] == [0.04] * 6
+    pruned = verify(output.folder, "--job", job, "--prune")
+    assert (pruned.code, pruned.lines[-1]) == (0, "Moved aside: 6 files.")
+    assert len([*(output.folder / "aside/pruned").rglob("*.*")]) == 6
+    after = json.loads(verify("--job", job, "--json").out)
+    assert (after["obsolete"], after["sound"], after["records"]) == ([], True, 0)
+
+
+def test_prune_needs_the_right_job(verify, output, job):
+    """None, or another one, is refused, and nothing is moved."""
+    job.write_text(job.read_text().replace("name: shop", "name: other"))
+
+    assert verify(output.folder, "--prune").code == 2
+    assert verify(output.folder, "--prune", "--job", job).code == 2
+    assert verify().code == 2
+    assert not (output.folder / "aside").exists()
