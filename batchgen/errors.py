@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from batchgen.text import dotted, shortened, without_addresses
+from batchgen.text import LONGEST_CODE, dotted, shortened, without_addresses
 
 
 class ExitCode(IntEnum):
@@ -154,11 +154,11 @@ class AttemptError(BatchgenError):
         self.message = shortened(without_addresses(message))
         """What happened, in the service's or the network's own words."""
         super().__init__(self.message)
-        self.code = code
+        self.code = shortened(code, LONGEST_CODE)
         """The service's error code, or the name of the local exception."""
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""
-        self.request_id = request_id
+        self.request_id = None if request_id is None else shortened(request_id, LONGEST_CODE)
         self.retry_after = retry_after
         """Seconds to wait before the next call, where the service or a proxy asks for that."""
 

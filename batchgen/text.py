@@ -14,6 +14,9 @@ LONGEST_SHOWN = 60
 """Characters of a value that a message repeats."""
 LONGEST_SAID = 2_000
 """Characters of what a service or the system says; a proxy may answer with a whole page."""
+LONGEST_CODE = 200
+"""Characters of the name of an error or the id of a call, as a service gives them; AWS's have up to
+40."""
 LONGEST_KEY = 100
 """Characters of a key that a complaint repeats."""
 

@@ -25,16 +25,14 @@ from batchgen.bedrock.session import (
     sdk_session,
     service_unusable,
 )
-from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, watch_request
+from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, watch_request
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
-from batchgen.text import shortened
+from batchgen.text import LONGEST_CODE, shortened
 
 CALL_TIMEOUT = 330.0
 """Seconds around a whole call, for an answer that trickles in without ever pausing long enough."""
 BODY_LIMIT = ANSWER_BODY
 """Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
-LONGEST_ID = 200
-"""Characters of a request id."""
 CHUNK = 1 << 20
 
 
@@ -112,8 +110,9 @@ class Bedrock:
         )
         request_id = reply["ResponseMetadata"].get("RequestId")
         if request_id is not None:
-            request_id = shortened(request_id, LONGEST_ID)
-        return await _read(reply["body"], request_id), request_id
+            request_id = shortened(request_id, LONGEST_CODE)
+        coding = reply["ResponseMetadata"].get("HTTPHeaders", {}).get("content-encoding", "")
+        return unpacked(await _read(reply["body"], request_id), coding, BODY_LIMIT), request_id
 
     async def _explained(self, error: AttemptError) -> AttemptError:
         """The error, or what it comes from: a port that speaks TLS and is called without it.

@@ -15,10 +15,8 @@ from botocore.parsers import ResponseParserError
 
 from batchgen.bedrock.error_table import SERVICE_ERRORS, STATUS_ERRORS
 from batchgen.bedrock.wire import ERROR_STATUS
-from batchgen.text import shortened
+from batchgen.text import LONGEST_CODE, shortened
 
-LONGEST_CODE = 200
-"""Characters; the service's codes have up to 40."""
 FREE = (429, 503)
 """Statuses that say by themselves that nothing was made."""
 UNREADABLE = "the body of the answer cannot be read"

@@ -26,6 +26,8 @@ from batchgen.job import PLAIN_HTTP, is_plain_http
 ERROR_BODY = 64 * 1024
 """Bytes of an error body that are read; Bedrock's have a few hundred, a proxy's page a few
 thousand."""
+LONGEST_LINE = 128 * 1024
+"""Bytes of one line of a head; with aiohttp's 8 KB a proxy's long header hides the status."""
 ERROR_PATIENCE = 10.0
 """Seconds for an error body, whose status is known already."""
 ANSWER_BODY = 25_000_000
@@ -106,6 +108,8 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
                     timeout=self._timeout,
                     skip_auto_headers={"CONTENT-TYPE"},
                     auto_decompress=False,
+                    max_line_size=LONGEST_LINE,
+                    max_field_size=LONGEST_LINE,
                     response_class=_Response,
                     trace_configs=self._traces,
                 )
@@ -163,7 +167,7 @@ class _Response(aiohttp.ClientResponse):
                     data += chunk
         if not self.content.at_eof():
             self.close()  # the rest is not worth the time
-        return _unpacked(bytes(data), self.headers.get("Content-Encoding", ""))
+        return unpacked(bytes(data), self.headers.get("Content-Encoding", ""), ERROR_BODY)
 
     async def _read_answer(self) -> bytes:
         data = bytearray()
@@ -183,15 +187,15 @@ def _utf8(data: bytes) -> bytes:
     return data
 
 
-def _unpacked(data: bytes, encoding: str) -> bytes:
-    """The start of a compressed body; the body as it came where it cannot be unpacked.
+def unpacked(data: bytes, coding: str, most: int) -> bytes:
+    """A compressed body up to so many bytes; the body as it came where it cannot be unpacked.
 
-    The SDK asks for no compression and unpacks none.
+    The SDK asks for no compression and unpacks none; a proxy may compress all the same.
     """
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") and data[:2] != b"\x1f\x8b":
+    if coding.strip().lower() not in ("gzip", "x-gzip", "deflate") and data[:2] != b"\x1f\x8b":
         return data
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, ERROR_BODY)
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, most)
     except zlib.error:
         return data
 

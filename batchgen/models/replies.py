@@ -14,10 +14,15 @@ from pydantic_core import from_json
 from batchgen.models.base import Artifact, Reply, ReplyError
 from batchgen.text import quoted, shortened
 
-REASONS = 100
+REASONS = 20
 """Finish reasons of one reply that are kept; a request asks for one image."""
+LONGEST_REASON = 500
+"""Characters; the service's have up to 40."""
 LONGEST_SEED = 20
 """Digits of a seed that came as a text; none of the service's is longer than 10."""
+
+
+_OTHER_SPELLING = str.maketrans("-_", "+/", "\r\n")
 
 
 class Verdict(Enum):
@@ -57,10 +62,22 @@ def read(body: bytes) -> dict[str, Any]:
 def _parsed(body: bytes) -> Any:
     try:
         return from_json(body)
-    except ValueError:
-        if b"\\u" not in body:
-            raise
-        return json.loads(body)  # takes half of a character, as a reason may hold, for text
+    except ValueError as error:
+        try:
+            return _parsed_leniently(body)
+        except ValueError:
+            raise error from None
+
+
+def _parsed_leniently(body: bytes) -> Any:
+    """What an image that was paid for is not given up over.
+
+    UTF-16, a byte order mark, bytes that are no UTF-8, half of a character, controls within a text,
+    and whatever a proxy puts behind the JSON.
+    """
+    text = body.decode(json.detect_encoding(body), errors="replace").lstrip()
+    value, _ = json.JSONDecoder(strict=False).raw_decode(text)
+    return value
 
 
 def entries(reply: dict[str, Any], name: str) -> list[Any]:
@@ -84,7 +101,7 @@ def finish_reason(value: Any) -> str | None:
         ReplyError: it is neither a text nor null.
     """
     if value is None or isinstance(value, str):
-        return value and shortened(value)
+        return value and shortened(value, LONGEST_REASON)
     raise ReplyError(f"a finish reason of the reply is {quoted(value)}, not a text")
 
 
@@ -142,12 +159,21 @@ def _decoded(image: Any) -> bytes:
     if not isinstance(image, str):
         raise ReplyError(f"an image of the reply is {quoted(image)}, not base64 text")
     try:
-        data = pybase64.b64decode(image, validate=True)
+        data = _from_base64(image)
     except ValueError as error:
         raise ReplyError(f"an image of the reply is broken base64: {error}") from error
     if not data:
         raise ReplyError("an image of the reply is empty")
     return data
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        # The other spellings of the same bytes: a data URL, lines, the alphabet of URLs.
+        bare = text.partition(";base64,")[2] or text
+        return pybase64.b64decode(bare.translate(_OTHER_SPELLING), validate=True)
 
 
 def _seed(value: Any) -> int | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 MAX_PIXELS = 64_000_000
 """Four times the largest picture that any Bedrock model makes; more is a decompression bomb."""
 
+END_MARKERS = {"png": b"\0\0\0\0IEND\xaeB`\x82", "jpeg": b"\xff\xd9"}
+
 
 class BrokenImage(ValueError):
     """The bytes are not a whole image of a format that we keep; its text says why."""
@@ -29,8 +31,9 @@ def inspect_image(data: bytes) -> Inspected:
 
     A full decode costs 15 to 60 ms for 1.5 MB, and a service that cut its pixels is rare: that is
     what `verify` looks for, with `pixels.require_pixels`. The end marker is looked for because
-    Pillow accepts files that were cut. Pillow's warnings are left alone, for filters of warnings
-    belong to all threads at once: what it warns of, a bomb, our own limit refuses.
+    Pillow accepts files that were cut; only where more follows it are the pixels decoded. Pillow's
+    warnings are left alone, for filters of warnings belong to all threads at once: what it warns
+    of, a bomb, our own limit refuses.
 
     Raises:
         BrokenImage: they are not.
@@ -54,11 +57,13 @@ def read_structure(data: bytes) -> tuple[str, int, int]:
             width, height = image.size
             if width * height <= MAX_PIXELS:
                 image.verify()
+        if width * height <= MAX_PIXELS and not _ends_with_marker(kind, data):
+            _require_whole(kind, data)
+    except BrokenImage:
+        raise
     except Exception as error:  # Pillow raises whatever its parsers raise
         raise BrokenImage(f"the bytes are no readable PNG, JPEG or WebP: {error}") from error
     _require_bounded(width, height)
-    if not _is_whole(kind, data):
-        raise BrokenImage(f"the {kind} ends before its end marker")
     return kind, width, height
 
 
@@ -67,14 +72,20 @@ def _require_bounded(width: int, height: int) -> None:
         raise BrokenImage(f"the image claims {width}x{height} pixels")
 
 
-def _is_whole(kind: str, data: bytes) -> bool:
-    match kind:
-        case "png":
-            return data.endswith(b"\0\0\0\0IEND\xaeB`\x82")
-        case "jpeg":
-            return data.rstrip(b"\0").endswith(b"\xff\xd9")  # some encoders pad
-        case _:
-            return len(data) >= int.from_bytes(data[4:8], "little") + 8
+def _ends_with_marker(kind: str, data: bytes) -> bool:
+    if kind in END_MARKERS:
+        return data.rstrip(b"\0").endswith(END_MARKERS[kind])  # some encoders pad
+    return len(data) >= int.from_bytes(data[4:8], "little") + 8
+
+
+def _require_whole(kind: str, data: bytes) -> None:
+    """Decode a picture behind whose end marker there is more: it was paid for if it is whole."""
+    from PIL import Image  # noqa: PLC0415  # as above
+
+    if kind not in END_MARKERS or END_MARKERS[kind] not in data:
+        raise BrokenImage(f"the {kind} ends before its end marker")
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
 
 
 def hash_pixels(data: bytes) -> str:

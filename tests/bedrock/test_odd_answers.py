@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from loopback import cuts, response, sends, serving, stalls
 
-from batchgen.bedrock import wire
+from batchgen.bedrock import client, wire
 from batchgen.bedrock.account import open_account
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import connect
@@ -86,8 +86,8 @@ one_loop = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def open_line():
     """A server and a client that the tests share, for opening a client takes long."""
-    async with serving() as server, connect(to(server)) as client:
-        yield server, partial(client.invoke, MODEL, b"{}")
+    async with serving() as server, connect(to(server)) as opened:
+        yield server, partial(opened.invoke, MODEL, b"{}")
 
 
 def to(server):
@@ -174,6 +174,47 @@ async def test_an_error_body_that_does_not_come_is_not_needed(open_line, monkeyp
     monkeypatch.setattr(wire, "ERROR_PATIENCE", 0.2)
     server, call = open_line
     server.respond = how(b"HTTP/1.1 429 R\r\nContent-Length: 500\r\n\r\n{")
+    assert type(await failure(call)) is Throttled
+
+
+IMAGES = b'{"images": ["aGk="], "finish_reasons": [null]}'
+REPLIES = {
+    "gzip": (gzip.compress(IMAGES), {"Content-Encoding": "gzip"}),
+    "gzip that is not said": (gzip.compress(IMAGES), {}),
+    "deflate": (zlib.compress(IMAGES), {"Content-Encoding": "deflate"}),
+    "gzip that is none": (IMAGES, {"Content-Encoding": "gzip"}),
+    "a header that is no UTF-8": (IMAGES, {"x-amzn-note": "gr\xfc\xdf"}),
+    "a long header": (IMAGES, {"x-amzn-note": "n" * 30_000}),
+}
+
+
+@one_loop
+@pytest.mark.parametrize("name", REPLIES)
+async def test_a_reply_that_came_in_another_dress_is_read(open_line, name):
+    """A proxy may compress it or add odd headers: the images in it were paid for."""
+    server, call = open_line
+    server.posts.clear()
+    server.respond = sends(raw(200, *REPLIES[name]))
+    assert (await call()).body == IMAGES
+    assert len(server.posts) == 1
+
+
+@one_loop
+async def test_a_reply_that_cannot_be_unpacked_stays_as_it_came(open_line, monkeypatch):
+    """It is kept for a person; and no bomb fills the memory."""
+    server, call = open_line
+    server.respond = sends(raw(200, b"\x1b\x00\x00", {"Content-Encoding": "br"}))
+    assert (await call()).body == b"\x1b\x00\x00"
+    monkeypatch.setattr(client, "BODY_LIMIT", 1_000_000)
+    server.respond = sends(raw(200, gzip.compress(b"x" * 50_000_000), {}))
+    assert len((await call()).body) == 1_000_000
+
+
+@one_loop
+async def test_a_long_header_hides_no_status(open_line):
+    """A 429 is free, whatever a proxy writes beside it."""
+    server, call = open_line
+    server.respond = sends(raw(429, b"", {"x-note": "n" * 30_000}))
     assert type(await failure(call)) is Throttled
 
 

@@ -1,5 +1,6 @@
 """One suite for every family: what `models.base.Family` promises of replies."""
 
+import base64
 import json
 
 import pytest
@@ -144,6 +145,52 @@ class TestParse:
         assert (reply.filtered, reply.inference_error) == (filtered, not filtered)
         assert reply.images == ()
         assert reply.finish_reasons == (reason,)
+
+
+WORDED = {
+    "a byte order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "Latin-1 in a text": lambda text: text.replace("{", '{"note": "\xfc",', 1).encode("latin-1"),
+    "a control in a text": lambda text: text.replace("{", '{"note": "\x01",', 1).encode(),
+    "more behind it": lambda text: text.encode() + b"\n<!-- proxy -->",
+}
+SPELT = {
+    "lines": lambda text: f"{text[:2]}\r\n{text[2:]}\n",
+    "a data URL": lambda text: f"data:image/png;base64,{text}",
+    "the alphabet of URLs": lambda text: text.replace("+", "-").replace("/", "_"),
+}
+DATA = b"\xfb\xff\xfehi"
+
+
+class TestWhatWasPaidFor:
+    """An image that can be read is not given up, and paid for again, over how it was written."""
+
+    @every_family
+    @pytest.mark.parametrize("how", WORDED)
+    def test_odd_json(self, name, how):
+        """As some proxy rewrote it."""
+        text = json.dumps(DOCUMENTED[name].reply(DATA, 7, None), ensure_ascii=False)
+        (image,) = FAMILIES[name].parse(WORDED[how](text)).images
+        assert image.data == DATA
+
+    @every_family
+    @pytest.mark.parametrize("how", SPELT)
+    def test_odd_base64(self, name, how):
+        """The same bytes, spelt otherwise."""
+        text = json.dumps(DOCUMENTED[name].reply(DATA, 7, None))
+        encoded = base64.b64encode(DATA).decode()
+        assert encoded in text
+        odd = text.replace(encoded, json.dumps(SPELT[how](encoded))[1:-1])
+        (image,) = FAMILIES[name].parse(odd.encode()).images
+        assert image.data == DATA
+
+
+def test_what_a_reply_says_is_bounded():
+    """A hundred thousand reasons, each of a megabyte, would stand in a line of the manifest."""
+    body = {"images": [], "finish_reasons": ["Filter reason: " + "x" * 1_000] * 100_000}
+    reply = FAMILIES["stable-image"].parse(json.dumps(body).encode())
+    assert reply.filtered
+    assert sum(map(len, filter(None, reply.finish_reasons))) <= 10_000
 
 
 def parses_or_complains(family: Family, body: bytes) -> None:
