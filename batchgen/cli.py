@@ -30,6 +30,7 @@ from batchgen.text import closest, escaped, system_reason
 
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
+    "reproduce": ("batchgen.commands.reproduce", "Make the images of a manifest again; compare."),
     "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
     "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),
     "verify": ("batchgen.commands.verify", "Hold the files of an output against its manifest."),

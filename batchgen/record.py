@@ -29,7 +29,20 @@ FORMAT_VERSION = 2
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
 
-SELDOM = frozenset(("fresh", "limit", "only", "output", "region", "reseeds", "route", "served"))
+SELDOM = frozenset(
+    (
+        "fresh",
+        "limit",
+        "only",
+        "original",
+        "output",
+        "region",
+        "reproduces",
+        "reseeds",
+        "route",
+        "served",
+    )
+)
 """Fields that a line leaves out while they are None."""
 
 
@@ -128,6 +141,19 @@ class Served(BaseModel):
     """The exact body that was sent."""
 
 
+class Original(BaseModel):
+    """The record of another manifest whose image was made again."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    task_id: str
+    run_id: str
+    path: str | None
+    """Where its image was, below the output of that manifest; None if it had none."""
+    sha256: str | None
+    """Of its image, as that record says."""
+
+
 class Record(Line):
     """What became of one task. The last record of a task id wins."""
 
@@ -138,6 +164,9 @@ class Record(Line):
     item_id: str
     vars: dict[str, str]
     status: Status
+    original: Original | None = None
+    """What `reproduce` made again; stands before `endpoint`, behind which readers look for the path
+    of the image."""
     model_id: str
     region: str
     """Where the last attempt went."""
@@ -202,6 +231,8 @@ class RunLine(Line):
     job_sha256: str | None
     output: str | None = None
     """Its absolute path; None in lines of earlier versions."""
+    reproduces: str | None = None
+    """Absolute path of the manifest whose images the run makes again."""
     endpoint: str
     region: str
     random_seed_key: str

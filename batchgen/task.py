@@ -44,6 +44,8 @@ class Task:
     """Models that may make it in place of its own, in this order."""
     fallback_prompt: str | None = None
     """What to ask for when moderation refused the request."""
+    original: Mapping[str, str | None] | None = None
+    """The fields of `record.Original`, for an image that is made again."""
 
 
 def task_id(model_id: str, request: Mapping[str, Any]) -> str:

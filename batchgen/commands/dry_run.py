@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from batchgen import plan
 from batchgen.commands.streams import note, result
 from batchgen.job import Job
-from batchgen.plan import PlanSummary
+from batchgen.plan import Plan, PlanSummary
 from batchgen.record import is_simulated
 from batchgen.runner import Selection, read_output, reseed, select, shortage
 from batchgen.text import duration, escaped, usd
 
 
-def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
+def dry_run(
+    whole: Plan, selection: Selection, *, as_json: bool, more: Mapping[str, Any] | None = None
+) -> int:
     """Say what a run would make and cost.
+
+    Args:
+        whole: what it would make that from.
+        selection: the part that was asked for.
+        as_json: one JSON object on standard output.
+        more: fields of that object beside the usual ones.
 
     Raises:
         JobError: with every complaint about the job.
         ManifestError: the output's manifest cannot be used.
     """
-    outline = plan.check(job)
+    job, outline = whole.job, whole.check()
     history = read_output(job, fresh=selection.fresh)
     reseed(history, selection, "dry-run")
-    pending = select(plan.JobPlan(job), history, selection, history.random_seed_key or "dry-run")
+    pending = select(whole, history, selection, history.random_seed_key or "dry-run")
     cost = None if outline.price_usd is None else pending.cost(outline)
     expected = _estimate(job, outline, pending.to_make.models())
     short = shortage(job, history, pending, outline)
@@ -37,6 +46,7 @@ def dry_run(job: Job, selection: Selection, *, as_json: bool) -> int:
             "cost_usd": None if cost is None else float(cost),
             "minutes": expected.minutes,
             "simulated": is_simulated(job.endpoint),
+            **(more or {}),
         }
         result(json.dumps(fields))
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from batchgen.commands.display import Display
 from batchgen.commands.failures import Failures
@@ -10,8 +11,7 @@ from batchgen.commands.figures import opening_line, report, status_line
 from batchgen.commands.screens import Screen, screen
 from batchgen.commands.signals import Signals, handle_signals
 from batchgen.errors import OutputBusy
-from batchgen.job import Job
-from batchgen.runner import Batch, Deadline, RunOptions, Selection, Summary
+from batchgen.runner import Batch, RunOptions, Summary
 
 BUSY_ADVICE = (
     "Nothing was called. Wait for it with --wait-lock 30m, or end it: what it has made stays, and "
@@ -22,19 +22,8 @@ BUSY_ADVICE = (
 class ForegroundRun:
     """One run with its display and its signals."""
 
-    def __init__(
-        self,
-        job: Job,
-        selection: Selection,
-        *,
-        deadline: Deadline | None = None,
-        wait_lock: float = 0.0,
-        quiet: bool = False,
-    ) -> None:
-        self._job = job
-        self._selection = selection
-        self._deadline = deadline
-        self._wait_lock = wait_lock
+    def __init__(self, options: RunOptions, *, quiet: bool = False) -> None:
+        self._options = options
         self._quiet = quiet
         self._failures = Failures()
 
@@ -50,20 +39,14 @@ class ForegroundRun:
         return summary
 
     async def _run(self, terminal: Screen) -> Summary:
+        options = self._options
         display = Display(
             terminal,
             self._failures,
-            opening=lambda summary: opening_line(self._job, self._deadline, summary),
+            opening=lambda summary: opening_line(options.job, options.deadline, summary),
             quiet=self._quiet,
         )
-        options = RunOptions(
-            job=self._job,
-            selection=self._selection,
-            deadline=self._deadline,
-            observer=display,
-            wait_lock=self._wait_lock,
-        )
-        batch = Batch(options)
+        batch = Batch(replace(options, observer=display))
         signals = Signals(batch.stop, lambda: batch.snapshot().in_flight, display.notice)
         with (
             handle_signals(signals, lambda: terminal.line(status_line(batch.snapshot()))),

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from batchgen.errors import InputError
-from batchgen.text import quoted, system_reason
+from batchgen.text import closest, did_you_mean, quoted, system_reason
 
 MOST_TASKS = 1_000_000_000
 
@@ -73,6 +73,50 @@ CONCURRENCY = Key("number", "limits.concurrency")
 COUNT = Count()
 USD = Key("usd", "limits.budget_usd")
 DURATION = Key("duration", "limits.give_up_after")
+
+
+class VerdictName(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """How near a reproduction must come: `same pixels` may be written `same-pixels`."""
+
+    name = "verdict"
+    names = ("identical", "same pixels", "similar", "different", "not reproducible")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The verdict's name."""
+        wanted = str(value).lower().replace("-", " ").replace("_", " ")
+        if wanted in self.names:
+            return wanted
+        allowed = ", ".join(name.replace(" ", "-") for name in self.names)
+        near = did_you_mean(closest(str(value), self.names))
+        return self.fail(f"cannot be {quoted(value)}; allowed: {allowed}{near}.", param, ctx)
+
+
+VERDICT = VerdictName()
+MODEL = Key("model", "model")
+
+
+class ManifestFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """The path of a manifest, or of the output folder that holds it."""
+
+    name = "manifest"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; an empty text, as of an unset variable, would mean the current folder."""
+        if not value:
+            self.fail("there is no name: name the manifest.", param, ctx)
+        return Path(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002  # Click's signature
+        param: click.Parameter,  # noqa: ARG002  # Click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The shell completes file names by itself."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+MANIFEST = ManifestFile()
 
 
 class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only

@@ -82,7 +82,8 @@ def command(job: Path, **given: Any) -> int:
     The same command again makes only what is missing: after a crash, after an edit, every night.
     """
     from batchgen.job import load
-    from batchgen.runner import Selection, deadline_of
+    from batchgen.plan import JobPlan
+    from batchgen.runner import RunOptions, Selection, deadline_of
 
     ordered = Overrides(
         output=given["output"],
@@ -103,15 +104,17 @@ def command(job: Path, **given: Any) -> int:
     if given["dry_run"]:
         from batchgen.commands.dry_run import dry_run
 
-        return dry_run(ordered, selection, as_json=given["as_json"])
+        return dry_run(JobPlan(ordered), selection, as_json=given["as_json"])
     from batchgen.commands.foreground import ForegroundRun
 
     deadline = deadline_of(ordered.limits.until, given["max_duration"], datetime.now(UTC))
-    wait_lock = given["wait_lock"] or 0.0
-    foreground = ForegroundRun(
-        ordered, selection, deadline=deadline, wait_lock=wait_lock, quiet=given["quiet"]
+    run_options = RunOptions(
+        job=ordered,
+        selection=selection,
+        deadline=deadline,
+        wait_lock=given["wait_lock"] or 0.0,
     )
-    summary = foreground.run()
+    summary = ForegroundRun(run_options, quiet=given["quiet"]).run()
     if given["as_json"]:
         result(json.dumps(summary.to_json()))
     return summary.exit_code

@@ -31,6 +31,7 @@ from batchgen.output.metadata.label import (
 from batchgen.output.metadata.reading import embedded, read_embedded
 from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
+from batchgen.output.originals import Originals, read_image, read_originals
 from batchgen.output.paths import inner_path, open_regular
 from batchgen.output.repair import Obsolete, Repaired, find_obsolete, prune, repair
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
@@ -61,6 +62,7 @@ __all__ = [
     "Manifest",
     "Obsolete",
     "Origin",
+    "Originals",
     "OutputFolder",
     "Provenance",
     "Refresh",
@@ -88,7 +90,9 @@ __all__ = [
     "parse_object",
     "prune",
     "read_embedded",
+    "read_image",
     "read_manifest",
+    "read_originals",
     "refuse_lost_manifest",
     "repair",
     "verify",

@@ -265,7 +265,7 @@ class _Models:
             yield from _end(model)
         elif totals.stand_ins:
             instead = " or ".join(totals.stand_ins)
-            yield f"{_ended(model)} and AWS refuses it: its images will be made by {instead}"
+            yield f"{ended(model)} and AWS refuses it: its images will be made by {instead}"
         else:
             self._refuse(model, totals.path)
 
@@ -276,7 +276,7 @@ class _Models:
             yield from _end(model)
 
     def _refuse(self, model: Model, path: Path) -> None:
-        text = f"{_ended(model)} and AWS refuses it: choose another one, or set allow_retired: true"
+        text = f"{ended(model)} and AWS refuses it: choose another one, or set allow_retired: true"
         self._found.add(path, text)
 
     def _check_prices(self) -> None:
@@ -299,10 +299,11 @@ def _end(model: Model) -> Iterator[str]:
     if model.life_cycle is LifeCycle.LEGACY:
         yield f"{model.id} is legacy: it ends{_day(model) or ' soon'}"
     elif model.life_cycle is LifeCycle.RETIRED:
-        yield f"{_ended(model)}: AWS refuses it"
+        yield f"{ended(model)}: AWS refuses it"
 
 
-def _ended(model: Model) -> str:
+def ended(model: Model) -> str:
+    """The beginning of a sentence about a model that is retired."""
     return f"{model.id} is past its end of life{_day(model)}"
 
 

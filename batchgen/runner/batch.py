@@ -327,6 +327,7 @@ def run_line(options: RunOptions, run_id: str, random_seed_key: str, history: Hi
         job_file=str(Path(job.source.file).absolute()) if job.source else None,
         job_sha256=job.source.sha256 if job.source else None,
         output=str(Path(job.output).absolute()),
+        reproduces=str(options.reproduces.absolute()) if options.reproduces else None,
         endpoint=job.endpoint,
         region=job.region,
         random_seed_key=random_seed_key,

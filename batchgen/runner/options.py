@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchgen.bedrock import Open, open_endpoint
 from batchgen.job import Job
@@ -42,6 +43,8 @@ class RunOptions:
     job: Job
     plan: Plan | None = None
     """What it makes, with this job as its settings; None: the job's own plan."""
+    reproduces: Path | None = None
+    """The manifest whose images the plan makes again."""
     selection: Selection = field(default_factory=Selection)
     deadline: Deadline | None = None
     observer: Observer = field(default_factory=Observer)

@@ -9,6 +9,7 @@ from bench import CORE, PRICE, bench, in_time_of_sockets
 from batchgen.commands.dry_run import dry_run
 from batchgen.doctor.job import survey
 from batchgen.errors import JobError
+from batchgen.plan import JobPlan
 from batchgen.runner import Selection
 
 TROUBLE = {
@@ -238,7 +239,7 @@ async def test_what_is_said_when_not_one_more_image_fits(tmp_path, capsys):
         assert it.charged() == PRICE
         assert text in ran.summary.stopping.text
         assert ran.summary.next_step is None
-        dry_run(job, Selection(), as_json=False)
+        dry_run(JobPlan(job), Selection(), as_json=False)
         assert text in capsys.readouterr().err
         assert any(text in finding.text for finding in survey(job).findings)
 

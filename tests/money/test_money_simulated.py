@@ -14,6 +14,7 @@ from batchgen.bedrock import open_endpoint
 from batchgen.commands.dry_run import dry_run
 from batchgen.doctor.job import survey
 from batchgen.errors import ManifestError
+from batchgen.plan import JobPlan
 from batchgen.runner import Selection
 
 
@@ -73,7 +74,7 @@ async def test_a_simulation_into_real_pictures_is_refused(tmp_path, capsys):
         with pytest.raises(ManifestError, match="--output"):
             await it.run(job)
         with pytest.raises(ManifestError, match="--output"):
-            dry_run(job, Selection(), as_json=False)
+            dry_run(JobPlan(job), Selection(), as_json=False)
         findings = survey(job).findings
         assert [each.trouble for each in findings if each.check == "manifest"] == [2]
         assert len(it.calls()) == calls
@@ -134,7 +135,7 @@ async def test_the_dry_run_counts_what_is_replaced(tmp_path, capsys):
     async with bench(tmp_path) as it:
         await it.run(3)
 
-        dry_run(it.job(3, endpoint="aws"), Selection(), as_json=True)
+        dry_run(JobPlan(it.job(3, endpoint="aws")), Selection(), as_json=True)
         told = capsys.readouterr()
 
         assert json.loads(told.out)["to_make"] == 3

@@ -1,0 +1,268 @@
+"""`batchgen reproduce`: make the images of a manifest again, and say how near they came."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from heapq import nsmallest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen.commands import options
+from batchgen.commands.streams import note, result
+from batchgen.errors import ExitCode, StorageError
+from batchgen.text import escaped, system_reason
+
+if TYPE_CHECKING:
+    from batchgen.output import Originals
+    from batchgen.plan import Replay
+    from batchgen.report import Judged, Verdict
+    from batchgen.runner import Summary
+
+VERDICTS = ("identical", "same pixels", "similar", "different", "not reproducible")
+STATUSES = ("succeeded", "filtered", "failed")
+LISTED = 20
+"""Images that are not what was asked for and that the end names; `--json` names all."""
+SHOWN = 200
+"""Images that the page shows."""
+
+
+@click.command(name="reproduce")
+@click.argument("manifest", type=options.MANIFEST)
+@click.option("--only", multiple=True, help="Only items (or labels) like this: 'mug-*'.")
+@click.option(
+    "--status",
+    multiple=True,
+    type=click.Choice(STATUSES, case_sensitive=False),
+    help="Only records with this status; else those that succeeded.",
+)
+@click.option("--run", "run_id", help="Only the records of this run.")
+@click.option("--limit", type=options.COUNT, help="Only the first so many.")
+@click.option("--output", type=options.FOLDER, help="Folder of the new images and manifest.")
+@click.option("--endpoint", type=options.ENDPOINT, help="What is called; else what they name.")
+@click.option("--model", type=options.MODEL, help="The same prompts and seeds on this model.")
+@click.option(
+    "--at-least",
+    type=options.VERDICT,
+    default="similar",
+    show_default=True,
+    help="The verdict below which the command ends with 5.",
+)
+@click.option("--max-cost", type=options.USD, help="Spend this much at most in this run.")
+@click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
+@click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
+@click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
+@click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
+@click.option(
+    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
+@options.json_option
+def command(manifest: Path, **given: Any) -> int:
+    """Make the images of a manifest again from their records, and compare.
+
+    Without the job file: each with its exact request and seed, into an output of their own. The
+    same command again goes on where it was cut off.
+    """
+    from batchgen.commands.dry_run import dry_run
+    from batchgen.output import read_originals
+    from batchgen.runner import Selection
+
+    originals = read_originals(manifest, given["run_id"])
+    _notify(_notices(originals))
+    replay = _replay(originals, given)
+    _notify(_warnings(replay))
+    if given["dry_run"]:
+        more = {"not_reproducible": dict(replay.reasons), "output": replay.job.output}
+        for reason, count in replay.reasons.most_common():
+            note(f"{count} not reproducible: {escaped(reason)}")
+        return dry_run(replay, Selection(), as_json=given["as_json"], more=more)
+    summary = None
+    if replay.check().tasks:
+        summary = _run(replay, originals, given)
+    from batchgen.report import Verdict
+
+    tally = _compare(replay, originals, Verdict(given["at_least"]))
+    code = _exit_code(summary, tally)
+    if given["as_json"]:
+        result(json.dumps(_object(tally, replay, summary, code)))
+    else:
+        for line in _report(tally):
+            result(line)
+    return code
+
+
+def _replay(originals: Originals, given: dict[str, Any]) -> Replay:
+    from batchgen.commands.run import Overrides
+    from batchgen.plan import Choice, Replay, choose, replay_job
+    from batchgen.record import Status
+
+    choice = Choice(
+        only=given["only"],
+        statuses=tuple(map(Status, given["status"])) or (Status.SUCCEEDED,),
+        limit=given["limit"],
+        model=given["model"],
+        endpoint=given["endpoint"],
+        output=given["output"],
+    )
+    chosen = choose(originals, choice)
+    overrides = Overrides(
+        output=None,
+        endpoint=None,
+        concurrency=given["concurrency"],
+        requests_per_minute=given["rpm"],
+        run_budget_usd=given["max_cost"],
+        until=given["until"],
+    )
+    job = overrides.apply(replay_job(chosen, originals.folder, originals.job_name))
+    return Replay(job, chosen, originals.job_files)
+
+
+def _run(replay: Replay, originals: Originals, given: dict[str, Any]) -> Summary:
+    from batchgen.commands.foreground import ForegroundRun
+    from batchgen.runner import RunOptions, deadline_of
+
+    job = replay.job
+    run_options = RunOptions(
+        job=job,
+        plan=replay,
+        reproduces=originals.manifest,
+        deadline=deadline_of(job.limits.until, given["max_duration"], datetime.now(UTC)),
+        wait_lock=given["wait_lock"] or 0.0,
+    )
+    return ForegroundRun(run_options, quiet=given["quiet"]).run()
+
+
+def _notify(texts: Iterable[str]) -> None:
+    for text in texts:
+        note(escaped(text))
+
+
+def _notices(originals: Originals) -> Iterator[str]:
+    """What a person should know of the manifest."""
+    if originals.unreadable:
+        yield (
+            f"Lines of {originals.manifest} that cannot be read: {originals.unreadable}; "
+            "they count as not written."
+        )
+    if originals.made_room:
+        yield (
+            f"Left out, for another image has their name now: {originals.made_room}; "
+            "--run names a run whose images are made whatever became of them."
+        )
+
+
+def _warnings(replay: Replay) -> Iterator[str]:
+    """What a person should know of the endpoint: other services make other pictures."""
+    from batchgen.record import is_simulated
+
+    simulated = is_simulated(replay.job.endpoint)
+    others = sum(
+        count for name, count in replay.chosen.endpoints.items() if is_simulated(name) != simulated
+    )
+    if others and simulated:
+        yield f"{others} originals are pictures of the service: the simulator makes other ones."
+    elif others:
+        yield f"{others} originals are pictures of the simulator: the service makes other ones."
+
+
+@dataclass(slots=True)
+class Tally:
+    """The verdicts of one command."""
+
+    at_least: Verdict
+    judged: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    open: int = 0
+    """Originals that were not made again yet."""
+    worse: int = 0
+    """Those worse than was asked for."""
+    listed: list[str] = field(default_factory=list)
+    """Sentences about the first of them."""
+    page: Path | None = None
+
+    def add(self, judged: Judged) -> None:
+        """One more original."""
+        self.judged.append(judged.to_json())
+        if judged.verdict is None:
+            self.open += 1
+            return
+        self.counts[judged.verdict] += 1
+        if judged.verdict.is_worse_than(self.at_least):
+            self.worse += 1
+            if len(self.listed) < LISTED:
+                reason = f" ({judged.reason})" if judged.reason else ""
+                self.listed.append(escaped(f"{judged.original.label}: {judged.verdict}{reason}"))
+
+
+def _compare(replay: Replay, originals: Originals, at_least: Verdict) -> Tally:
+    from batchgen.report import Verdict, judge, write_page
+
+    output = Path(replay.job.output)
+    tally = Tally(at_least)
+    differing: list[Judged] = []
+    total = 0
+    for judged in judge(replay.planned, originals.folder, output, replay.job.endpoint):
+        tally.add(judged)
+        if judged.verdict in (Verdict.SIMILAR, Verdict.DIFFERENT):
+            total += 1
+            differing.append(judged)
+            if len(differing) > 2 * SHOWN:
+                differing = nsmallest(SHOWN, differing, key=_by_distance)
+    if differing:
+        shown = nsmallest(SHOWN, differing, key=_by_distance)
+        try:
+            tally.page = write_page(shown, originals.folder, output, total=total)
+        except OSError as error:
+            reason = system_reason(error)
+            raise StorageError(f"The page of differences was not written: {reason}.") from error
+    return tally
+
+
+def _by_distance(judged: Judged) -> float:
+    """Those that nothing could be measured of first, then the farthest."""
+    return -1000.0 if judged.distance is None else -judged.distance
+
+
+def _exit_code(summary: Summary | None, tally: Tally) -> int:
+    """As the run ended, if it was stopped; else what the verdicts say."""
+    if summary is not None and summary.exit_code not in (ExitCode.DONE, ExitCode.INCOMPLETE):
+        return summary.exit_code
+    return ExitCode.DIFFERENT if tally.worse else ExitCode.DONE
+
+
+def _object(tally: Tally, replay: Replay, summary: Summary | None, code: int) -> dict[str, Any]:
+    from batchgen.report import THRESHOLD
+
+    return {
+        "exit_code": int(code),
+        "originals": len(tally.judged),
+        "verdicts": {verdict: tally.counts[verdict] for verdict in VERDICTS},
+        "open": tally.open,
+        "at_least": str(tally.at_least),
+        "worse": tally.worse,
+        "threshold": THRESHOLD,
+        "output": replay.job.output,
+        "page": None if tally.page is None else str(tally.page),
+        "images": tally.judged,
+        "run": None if summary is None else summary.to_json(),
+    }
+
+
+def _report(tally: Tally) -> Iterator[str]:
+    yield from tally.listed
+    if tally.worse > len(tally.listed):
+        yield f"… and {tally.worse - len(tally.listed)} more; --json names all of them."
+    if tally.page is not None:
+        yield f"Side by side: {escaped(str(tally.page.absolute()))}"
+    counts = ", ".join(f"{tally.counts[verdict]} {verdict}" for verdict in VERDICTS)
+    left = f", {tally.open} not made yet" if tally.open else ""
+    yield f"{len(tally.judged)} images: {counts}{left}."
+    if tally.worse:
+        yield f"Worse than {tally.at_least}: {tally.worse}."

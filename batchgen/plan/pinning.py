@@ -1,0 +1,251 @@
+"""From a record to the task that makes its image again: the same model, request and seed.
+
+A record may have been written by anybody: what it holds is looked at before a task is made of it,
+and one that no task can be made of gets a reason instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from batchgen.job import Job
+from batchgen.models import FAMILIES, LifeCycle, Model, UnknownModel, find
+from batchgen.plan import file_names
+from batchgen.plan.check import ended
+from batchgen.plan.item import FOLDER
+from batchgen.plan.substitutes import Substitutes
+from batchgen.record import Record
+from batchgen.task import Task, task_id
+from batchgen.text import quoted, system_reason
+
+MOST_USD = 1_000.0
+"""Of one image; a record that says more of its own does not say what it cost."""
+MOST_BYTES = 25_000_000
+"""Of an input image: what one request can hold."""
+UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a family raises at a body that it did not build."""
+INPUT = {"path", "sha256"}
+"""Keys of what stands in a request for an input image."""
+
+
+class NotReproducible(ValueError):
+    """No call can make the image of a record again; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent for a record: what its task asks for, or what was served in its place."""
+
+    model_id: str
+    seed: int
+    request: Mapping[str, Any]
+
+
+def sent(record: Record) -> Sent:
+    """What made the image of a record."""
+    if record.served is not None:
+        return Sent(record.served.model_id, record.served.seed, record.served.request)
+    return Sent(record.model_id, record.seed, record.request)
+
+
+class Pinning:
+    """Makes tasks of records, for one run."""
+
+    def __init__(self, job: Job, target: str | None, job_files: Mapping[str, str | None]) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            job: says what is called.
+            target: the model to make them with; None: each with its own.
+            job_files: run id -> the job file of that run, in whose folder its input images lie.
+        """
+        self._refuses_retired = job.endpoint == "aws" and not job.allow_retired
+        self._target = target
+        self._folders = {
+            run_id: Path(file).parent for run_id, file in job_files.items() if file is not None
+        }
+        self._substitutes = Substitutes(job)
+        self._known: dict[str, Model] = {}
+        self._inputs = cache(_trouble)
+
+    def model(self, model_id: str) -> Model:
+        """The model of a task that was made."""
+        return self._known[model_id]
+
+    def task(self, record: Record, *, is_crowded: bool = False) -> Task:
+        """The task of a record.
+
+        Args:
+            record: with its first image's present path.
+            is_crowded: another record's image has the same name.
+
+        Raises:
+            NotReproducible: there is none.
+        """
+        call = sent(record)
+        model = self._model(call)
+        if self._target is None and self._refuses_retired:
+            _require_living(model)
+        call = _with_seed(record, call, model)
+        self._require_inputs(record, call.request)
+        try:
+            task = self._pinned(record, call, model)
+            if self._target is not None:
+                task = self._translated(task, self._target)
+        except NotReproducible:
+            raise
+        except UNFIT as error:
+            text = f"its request is none of {call.model_id}: {type(error).__name__}: {error}"
+            raise NotReproducible(text) from error
+        return replace(task, file_stem=_stem(record, task.id, is_crowded=is_crowded))
+
+    def _model(self, call: Sent) -> Model:
+        known = self._known.get(call.model_id)
+        if known is None:
+            try:
+                known = find(call.model_id, None, advice="its facts are needed to send anything")
+            except UnknownModel as error:
+                family = _family_of(call.request)
+                if family is None:
+                    raise NotReproducible(str(error)) from None
+                known = FAMILIES[family].generic(call.model_id)
+            self._known[call.model_id] = known
+        return known
+
+    def _pinned(self, record: Record, call: Sent, model: Model) -> Task:
+        family = FAMILIES[model.family]
+        first = record.images[0] if record.images else None
+        return Task(
+            id=task_id(call.model_id, call.request),
+            label=record.label,
+            item_id=record.item_id,
+            variant=1,
+            vars=record.vars,
+            model_id=call.model_id,
+            family=model.family,
+            request=call.request,
+            seed=call.seed,
+            file_stem="",
+            image_format=family.image_format(call.request),
+            price_usd=_price(family.price(model, call.request), record),
+            original={
+                "task_id": record.task_id,
+                "run_id": record.run_id,
+                "path": None if first is None else first.path,
+                "sha256": None if first is None else first.sha256,
+            },
+        )
+
+    def _translated(self, task: Task, target: str) -> Task:
+        if target == task.model_id:
+            return task
+        try:
+            made = self._substitutes.of_model(task, task, target)
+        except ValueError as error:
+            raise NotReproducible(str(error)) from error
+        self._known.setdefault(target, find(target))
+        return made
+
+    def _require_inputs(self, record: Record, request: Mapping[str, Any]) -> None:
+        """Look whether the input images are there as they were."""
+        for named in _inputs(request):
+            folder = self._folders.get(record.run_id, Path())
+            trouble = self._inputs(folder / named["path"], named["sha256"])
+            if trouble is not None:
+                raise NotReproducible(f"its input image {quoted(named['path'], 200)} {trouble}")
+
+
+def _require_living(model: Model) -> None:
+    if model.life_cycle is LifeCycle.RETIRED:
+        raise NotReproducible(f"{ended(model)} and AWS refuses it: --model names another one")
+
+
+def _with_seed(record: Record, call: Sent, model: Model) -> Sent:
+    """The call with its seed certain.
+
+    Where somebody altered a record, its seed may contradict its request: what its id knows is the
+    one of old, and the other one is what was wanted.
+    """
+    seed = call.request.get("seed")
+    if seed is None:
+        raise NotReproducible(
+            f"{model.title} got no seed, and chose the picture by itself: another call makes "
+            "another picture"
+        )
+    if type(seed) is not int or seed < 1:
+        raise NotReproducible(f"its request has the seed {quoted(seed)}, which names no picture")
+    if seed == call.seed:
+        return call
+    is_old = record.served is None and record.task_id == task_id(call.model_id, call.request)
+    if is_old and call.seed >= 1:
+        return Sent(call.model_id, call.seed, {**call.request, "seed": call.seed})
+    return Sent(call.model_id, seed, call.request)
+
+
+def _price(known: Decimal | None, record: Record) -> Decimal | None:
+    """The larger one of what a call costs and of what it cost: prices of the job are not known."""
+    cost = record.cost_usd
+    if cost is None or not 0 < cost <= MOST_USD:
+        return known
+    told = Decimal(str(cost))
+    return told if known is None else max(known, told)
+
+
+def _family_of(request: Mapping[str, Any]) -> str | None:
+    """The only family that finds its own words in a request; None if none does, or several do."""
+    found = []
+    for name, family in FAMILIES.items():
+        try:
+            family.parts(request)
+        except UNFIT:
+            continue
+        found.append(name)
+    return found[0] if len(found) == 1 else None
+
+
+def _stem(record: Record, sent_id: str, *, is_crowded: bool) -> str:
+    """Where the image goes: under the name of the original, if that is one."""
+    path = PurePosixPath(record.images[0].path if record.images else f"images/{record.label}-1")
+    inner = PurePosixPath(*path.parts[1:]) if len(path.parts) > 1 else path
+    name = inner.with_suffix("").as_posix() if record.images else inner.as_posix()
+    if file_names.problem(name) is not None:
+        name = sent_id
+    elif is_crowded:
+        name = f"{name}-{sent_id[-8:]}"
+    return f"{FOLDER}{name}"
+
+
+def _inputs(value: Any) -> Iterator[Mapping[str, str]]:
+    """Whatever stands in a request for an image: its path and its hash."""
+    if isinstance(value, Mapping):
+        if value.keys() == INPUT and all(isinstance(each, str) for each in value.values()):
+            yield value
+        else:
+            for each in value.values():
+                yield from _inputs(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _inputs(each)
+
+
+def _trouble(path: Path, sha256: str) -> str | None:
+    """Why an input image cannot be sent again; None if it is the one of then."""
+    try:
+        # A pipe would hold up the plan until somebody writes to it.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return "is no regular file any more"
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        return f"is gone: {system_reason(error) if isinstance(error, OSError) else error}"
+    is_same = hashlib.sha256(data).hexdigest() == sha256
+    return None if is_same else "has changed since: its hash is another one"
