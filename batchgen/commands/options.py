@@ -95,30 +95,6 @@ VERDICT = VerdictName()
 MODEL = Key("model", "model")
 
 
-class ManifestFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
-    """The path of a manifest, or of the output folder that holds it."""
-
-    name = "manifest"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path; an empty text, as of an unset variable, would mean the current folder."""
-        if not value:
-            self.fail("there is no name: name the manifest.", param, ctx)
-        return Path(value)
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # Click's signature
-        param: click.Parameter,  # noqa: ARG002  # Click's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """The shell completes file names by itself."""
-        return [CompletionItem(incomplete, type="file")]
-
-
-MANIFEST = ManifestFile()
-
-
 class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
     """The path of a job file."""
 

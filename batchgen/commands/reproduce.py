@@ -33,7 +33,7 @@ SHOWN = 200
 
 
 @click.command(name="reproduce")
-@click.argument("manifest", type=options.MANIFEST)
+@click.argument("manifest", type=options.ExistingPath())
 @click.option("--only", multiple=True, help="Only items (or labels) like this: 'mug-*'.")
 @click.option(
     "--status",

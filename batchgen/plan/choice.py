@@ -75,13 +75,13 @@ def choose(records: Records, choice: Choice) -> Chosen:
         InputError: none is left, or a pattern fits none.
     """
     chosen = Chosen(records, choice)
-    unused, labels = set(choice.only), []
+    unused, names = set(choice.only), set[str]()
     statuses: Counter[Status] = Counter()
     for index, record in enumerate(records.read()):
         fitting = {pattern for pattern in choice.only if _fits(record, pattern)}
         unused -= fitting
         if choice.only and not fitting:
-            labels.append(record.label)
+            names.add(record.item_id)
             continue
         statuses[record.status] += 1
         if record.status not in choice.statuses:
@@ -93,7 +93,7 @@ def choose(records: Records, choice: Choice) -> Chosen:
                 choice.model or sent(record).model_id
             )
     for pattern in sorted(unused):
-        near = did_you_mean(closest(pattern.strip("*?"), labels))
+        near = did_you_mean(closest(pattern.strip("*?"), names))
         raise InputError(f"--only {quoted(pattern)} fits no record of the manifest{near}")
     if not chosen.indices:
         found = ", ".join(f"{count} {status}" for status, count in statuses.items())

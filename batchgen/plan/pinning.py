@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from batchgen.job import Job
-from batchgen.models import FAMILIES, LifeCycle, Model, UnknownModel, find
+from batchgen.models import FAMILIES, Family, LifeCycle, Model, UnknownModel, find
 from batchgen.plan import file_names
 from batchgen.plan.check import ended
 from batchgen.plan.item import FOLDER
@@ -110,13 +110,11 @@ class Pinning:
     def _model(self, call: Sent) -> Model:
         known = self._known.get(call.model_id)
         if known is None:
+            advice = "nor does its request tell"
             try:
-                known = find(call.model_id, None, advice="its facts are needed to send anything")
+                known = find(call.model_id, _family_of(call), advice=advice)
             except UnknownModel as error:
-                family = _family_of(call.request)
-                if family is None:
-                    raise NotReproducible(str(error)) from None
-                known = FAMILIES[family].generic(call.model_id)
+                raise NotReproducible(str(error)) from None
             self._known[call.model_id] = known
         return known
 
@@ -199,16 +197,22 @@ def _price(known: Decimal | None, record: Record) -> Decimal | None:
     return told if known is None else max(known, told)
 
 
-def _family_of(request: Mapping[str, Any]) -> str | None:
-    """The only family that finds its own words in a request; None if none does, or several do."""
-    found = []
-    for name, family in FAMILIES.items():
-        try:
-            family.parts(request)
-        except UNFIT:
-            continue
-        found.append(name)
-    return found[0] if len(found) == 1 else None
+def _family_of(call: Sent) -> str | None:
+    """The family of a model whose id does not tell it: the only one that can read the request."""
+    try:
+        find(call.model_id)
+    except UnknownModel:
+        readers = [name for name, family in FAMILIES.items() if _reads(family, call.request)]
+        return readers[0] if len(readers) == 1 else None
+    return None
+
+
+def _reads(family: Family, request: Mapping[str, Any]) -> bool:
+    try:
+        family.parts(request)
+    except UNFIT:
+        return False
+    return True
 
 
 def _stem(record: Record, sent_id: str, *, is_crowded: bool) -> str:

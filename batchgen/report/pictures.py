@@ -10,7 +10,6 @@ the other. Libraries of such hashes bring numpy and scipy, five times the size o
 
 from __future__ import annotations
 
-import hashlib
 import io
 
 from PIL import Image, ImageChops
@@ -41,13 +40,6 @@ def decode(data: bytes) -> Image.Image:
             return image.convert("RGBA")
     except Exception as error:  # Pillow raises whatever its decoders raise
         raise ValueError(f"its pixels cannot be read: {error}") from error
-
-
-def pixels_hash(image: Image.Image) -> str:
-    """The sha256 of a picture's pixels, whatever file they came from."""
-    digest = hashlib.sha256(f"{image.width}x{image.height} ".encode())
-    digest.update(image.convert("RGBA").tobytes())
-    return digest.hexdigest()
 
 
 def distance(first: Image.Image, second: Image.Image) -> float:

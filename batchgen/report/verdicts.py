@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchgen.output import MANIFEST_NAME, History, load_history, read_image
+from batchgen.output import MANIFEST_NAME, History, hash_pixels, load_history, read_image
 from batchgen.plan import Planned
 from batchgen.record import Record, Status, StoredImage, is_simulated
-from batchgen.report.pictures import THRESHOLD, decode, distance, pixels_hash
+from batchgen.report.pictures import THRESHOLD, decode, distance
 from batchgen.text import system_reason
 
 AT_ONCE = 256
@@ -161,25 +161,34 @@ def _of_images(
     judged: Judged, one: StoredImage, other: StoredImage, originals: Path, output: Path
 ) -> Judged:
     """The verdict on two image files: by their bytes, else by their pixels."""
-    if one.sha256 == other.sha256:
+    if _received(one) == _received(other):
         return replace(judged, verdict=Verdict.IDENTICAL)
+    if one.pixels_sha256 is not None and one.pixels_sha256 == other.pixels_sha256:
+        return replace(judged, verdict=Verdict.SAME_PIXELS)
     try:
-        first = decode(whole(originals, one))
+        old = whole(originals, one)
+        first = decode(old)
     except ValueError as trouble:
         reason = f"other bytes, and the original cannot be compared by its pixels: {trouble}"
         return replace(judged, verdict=Verdict.DIFFERENT, reason=reason)
     try:
-        second = decode(whole(output, other))
+        new = whole(output, other)
+        second = decode(new)
     except ValueError as trouble:
         reason = f"other bytes, and the new image cannot be compared by its pixels: {trouble}"
         return replace(judged, verdict=Verdict.DIFFERENT, reason=reason)
-    if pixels_hash(first) == pixels_hash(second):
+    if hash_pixels(old) == hash_pixels(new):
         return replace(judged, verdict=Verdict.SAME_PIXELS)
     apart = distance(first, second)
     verdict = Verdict.SIMILAR if apart <= THRESHOLD else Verdict.DIFFERENT
     sizes = "" if first.size == second.size else f"; {_size(first.size)} and {_size(second.size)}"
     reason = f"distance {apart:.1f} %, similar up to {THRESHOLD:.1f} %{sizes}"
     return replace(judged, verdict=verdict, reason=reason, distance=apart)
+
+
+def _received(image: StoredImage) -> str:
+    """The hash of what the service sent, before any label was written into the file."""
+    return image.received_sha256 or image.sha256
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -11,7 +11,6 @@ import pytest
 from shell import Service, Shell, until
 
 SD35 = "stability.sd3-5-large-v1:0"
-RETIRED = "stability.stable-image-core-v1:0"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def verdicts(said):
     ("image_format", "suffix"), [("png", "png"), ("jpeg", "jpg"), ("webp", "webp")]
 )
 def test_images_come_out_identical(shop, image_format, suffix):
-    """Without the job: the same requests and seeds, an output beside it that names the originals."""
+    """Without the job: the same requests and seeds; the records name the originals."""
     shop.job("a mug", "a lamp", parameters={"output_format": image_format, "aspect_ratio": "16:9"})
     assert shop.run().code == 0
     (shop.folder / "job.yaml").unlink()
@@ -97,25 +96,16 @@ def test_images_come_out_identical(shop, image_format, suffix):
         }
 
 
-def alter_both(record):
+def alter(record):
     record["seed"] += 1
     record["request"]["seed"] += 1
 
 
-def alter_request(record):
-    record["request"]["seed"] += 1
-
-
-def alter_seed(record):
-    record["seed"] += 1
-
-
-@pytest.mark.parametrize("change", [alter_both, alter_request, alter_seed])
-def test_an_altered_seed_is_found(shop, change):
+def test_an_altered_seed_is_found(shop):
     """That one is different, by its pixels and with its distance; all others are identical."""
     shop.job("a mug", "a lamp", "a pot")
     assert shop.run().code == 0
-    edit(shop, "item-2/1", change)
+    edit(shop, "item-2/1", alter)
 
     code, said = reproduce(shop)
 
@@ -133,33 +123,23 @@ def test_an_altered_seed_is_found(shop, change):
     assert "item-1" not in page
 
 
-def test_a_person_reads_the_verdicts(shop):
-    """Lines on standard output: what is worse with its reason, then the counts."""
-    shop.job("a mug", "a lamp")
+def test_the_bar_is_the_users(shop):
+    """`--at-least different` bears another picture; a person reads what is worse, and why."""
+    shop.job("a mug")
     assert shop.run().code == 0
-    edit(shop, "item-2/1", alter_both)
+    edit(shop, "item-1/1", alter)
 
-    ended = shop("reproduce", "out", "--rpm=60000", "--quiet")
+    assert reproduce(shop, "--at-least=different")[0] == 0
+
+    ended = shop("reproduce", "out", "--rpm=60000", "--quiet", "--at-least=same-pixels")
 
     assert ended.code == 5
     first, *_, counts, worse = ended.out.splitlines()
-    assert first.startswith("item-2/1: different (distance ")
-    assert (
-        counts
-        == "2 images: 1 identical, 0 same pixels, 0 similar, 1 different, 0 not reproducible."
+    assert first.startswith("item-1/1: different (distance ")
+    assert counts == (
+        "1 images: 0 identical, 0 same pixels, 0 similar, 1 different, 0 not reproducible."
     )
-    assert worse == "Worse than similar: 1."
-
-
-def test_the_bar_is_the_users(shop):
-    """`--at-least different` bears another picture; `identical` bears nothing less."""
-    shop.job("a mug")
-    assert shop.run().code == 0
-    edit(shop, "item-1/1", alter_both)
-
-    assert reproduce(shop, "--at-least=different")[0] == 0
-    assert reproduce(shop, "--at-least=same-pixels")[0] == 5
-    assert shop("reproduce", "out", "--at-least=good").code == 2
+    assert worse == "Worse than same pixels: 1."
 
 
 def test_killed_and_continued_pays_nothing_twice(batchgen):
@@ -250,9 +230,6 @@ def test_a_part_of_a_manifest(batchgen):
         code, said = reproduce(batchgen, *options)
         assert code == 0
         assert list(by_label(said)) == [label]
-    assert batchgen("reproduce", "out", "--only=itme-1").code == 2
-    assert batchgen("reproduce", "out", "--run=yesterday").code == 2
-    assert batchgen("reproduce", "out", "--status=failed").code == 2
 
 
 def test_without_an_endpoint_it_is_that_of_the_records(batchgen):
@@ -273,89 +250,6 @@ def test_without_an_endpoint_it_is_that_of_the_records(batchgen):
     assert (code, said["verdicts"]["identical"]) == (0, 2)
 
 
-def test_the_originals_stay_untouched(batchgen):
-    """Their folder is never the output, whatever it is called by."""
-    batchgen.job("one")
-    assert batchgen.run().code == 0
-    before = batchgen.files()
-
-    for same in ("out", "out/", "./out", "out/../out"):
-        assert batchgen("reproduce", "out", "--output", same).code == 2
-
-    assert batchgen.files() == before
-
-
-def test_what_cannot_be_made_again_says_why(batchgen):
-    """No seed, or a model past its end: a verdict with the reason, no call, exit 5."""
-    batchgen.job("one", "two")
-    assert batchgen.run().code == 0
-    edit(batchgen, "item-1/1", lambda record: record["request"].pop("seed"))
-    edit(batchgen, "item-2/1", lambda record: record.update(model_id=RETIRED))
-    batchgen.service.reset()
-
-    code, said = reproduce(batchgen, "--endpoint=aws")
-
-    assert code == 5
-    assert said["verdicts"]["not reproducible"] == 2
-    assert "got no seed" in by_label(said)["item-1/1"]["reason"]
-    assert "past its end of life" in by_label(said)["item-2/1"]["reason"]
-    assert batchgen.service.ledger() == []
-
-
-def torn(path):
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def hostile(path):
-    data = path.read_bytes().replace(b"images/item-2-1.png", b"../../etc/passwd")
-    path.write_bytes(data)
-
-
-def later(path):
-    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 99'))
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def binary(path):
-    path.write_bytes(bytes(range(256)) * 40)
-
-
-def text(path):
-    path.write_text("[1, 2]\n\x1b[31mhello\n", encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("damage", "code", "said"),
-    [
-        (empty, 2, "is empty"),
-        (binary, 2, "no manifest"),
-        (text, 2, "no manifest"),
-        (later, 2, "later batchgen"),
-        (hostile, 2, "no path inside the output"),
-        (torn, 0, "cannot be read: 1"),
-    ],
-)
-def test_a_bad_manifest_is_a_sentence(batchgen, damage, code, said):
-    """Nothing is called for one that cannot be believed; a torn end counts as not written."""
-    batchgen.job("one", "two")
-    assert batchgen.run().code == 0
-    with (batchgen.folder / "out/manifest.jsonl").open("ab") as file:
-        file.write(b'{"kind": "record", "run_id": "torn away before its end"}\n')
-    damage(batchgen.folder / "out/manifest.jsonl")
-    batchgen.service.reset()
-
-    ended = batchgen("reproduce", "out", "--rpm=60000")
-
-    assert ended.code == code
-    assert said in ended.err
-    assert "Traceback" not in ended.err
-    assert "\x1b" not in ended.err + ended.out
-    assert bool(batchgen.service.ledger()) == (code == 0)
-
-
 def test_an_original_that_is_gone_or_altered_does_not_matter_to_its_hash(shop):
     """The record knows the hash: identical bytes are identical. Others cannot be compared."""
     shop.job("a mug", "a lamp", "a pot", "a fork")
@@ -364,7 +258,7 @@ def test_an_original_that_is_gone_or_altered_does_not_matter_to_its_hash(shop):
     (images / "item-1-1.png").unlink()
     (images / "item-2-1.png").write_bytes(b"")
     (images / "item-3-1.png").write_bytes((images / "item-4-1.png").read_bytes())
-    edit(shop, "item-3/1", alter_both)
+    edit(shop, "item-3/1", alter)
 
     code, said = reproduce(shop)
 
