@@ -8,25 +8,31 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 JOB ?= jobs/quickstart.yaml
 ARGS ?=
-# A job may also be given as `make run jobs/catalog.yaml` or `make run job=jobs/catalog.yaml`. What
-# cannot be one job is refused: the quickstart never runs in its place.
-TARGETS := help install dev run simulate fmt check test test-long mutation lock
+# A job may also be given as `make run jobs/catalog.yaml` or `make run job=jobs/catalog.yaml`, and a
+# manifest in the same ways. What cannot be one is refused: the quickstart never runs in its place.
+TARGETS := help install dev run reproduce simulate fmt check test test-long mutation lock
 WORDS := $(filter-out $(TARGETS),$(MAKECMDGOALS))
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
-ifneq ($(filter run,$(MAKECMDGOALS)),)
-  USAGE := write: make run JOB="jobs/catalog.yaml" ARGS="--limit 5"
-  UNKNOWN := $(filter-out JOB job ARGS BATCHGEN_PYTHON VENV SHELL MAKE%,$(GIVEN))
+ORDER := $(firstword $(filter run reproduce,$(MAKECMDGOALS)))
+ifneq ($(ORDER),)
+  NAMES_run := JOB job
+  USAGE_run := write: make run JOB="jobs/catalog.yaml" ARGS="--limit 5"
+  NAMES_reproduce := MANIFEST manifest
+  USAGE_reproduce := write: make reproduce MANIFEST="out/catalog/manifest.jsonl" ARGS="--limit 5"
+  NAMES := $(NAMES_$(ORDER))
+  UNKNOWN := $(filter-out $(NAMES) ARGS BATCHGEN_PYTHON VENV SHELL MAKE%,$(GIVEN))
   ifneq ($(UNKNOWN),)
-    $(error `make run` takes JOB= and ARGS=, and no $(firstword $(UNKNOWN))=; $(USAGE))
+    $(error `make $(ORDER)` takes $(firstword $(NAMES))= and ARGS=, and no $(firstword $(UNKNOWN))=; $(USAGE_$(ORDER)))
   endif
-  ifneq ($(word 2,$(WORDS) $(filter JOB job,$(GIVEN))),)
-    $(error `make run` takes one job, and a path with spaces only as JOB=; $(USAGE))
+  ifneq ($(word 2,$(WORDS) $(filter $(NAMES),$(GIVEN))),)
+    $(error `make $(ORDER)` takes one $(lastword $(NAMES)), and a path with spaces only as $(firstword $(NAMES))=; $(USAGE_$(ORDER)))
   endif
   .PHONY: $(WORDS)
   $(WORDS): ; @:
 endif
 # As it was written: a path may hold spaces, quotes and dollars.
 export BATCHGEN_JOB = $(or $(WORDS),$(value $(or $(filter job,$(GIVEN)),JOB)))
+export BATCHGEN_MANIFEST = $(or $(WORDS),$(value $(or $(filter manifest,$(GIVEN)),MANIFEST)))
 # Tests run beside each other, those of one file in one process, whose fixtures they share.
 BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
@@ -62,6 +68,9 @@ dev: $(DEV_READY) ## the same, and what checks and tests need
 
 run: $(RUN_READY) ## run a job: make run JOB=jobs/catalog.yaml ARGS="--limit 5"
 	@$(BIN)/batchgen run "$$BATCHGEN_JOB" $(ARGS)
+
+reproduce: $(RUN_READY) ## make the images of a manifest again: make reproduce MANIFEST=out/catalog/manifest.jsonl
+	@$(BIN)/batchgen reproduce "$$BATCHGEN_MANIFEST" $(ARGS)
 
 simulate: $(RUN_READY) ## run the Bedrock simulator by itself: make simulate ARGS="--port 8080"
 	@$(BIN)/batchgen simulate $(ARGS)

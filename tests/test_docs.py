@@ -122,6 +122,10 @@ MORNING = {
     ".venv/bin/batchgen show out/catalog --filtered": says("None."),
     ".venv/bin/batchgen verify out/catalog": says("is sound: 52 images on record, 52 files"),
     ".venv/bin/batchgen verify out/catalog --quick": says("is sound: ", ", 0 MB read"),
+    'make reproduce MANIFEST=out/catalog/manifest.jsonl ARGS="--dry-run"': says(
+        "52 of 52 tasks would be made for 2.08 USD"
+    ),
+    ".venv/bin/batchgen reproduce out/catalog --only 'mug-*'": says("2 images: 2 identical"),
 }
 """What is asked of the catalogue's output when it is whole."""
 ELSEWHERE = {

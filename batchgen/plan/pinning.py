@@ -6,34 +6,35 @@ and one that no task can be made of gets a reason instead.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from batchgen.job import Job
-from batchgen.models import FAMILIES, Family, LifeCycle, Model, UnknownModel, find
+from batchgen.models import (
+    FAMILIES,
+    Family,
+    InputImage,
+    LifeCycle,
+    Model,
+    UnknownModel,
+    UnusableImage,
+    find,
+)
 from batchgen.plan import file_names
 from batchgen.plan.check import ended
 from batchgen.plan.item import FOLDER
 from batchgen.plan.substitutes import Substitutes
 from batchgen.record import Record
-from batchgen.task import Task, task_id
-from batchgen.text import quoted, system_reason
+from batchgen.task import Task, is_input_image, task_id
+from batchgen.text import quoted
 
 MOST_USD = 1_000.0
 """Of one image; a record that says more of its own does not say what it cost."""
-MOST_BYTES = 25_000_000
-"""Of an input image: what one request can hold."""
 UNFIT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a family raises at a body that it did not build."""
-INPUT = {"path", "sha256"}
-"""Keys of what stands in a request for an input image."""
 
 
 class NotReproducible(ValueError):
@@ -74,7 +75,7 @@ class Pinning:
         }
         self._substitutes = Substitutes(job)
         self._known: dict[str, Model] = {}
-        self._inputs = cache(_trouble)
+        self._images = job.images
 
     def model(self, model_id: str) -> Model:
         """The model of a task that was made."""
@@ -95,7 +96,7 @@ class Pinning:
         if self._target is None and self._refuses_retired:
             _require_living(model)
         call = _with_seed(record, call, model)
-        self._require_inputs(record, call.request)
+        call = self._with_inputs(record, call)
         try:
             task = self._pinned(record, call, model)
             if self._target is not None:
@@ -152,13 +153,26 @@ class Pinning:
         self._known.setdefault(target, find(target))
         return made
 
-    def _require_inputs(self, record: Record, request: Mapping[str, Any]) -> None:
-        """Look whether the input images are there as they were."""
-        for named in _inputs(request):
-            folder = self._folders.get(record.run_id, Path())
-            trouble = self._inputs(folder / named["path"], named["sha256"])
-            if trouble is not None:
-                raise NotReproducible(f"its input image {quoted(named['path'], 200)} {trouble}")
+    def _with_inputs(self, record: Record, call: Sent) -> Sent:
+        """The call with its input images looked at, each by its absolute path."""
+        inputs = {
+            name: self._input(record, value)
+            for name, value in call.request.items()
+            if is_input_image(value)
+        }
+        return Sent(call.model_id, call.seed, {**call.request, **inputs}) if inputs else call
+
+    def _input(self, record: Record, named: Mapping[str, Any]) -> InputImage:
+        path, sha256 = str(named["path"]), str(named["sha256"])
+        place = (self._folders.get(record.run_id, Path()) / path).absolute()
+        found = self._images.find(str(place))
+        shown = f"its input image {quoted(str(place), 200)}"
+        if isinstance(found, UnusableImage):
+            gone = "" if place.exists() else "is gone: "
+            raise NotReproducible(f"{shown} {gone or 'cannot be sent: '}{found.text}")
+        if found["sha256"] != sha256:
+            raise NotReproducible(f"{shown} has changed since: its sha256 is another one")
+        return found
 
 
 def _require_living(model: Model) -> None:
@@ -225,31 +239,3 @@ def _stem(record: Record, sent_id: str, *, is_crowded: bool) -> str:
     elif is_crowded:
         name = f"{name}-{sent_id[-8:]}"
     return f"{FOLDER}{name}"
-
-
-def _inputs(value: Any) -> Iterator[Mapping[str, str]]:
-    """Whatever stands in a request for an image: its path and its hash."""
-    if isinstance(value, Mapping):
-        if value.keys() == INPUT and all(isinstance(each, str) for each in value.values()):
-            yield value
-        else:
-            for each in value.values():
-                yield from _inputs(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _inputs(each)
-
-
-def _trouble(path: Path, sha256: str) -> str | None:
-    """Why an input image cannot be sent again; None if it is the one of then."""
-    try:
-        # A pipe would hold up the plan until somebody writes to it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return "is no regular file any more"
-            data = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        return f"is gone: {system_reason(error) if isinstance(error, OSError) else error}"
-    is_same = hashlib.sha256(data).hexdigest() == sha256
-    return None if is_same else "has changed since: its hash is another one"

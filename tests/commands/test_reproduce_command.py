@@ -45,7 +45,7 @@ def test_the_folder_of_the_originals_is_never_the_output(shop, tmp_path, capsys)
 
 
 def test_what_cannot_be_made_again_costs_nothing(shop, tmp_path, capsys):
-    """No seed, or a model past its end: a verdict with its reason and exit 5, without credentials."""
+    """No seed, or a model past its end: a verdict with its reason; no credentials needed."""
     shop.lines += [
         make_record(make_task(request={"prompt": "a mug"}), endpoint="aws"),
         make_record(make_task(RETIRED), endpoint="aws"),

@@ -167,19 +167,23 @@ def test_another_model_takes_what_a_fallback_would():
 
 
 def test_input_images_are_found_by_path_and_hash(tmp_path):
-    """In the folder of the job file of their run, wherever they stand in a request."""
-    data = picture()
+    """In the folder of the job file of their run; the id does not depend on where that is."""
+    data = picture(size=(64, 64))
     (tmp_path / "photo.png").write_bytes(data)
     named = {"path": "photo.png", "sha256": hashlib.sha256(data).hexdigest()}
     record = altered(make_record(), image=named)
     files = {"run-1": str(tmp_path / "job.yaml")}
-    assert len(tasks(replay(record, job_files=files))) == 1
+    (task,) = tasks(replay(record, job_files=files))
+    assert task.request["image"] == {**named, "path": str(tmp_path / "photo.png")}
+    assert task.id == task_id(CORE, record.request)
 
-    (tmp_path / "photo.png").write_bytes(data + b"!")
-    assert 'input image "photo.png" has changed' in reason(record, job_files=files)
+    (tmp_path / "photo.png").write_bytes(picture(size=(64, 64), shade=1))
+    assert 'photo.png" has changed since' in reason(record, job_files=files)
+    (tmp_path / "photo.png").write_bytes(data[:-9])
+    assert 'photo.png" cannot be sent' in reason(record, job_files=files)
     (tmp_path / "photo.png").unlink()
-    assert 'input image "photo.png" is gone' in reason(record, job_files=files)
-    assert "is gone" in reason(altered(make_record(), masks=[named]), job_files=files)
+    assert 'photo.png" is gone' in reason(record, job_files=files)
+    assert "is gone" in reason(altered(record, image={"path": None, "sha256": 3}))
 
 
 @pytest.mark.parametrize(
