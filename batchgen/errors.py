@@ -83,6 +83,8 @@ class Complaint:
     """1-based, where the file is not YAML."""
     excerpt: str = ""
     """That line with a caret below."""
+    file: str | None = None
+    """Where it stands, if not in the job file itself."""
 
 
 class JobError(InputError):
@@ -97,7 +99,7 @@ class JobError(InputError):
         """The complaints, as a program reads them."""
         return [
             {
-                "file": self.file,
+                "file": each.file or self.file,
                 "line": each.line,
                 "column": each.column,
                 "key": dotted(each.path) or None,
@@ -108,7 +110,7 @@ class JobError(InputError):
 
     def said(self, complaint: Complaint) -> str:
         """One complaint with its place, as a person reads it."""
-        place = [self.file, complaint.line, complaint.column]
+        place = [complaint.file or self.file, complaint.line, complaint.column]
         where = ":".join(str(part) for part in place if part is not None)
         key = dotted(complaint.path)
         said = f"{where}: {key}: {complaint.text}" if key else f"{where}: {complaint.text}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batchgen.job.axes import PARAMETER
 from batchgen.job.complaints import Complaints, Path
-from batchgen.job.conflicts import conflicts, overlap, same_quota
+from batchgen.job.conflicts import conflicts, is_model_open, overlap, same_quota
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.fields import FailureLimit
 from batchgen.job.images import InputGone, InputImages
@@ -32,6 +32,7 @@ __all__ = [
     "Row",
     "Simulator",
     "conflicts",
+    "is_model_open",
     "is_plain_http",
     "load",
     "overlap",

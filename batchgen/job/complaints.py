@@ -62,6 +62,11 @@ class Complaints:
         """Whether an item is not as the file has it, so that another one like it says nothing."""
         return bool(self._mended) and at[0] == "items" and at[1] in self._mended_items
 
+    @property
+    def are_of_data(self) -> bool:
+        """Whether something is wrong with a data file, so that not all rows are known."""
+        return any(path[:1] == ("items_from",) for path, _ in self._kept)
+
     def is_any_mended(self, keys: Collection[str]) -> bool:
         """Whether the file is wrong below one of these keys of the job."""
         return any(path[:1] and path[0] in keys for path in self._mended)
@@ -99,9 +104,20 @@ class Complaints:
 
     def error(self, job: Job) -> JobError:
         """The error that says all of this, with lines where the job has a file."""
+        listed = tuple(map(_in_data_file, self.listed()))
         if job.source is None:
-            return JobError(f"job {job.name}", said_once(self.listed()))
-        return job.source.error(self.listed())
+            return JobError(f"job {job.name}", said_once(listed))
+        return job.source.error(listed)
+
+
+def _in_data_file(complaint: Complaint) -> Complaint:
+    """A complaint about a row as one about its file and line."""
+    match complaint.path:
+        case ("items_from", str(file), int(line), *rest):
+            return replace(complaint, file=file, line=line, path=tuple(rest))
+        case ("items_from", str(file), *rest):
+            return replace(complaint, file=file, path=tuple(rest))
+    return complaint
 
 
 def said_once(complaints: Iterable[Complaint]) -> tuple[Complaint, ...]:

@@ -23,13 +23,18 @@ def conflicts(job: Job) -> Iterator[Complaint]:
 
 
 def _items(job: Job) -> Iterator[Complaint]:
+    if not job.items and not job.items_from:
+        text = "is missing: list what to make, each with an id, or name a file in items_from"
+        yield Complaint(path=("items",), text=text)
+    if job.items and job.items_from:
+        yield Complaint(path=("items_from",), text="stands beside items: one of them must go")
     first: dict[str, int] = {}
     for index, item in enumerate(job.items):
         earlier = first.setdefault(item.id, index)
         if earlier != index:
             text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
             yield Complaint(path=("items", index, "id"), text=text)
-    if job.model is None and "model" not in axes_of(job) and not job.override:
+    if job.model is None and "model" not in axes_of(job) and not is_model_open(job):
         without = [index for index, item in enumerate(job.items) if item.model is None]
         if without:
             where = f"items[{without[0]}]" + (
@@ -37,6 +42,11 @@ def _items(job: Job) -> Iterator[Complaint]:
             )
             text = f"is missing: name the model that makes the pictures of {where}"
             yield Complaint(path=("model",), text=text)
+
+
+def is_model_open(job: Job) -> bool:
+    """Whether only the rows tell if each of them has a model."""
+    return bool(job.override or job.items_from)
 
 
 def _axes(job: Job) -> Iterator[Complaint]:

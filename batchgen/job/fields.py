@@ -211,7 +211,12 @@ def _time_of_day(value: Any) -> time:
     return time(int(parts[1]), int(parts[2]))
 
 
-def _id(value: Any) -> str:
+def item_id(value: Any) -> str:
+    """The id of an item, from a text or a number.
+
+    Raises:
+        ValueError: it is none; says what is wrong with it where that is not plain to see.
+    """
     if value is None or isinstance(value, bool):
         raise ValueError
     name = written(value)
@@ -220,6 +225,11 @@ def _id(value: Any) -> str:
     if not name.isprintable() and "Cc" in map(unicodedata.category, name):
         raise ValueError("it has a control character or a line end")
     return name
+
+
+def _listed(value: Any) -> Any:
+    """A list, of one text too."""
+    return (value,) if isinstance(value, str) else value
 
 
 def _unique(models: tuple[str, ...]) -> tuple[str, ...]:
@@ -310,7 +320,7 @@ Region = Annotated[
 ItemId = Annotated[
     str,
     PlainValidator(
-        _id,
+        item_id,
         json_schema_input_type=Annotated[str, Field(min_length=1, max_length=LONGEST_ID)] | float,
     ),
     Allowed(f"a text of 1 to {LONGEST_ID} characters in one line, or a number"),
@@ -339,6 +349,12 @@ Variants = Annotated[
 ]
 Concurrency = Annotated[
     int, Field(strict=True, ge=1, le=1_000), Allowed("a whole number from 1 to 1,000")
+]
+DataFiles = Annotated[
+    tuple[Annotated[_Text, Field(min_length=1)], ...],
+    Field(min_length=1),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+    Allowed("a .csv or .jsonl file, a pattern such as photos/*.jpg, - or a list of them"),
 ]
 MaxTasks = Annotated[
     int, Field(strict=True, ge=1, le=10_000_000), Allowed("a whole number from 1 to 10,000,000")

@@ -18,6 +18,7 @@ from typing import Any
 from batchgen.job.axes import PARAMETER, is_placeholder, placeholder
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.fields import written
+from batchgen.job.items_from import DataRows
 from batchgen.job.mending import EXPANDING
 from batchgen.job.rows import Row, changed
 from batchgen.job.schema import Changes, Job
@@ -115,6 +116,7 @@ class Expansion:
         matrix = [settings for (key, _), settings in self.axes() if key == "matrix"]
         columns = [settings for (key, _), settings in self.axes() if key == "zip"]
         zipped = [_together(each) for each in zip(*columns, strict=False)] or [Setting()]
+        self._columns: set[str] = set()
         self._axes = [*matrix, zipped]
         self._sizes = (_product(map(len, matrix)), len(zipped))
         self._kept: list[Setting] | None = None
@@ -135,7 +137,7 @@ class Expansion:
     def variables(self) -> set[str]:
         """Names of all variables that some item, or the job, gives a value."""
         named = {str(name) for key, *rest in self._given if key == "vars" for name in rest}
-        return named.union(self._job.vars, *(item.vars for item in self._job.items))
+        return named.union(self._columns, self._job.vars, *(item.vars for item in self._job.items))
 
     def axes(self) -> Iterator[tuple[Path, list[Setting]]]:
         """Every axis: where it stands, and what its values give to an item."""
@@ -143,7 +145,9 @@ class Expansion:
             for axis, values in getattr(self._job, key).items():
                 yield (key, axis), settings_of(axis, values, (key, axis))
 
-    def _items(self) -> Iterator[Row]:
+    def _items(self, found: Complaints) -> Iterator[Row]:
+        if self._job.items_from:
+            yield from DataRows(self._job, found, self._columns)
         for index, item in enumerate(self._job.items):
             yield Row(index, item, ("items", index), (), item.id)
 
@@ -163,7 +167,7 @@ class Expansion:
 
     def _edited(self, found: Complaints) -> Iterator[Row]:
         counts, in_matrix, in_zip = self.counts, *self._sizes
-        for row in self._items():
+        for row in self._items(found):
             counts["rows"] += 1
             counts["matrix"] += in_matrix
             counts["zip"] += in_matrix * in_zip
@@ -206,7 +210,7 @@ class Expansion:
         return sum(pattern.matches(row) for pattern in self._excluded) > 0
 
     def _complain_of_unmatched(self) -> None:
-        if self._found.is_any_mended((*EXPANDING, "items", "vars")):
+        if self._found.is_any_mended((*EXPANDING, "items", "vars")) or self._found.are_of_data:
             return
         for pattern in (*self._excluded, *(pattern for pattern, _ in self._overrides)):
             if not pattern.has_matched:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from batchgen.job.complaints import Path
 from batchgen.job.schema import Item
-from batchgen.text import dotted, quoted
+from batchgen.text import dotted, escaped, quoted
 
 _FIELDS = cast("Any", Item).__pydantic_fields__
 _SLOTS = {name: Item.__dict__[name].__set__ for name in _FIELDS}
@@ -33,9 +33,19 @@ class Row:
     """Key of the item -> where it stands, if the item itself does not bring it."""
 
     def __str__(self) -> str:
-        """Where it is, within a sentence."""
-        where = dotted(self.at) if self.at[0] == "items" else quoted(self.item.id)
-        return f"{where}, {quoted(self.label)}" if self.axes else where
+        """Which it is, within a sentence."""
+        return f"{self.where}, {quoted(self.label)}" if self.axes else self.where
+
+    @property
+    def where(self) -> str:
+        """Where its item is, within a sentence."""
+        match self.at:
+            case ("items_from", str(file), int(line)):
+                return f"line {line:,} of {escaped(file)}"
+            case ("items_from", str(file)):
+                return escaped(file)
+            case _:
+                return dotted(self.at)
 
     def path(self, *key: str | int) -> Path:
         """Where a key of the item stands in the job file or the data file."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
@@ -18,6 +18,7 @@ from batchgen.job.fields import OrNone, Parameters, Variables
 from batchgen.job.images import InputImages
 from batchgen.job.yaml_document import Source, meaning
 
+_Data = TypeVar("_Data")
 WITHIN: Mapping[str, tuple[str | int, ...]] = {
     "Item": ("items", 0),
     "Limits": ("limits",),
@@ -306,8 +307,11 @@ class Job(Section):
     """The model's own parameters, by its own names."""
     vars: Variables = Field(default_factory=dict)
     """What `{name}` stands for in prompts, parameters and file names."""
-    items: Annotated[tuple[Item, ...], Field(min_length=1)]
+    items: Annotated[tuple[Item, ...], Field(min_length=1)] = ()
     """What to make."""
+    items_from: fields.DataFiles = ()
+    """In place of `items`: a CSV or JSONL file, a pattern such as `photos/*.jpg` (an item for each
+    file), `-` for standard input, or a list of these. Paths count from the job file."""
     seed: fields.Seed = "derived"
     """`derived` from names, so that the same job makes the same pictures; `random`; or a number."""
     variants: fields.Variants = 1
@@ -345,6 +349,7 @@ class Job(Section):
     """Only with `endpoint: simulator`."""
     _source: Source | None = PrivateAttr(default=None)
     _images: InputImages | None = PrivateAttr(default=None)
+    _data_files: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep where it was read from."""
@@ -360,9 +365,19 @@ class Job(Section):
     def images(self) -> InputImages:
         """The image files that its parameters name, from the folder of the job file on."""
         if self._images is None:
-            folder = Path() if self._source is None else Path(self._source.file).parent
-            self._images = InputImages(folder)
+            self._images = InputImages(self.folder)
         return self._images
+
+    @property
+    def folder(self) -> Path:
+        """What paths in the job count from: the folder of its file."""
+        return Path() if self._source is None else Path(self._source.file).parent
+
+    def data_file(self, name: str, make: Callable[[], _Data]) -> _Data:
+        """The data file of this name, which every walk shares; made when it is first asked for."""
+        if name not in self._data_files:
+            self._data_files[name] = make()
+        return cast("_Data", self._data_files[name])
 
     @property
     def ways(self) -> tuple[Route, ...]:

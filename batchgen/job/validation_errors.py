@@ -41,12 +41,12 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """The keys of each mapping of fixed keys, by the first part of its path."""
 NOT_YET: Mapping[str, tuple[str, ...]] = {
-    "": ("image", "items_from", "mask"),
+    "": ("image", "mask"),
     "items": ("image", "mask"),
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
-PLAN_KEYS: frozenset[Path] = frozenset(((), ("items",)))
+PLAN_KEYS: frozenset[Path] = frozenset(((), ("items",), ("items_from",)))
 """Paths without whose value there is no plan to judge."""
 MOST_MISSPELT = 1_000
 """Unknown keys for which the nearest one is sought: a comparison takes a fifth of a millisecond."""
@@ -133,7 +133,6 @@ def _missing(details: ErrorDetails) -> str:
     key = str(details["loc"][-1])
     return {
         "id": "is missing: every item needs an id of its own",
-        "items": "is missing: list what to make, each with an id",
         "name": "is missing: give the job a name",
     }.get(key, "is missing")
 

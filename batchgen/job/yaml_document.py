@@ -65,12 +65,18 @@ class Source:
         """The error that says all of this, with lines, from the top of the file down."""
         placed = [
             replace(each, line=self.positions.line(as_written(each.path, self.renamed)))
-            if each.line is None and each.path
+            if each.line is None and each.path and each.file is None
             else each
             for each in complaints
         ]
-        placed.sort(key=lambda it: (it.line is None and not it.path, it.line or 0))
+        placed.sort(key=_order)
         return JobError(self.file, said_once(placed))
+
+
+def _order(complaint: Complaint) -> tuple[bool, str, int]:
+    """The job file comes first, and last of all what is about no place in particular."""
+    is_nowhere = complaint.line is None and not complaint.path and complaint.file is None
+    return (is_nowhere, complaint.file or "", complaint.line or 0)
 
 
 def as_written(path: Path, renamed: Mapping[Path, Path]) -> Path:
@@ -145,9 +151,12 @@ def parse(file: str, data: bytes) -> Document:
     )
 
 
+WIDE = "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8"
+
+
 def _decoded(file: str, data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _is_wide(data[:64]):
-        raise _refusal(file, "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8")
+    if is_wide(data[:64]):
+        raise _refusal(file, WIDE)
     if 0 in data[:64]:
         raise _refusal(file, "this is no text: name a job file, which is YAML")
     try:
@@ -158,8 +167,13 @@ def _decoded(file: str, data: bytes) -> str:
         raise JobError(file, (Complaint(path=(), text=text, line=line),)) from error
 
 
-def _is_wide(head: bytes) -> bool:
-    """Whether all but one byte of each two or four are 0: Latin letters in a wide encoding."""
+def is_wide(head: bytes) -> bool:
+    """Whether a text is in UTF-16 or UTF-32.
+
+    It says so itself, or all but one byte of each two or four are 0, as in Latin letters.
+    """
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
     for width in (2, 4):
         whole = head[: len(head) // width * width]
         rest = [set(whole[place::width]) for place in range(width)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -43,10 +43,18 @@ class PlanSummary:
     """Sentences about what works and should not stay so: retired models and the like."""
     fallbacks: tuple[ModelSummary, ...] = ()
     """Models that only stand in for others: no task of the plan is theirs."""
+    stages: Mapping[str, int] = field(default_factory=dict)
+    """Stage of the expansion -> how much there was after it, in the order of the stages."""
+    is_partial: bool = False
+    """Only the first tasks were looked at, as it was asked for, and there are more."""
 
 
 def check(
-    job: Job, *, against_aws: bool | None = None, random_seed_key: str | None = None
+    job: Job,
+    *,
+    against_aws: bool | None = None,
+    random_seed_key: str | None = None,
+    most: int | None = None,
 ) -> PlanSummary:
     """Check every task of the plan, without making any.
 
@@ -55,6 +63,8 @@ def check(
         against_aws: a retired model is then an error; None: as the job's endpoint says.
         random_seed_key: as for `plan.expand`; two random seeds of one key never meet in an item,
             so any key tells.
+        most: look at the rows of the first tasks alone, as many as this or a few more; None: at
+            all of them.
 
     Raises:
         JobError: with all that is wrong, those complaints included that `job.load` deferred.
@@ -65,7 +75,7 @@ def check(
     for conflict in conflicts(job):
         found.add(conflict.path, conflict.text)
     items = _Items(job, random_seed_key or "", found)
-    items.walk()
+    items.walk(most)
     warnings = tuple(_Models(job, items, found, against_aws=against_aws).check())
     if found:
         raise found.error(job)
@@ -80,6 +90,8 @@ def _summary(items: _Items, warnings: tuple[str, ...]) -> PlanSummary:
     prices = [each.price_usd for each in models]
     return PlanSummary(
         tasks=sum(each.tasks for each in models),
+        stages={**items.planner.rows.counts, "variants": items.tasks},
+        is_partial=items.is_partial,
         models=models,
         price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
         if None not in prices
@@ -144,19 +156,20 @@ class _Items:
         self.fallbacks = Fallbacks(job, found)
         self.planner = self._planned(found)
         self.tasks = 0
+        self.is_partial = False
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
-    def walk(self) -> None:
+    def walk(self, most: int | None = None) -> None:
         """Look at every item once, and again at those that might clash.
 
         Raises:
             JobError: there are more tasks than may be.
         """
-        unique = Unique()
+        unique = Unique(check_ids=bool(self._job.items_from))
         taken: set[str] = set()
         has_axes = any(True for _ in self.planner.rows.axes())
-        for planned in self._within_bounds():
+        for planned in self._within_bounds(most):
             if has_axes:
                 taken.update(planned.vars())
             if not self._found.is_mended(planned.row.at):
@@ -165,15 +178,19 @@ class _Items:
                 self._count(planned)
             if planned.fallback or planned.fallback_prompt is not None:
                 self.fallbacks.check(planned)
-        if not self._found:
+        if not self._found and not self.is_partial:
             self._check_expansion(taken)
         for clash in unique.clashes(lambda: self._planned(Complaints())):
-            self._found.add(clash.row.at, clash.text)
+            at = clash.row.at if clash.key is None else clash.row.path(clash.key)
+            self._found.add(at, clash.text)
 
-    def _within_bounds(self) -> Iterator[PlannedItem]:
+    def _within_bounds(self, wanted: int | None) -> Iterator[PlannedItem]:
         """The items that nothing is wrong with; those beyond the bounds are only counted."""
         most = min(self._job.max_tasks or MAX_TASKS, MAX_TASKS)
         for row in self.planner.rows:
+            if wanted is not None and self.tasks >= wanted:
+                self.is_partial = True
+                break
             self.tasks += self.planner.variants(row)
             planned = self.planner.of(row) if self.tasks <= most else None
             if planned is not None:

@@ -123,17 +123,30 @@ class Duplicate:
     """Whose task it is."""
     text: str
     """What both would do, and what to do about it."""
+    key: str | None = None
+    """Of the item; None: the item as a whole."""
 
 
 class Unique:
     """Looks at every planned item once, and again only if two may be alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, check_ids: bool = False) -> None:
+        """Nothing is known yet.
+
+        Args:
+            check_ids: whether two rows may have one id, which nobody has looked at before.
+        """
         self._names = Repeats()
         self._requests = Repeats()
+        self._ids = Repeats() if check_ids else None
+        self._last = -1
+        """Number of the row that was noted last."""
 
     def note(self, planned: PlannedItem) -> None:
         """The first look."""
+        if self._ids is not None and planned.row.number != self._last:
+            self._last = planned.row.number
+            self._ids.note(hash(planned.item_id))
         for key in _name_keys(planned):
             self._names.note(key)
         for key in _request_keys(planned):
@@ -146,6 +159,10 @@ class Unique:
             for planned in items():
                 yield from groups(planned)
 
+        if self._ids is not None:
+            for twice in self._ids.found(lambda: _id_groups(items())):
+                text = f"{quoted(twice.text)} is the id of {twice.first.row.where} already"
+                yield Duplicate(twice.again.row, f"{text}: every id stands once", key="id")
         for twice in self._names.found(lambda: again(_name_groups)):
             file = f"{FOLDER}{twice.text} (upper and lower case are one)"
             yield from _clash(twice, "write the same file as", f": {file}; rename one")
@@ -205,6 +222,20 @@ def _key(model_id: str, request: Mapping[str, Any]) -> int:
     except TypeError:  # lists and mappings inside
         ids = SeededId(model_id, request)
         return hash((ids.before, ids.after))
+
+
+def _id_groups(items: Iterable[PlannedItem]) -> Iterator[Group]:
+    """The ids of the items; rows that the matrix made of one item count once."""
+    last = -1
+    for planned in items:
+        if planned.row.number != last:
+            last = planned.row.number
+            name = planned.item_id
+            yield Group(hash(name), planned.row, (1,), partial(_same, name))
+
+
+def _same(text: str, _: int) -> str:
+    return text
 
 
 def _variants(planned: PlannedItem) -> range:

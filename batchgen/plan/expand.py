@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
 from batchgen.job import Complaints, Expansion, Job, Row, conflicts
 from batchgen.plan.item import PlannedItem
@@ -72,6 +72,13 @@ def models_and_ids(
             yield planned.model_id, planned.id(variant)
 
 
+def models(job: Job) -> Iterator[str]:
+    """The model of every task in the order of `expand`, without a look at the tasks."""
+    for row in Expansion(job, Complaints()):
+        model_id = row.item.model or job.model or ""
+        yield from repeat(model_id, row.item.variants or job.variants)
+
+
 def matches(task: Task, patterns: Sequence[str]) -> bool:
     """Whether the item id or the label fits one of the patterns (`mug-*`); any task if none is."""
     return not patterns or any(
@@ -89,11 +96,17 @@ class _PlannedItems:
         self._job = job
         self._found = Complaints.of(job)
         self._planner = ItemPlanner(job, random_seed_key or "", self._found, reseeds)
-        if self._found:
-            raise self._found.error(job)
+        self._require_right()
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(self._planner.rows)
+        for row in self._planner.rows:
+            self._require_right()
+            yield row
+        self._require_right()
+
+    def _require_right(self) -> None:
+        if self._found:
+            raise self._found.error(self._job)
 
     def variants(self, row: Row) -> int:
         return self._planner.variants(row)

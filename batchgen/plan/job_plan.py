@@ -8,7 +8,7 @@ from typing import Protocol
 
 from batchgen.job import Job
 from batchgen.plan.check import PlanSummary, check
-from batchgen.plan.expand import expand, models_and_ids
+from batchgen.plan.expand import expand, models, models_and_ids
 from batchgen.record import Reseed
 from batchgen.task import Task
 
@@ -20,8 +20,8 @@ class Plan(Protocol):
     def job(self) -> Job:
         """Whose settings hold: endpoint, output, limits, retries."""
 
-    def check(self) -> PlanSummary:
-        """Look at every task without making any.
+    def check(self, most: int | None = None) -> PlanSummary:
+        """Look at every task without making any; if so asked, at the first `most` alone.
 
         Raises:
             JobError: with all that is wrong.
@@ -41,6 +41,9 @@ class Plan(Protocol):
     ) -> Iterator[tuple[str, str]]:
         """Model and id of every task in the order of `expand`, at a fraction of its cost."""
 
+    def models(self) -> Iterator[str]:
+        """The model of every task in the order of `expand`, at next to no cost."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
@@ -48,9 +51,9 @@ class JobPlan:
 
     job: Job
 
-    def check(self) -> PlanSummary:
+    def check(self, most: int | None = None) -> PlanSummary:
         """As `plan.check`."""
-        return check(self.job)
+        return check(self.job, most=most)
 
     def expand(
         self,
@@ -67,3 +70,7 @@ class JobPlan:
     ) -> Iterator[tuple[str, str]]:
         """As `plan.task_ids`, with the model of each."""
         return models_and_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)
+
+    def models(self) -> Iterator[str]:
+        """As `plan.models`."""
+        return models(self.job)

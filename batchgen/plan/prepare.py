@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
+from batchgen.job import Complaints, Expansion, Item, Job, Path, Row, is_model_open
 from batchgen.models import FAMILIES, Model, Problem, Prompts, UnknownModel
 from batchgen.plan import file_names, seeds
 from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
@@ -100,7 +100,7 @@ class ItemPlanner:
             path: Path = ("model",) if item.model is None else row.path("model")
             self._found.add(path, str(error))
             return self._models.meant(item)
-        if model is None and self._job.override:
+        if model is None and is_model_open(self._job):
             text = "is missing: name the model that makes its pictures, here or in the job"
             self._found.add(row.path("model"), text)
         return model
@@ -208,7 +208,7 @@ class ItemPlanner:
         for problem in FAMILIES[model.family].problems(model, *made):
             right = False
             path, is_template = self._place(row, problem, texts)
-            where = f" (in {row})" if is_template and path[:2] != row.at[:2] else ""
+            where = f" (in {row})" if is_template and path[: len(row.at)] != row.at else ""
             self._found.add(path, f"{problem.text}{where}")
         return right
 

@@ -56,6 +56,7 @@ class ItemTexts:
         self._job = job
         self._found = found
         self._rows = rows
+        self._images = job.images  # asking a job for it a million times takes a second
         self._file_name = self._text(job.file_name, ("file_name",))
         self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
         refused = job.on_filtered.fallback_prompt
@@ -115,7 +116,7 @@ class ItemTexts:
             prompts_vary=_varies(prompt) or _varies(negative),
             parameters_vary=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
-            images=self._job.images,
+            images=self._images,
             image_names=family.IMAGE_PARAMETERS,
         )
         return made, right

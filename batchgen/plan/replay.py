@@ -94,7 +94,7 @@ class Replay:
             else:
                 yield Planned(record, task)
 
-    def check(self) -> PlanSummary:
+    def check(self, most: int | None = None) -> PlanSummary:  # noqa: ARG002 - records are at hand
         """How many images of which models they are, and what they cost.
 
         Raises:
@@ -142,6 +142,10 @@ class Replay:
         """Model and id of each."""
         tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds)
         return ((task.model_id, task.id) for task in tasks)
+
+    def models(self) -> Iterator[str]:
+        """The model of each."""
+        return (task.model_id for task in self.expand(random_seed_key=""))
 
 
 @dataclass(slots=True)

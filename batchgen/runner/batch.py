@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from batchgen.bedrock import Endpoint
-from batchgen.errors import NotStarted, StorageError
+from batchgen.errors import JobError, NotStarted, StorageError
 from batchgen.output import (
     SPOOL,
     History,
@@ -47,8 +47,9 @@ from batchgen.runner.options import RunOptions
 from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
 from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.runner.recovery import recover
-from batchgen.runner.selection import Pending, TaskSet, open_account, reseed, select
+from batchgen.runner.selection import Pending, TaskSet, open_account, reach, reseed, select
 from batchgen.runner.worker import Work, drain, working
+from batchgen.task import Task
 
 THREADS = 32
 """For the disk, base64 and Pillow: a slow sync of one image must not hold up the others."""
@@ -94,7 +95,8 @@ class Batch:
             ManifestError: the output's manifest cannot be used, or is lost.
         """
         async with worker_threads(THREADS), AsyncExitStack() as stack:
-            self._outline = await in_thread(self._plan.check)
+            most = await in_thread(reach, self._plan, self.options.selection)
+            self._outline = await in_thread(self._plan.check, most)
             self.stats.total = self._outline.tasks
             self._notify(self._outline.warnings)
             endpoint = await self._open_service(stack)
@@ -145,7 +147,7 @@ class Batch:
         await output.manifest.append(run_line(self.options, self.run_id, key, output.history))
         spent = output.history.accounts[self.stats.is_simulated]
         uncounted = await self._recover(output, key)
-        pending = await in_thread(select, self._plan, output.history, selection, key)
+        pending = await in_thread(self._select, output.history, key)
         open_account(self.budget, spent, pending, self._outline)
         self.budget.find(uncounted)
         self._announce(pending, output)
@@ -156,6 +158,10 @@ class Batch:
             await asyncio.shield(self._end(output))
             raise
         return await self._end(output)
+
+    def _select(self, history: History, key: str) -> Pending:
+        selection = self.options.selection
+        return select(self._plan, history, selection, key, outline=self._outline)
 
     async def _end(self, output: OutputFolder) -> Summary:
         """Close the run in the manifest; a fault or a kill leaves it open, and is read as such."""
@@ -242,14 +248,30 @@ class Batch:
         """One pool for each model, for each has a quota of its own."""
         workers = 2 * self.options.job.places + 8
         for model_id in chosen.models():
-            tasks = self.stop.until(chosen.tasks(model_id))
+            tasks = self.stop.until(self._readable(chosen.tasks(model_id)))
             pools.create_task(drain(tasks, work, workers))
+
+    def _readable(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        """The tasks, as long as the data files are what they were when the plan was checked.
+
+        An error that left a pool would cancel what the others have in flight, which is paid for.
+        """
+        try:
+            yield from tasks
+        except JobError as error:
+            self._stop_reading(error)
+
+    def _stop_reading(self, error: JobError) -> None:
+        self.stop.apply(StopCause.DISK, problem=error, remedy="When it is as you want it,")
 
     async def _audit(self, output: OutputFolder, pending: Pending, damaged: TaskSet) -> None:
         try:
             missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin)
         except StorageError as error:
             self.stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
+            return
+        except JobError as error:
+            self._stop_reading(error)
             return
         if missing:
             earlier = self.stats.earlier

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from batchgen import plan
-from batchgen.errors import InputError
+from batchgen.errors import BatchgenError, InputError
 from batchgen.job import Job
 from batchgen.output import (
     MANIFEST_NAME,
@@ -127,11 +128,12 @@ class TaskSet:
     def tasks(self, model_id: str) -> Iterator[Task]:
         """The tasks of one model, in the order of the plan."""
         bits = self._bits[model_id]
-        return self._plan.expand(
+        tasks = self._plan.expand(
             random_seed_key=self._key,
             reseeds=self._reseeds,
             wanted=bits.__contains__,
         )
+        return islice(tasks, len(bits))  # what is behind the last of them need not be read
 
     def indexed(self) -> Iterator[tuple[int, Task]]:
         """All tasks with their running indices."""
@@ -157,6 +159,8 @@ class Pending:
     """Model id -> open tasks of the job that this run was not asked for."""
     unknown: int = 0
     """Tasks of the manifest that the plan no longer has."""
+    walked: int = 0
+    """Tasks that were looked at."""
 
     def cost(self, outline: PlanSummary) -> Decimal:
         """USD that the tasks to make cost if each succeeds at once."""
@@ -184,17 +188,52 @@ class Pending:
         return _price(self.succeeded.models(), outline)
 
 
-def select(whole: Plan, history: History, selection: Selection, random_seed_key: str) -> Pending:
+def reach(whole: Plan, selection: Selection) -> int | None:
+    """How many tasks a run with a limit has to look at; None: all there are.
+
+    A data file may be long, so that such a run reads what it needs and starts. The output is read
+    without its lock: should another run be at work, this one makes fewer than its limit.
+    """
+    job = whole.job
+    if selection.limit is None or not job.items_from or job.sample is not None:
+        return None
+    try:
+        history = read_output(job, fresh=selection.fresh)
+        key = history.random_seed_key or "none yet"
+        return select(whole, history, selection, key, until_limit=True).walked
+    except BatchgenError:  # whatever it is, the run says it
+        return None
+
+
+def select(
+    whole: Plan,
+    history: History,
+    selection: Selection,
+    random_seed_key: str,
+    *,
+    outline: PlanSummary | None = None,
+    until_limit: bool = False,
+) -> Pending:
     """Walk the ids of the plan once and mark what is to be made.
 
     A record counts for the service that made it: a picture of the simulator is none elsewhere.
+
+    Args:
+        whole: the tasks.
+        history: what earlier runs have made.
+        selection: what is asked for.
+        random_seed_key: as for `plan.expand`.
+        outline: of the check; one of the first tasks alone keeps the walk to these.
+        until_limit: end the walk where the limit of the selection is reached.
     """
+    most = outline.tasks if outline is not None and outline.is_partial else None
     none = TaskSet(whole, random_seed_key, history.reseeds)
     pending = Pending(to_make=none, succeeded=none.empty_like())
     known = filtered = 0
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
-    for each in _walk(whole, selection, history, random_seed_key):
+    for each in islice(_walk(whole, selection, history, random_seed_key), most):
+        pending.walked += 1
         status, was_simulated = history.latest(each.task_id)
         known += status is not None
         is_foreign = status is not None and was_simulated != is_simulated_now
@@ -210,11 +249,17 @@ def select(whole: Plan, history: History, selection: Selection, random_seed_key:
             pending.again += status is not None
             pending.simulated += is_foreign and status is Status.SUCCEEDED
             pending.refreshed += to_refresh
+            if until_limit and len(pending.to_make) == selection.limit:
+                break
         else:
             is_done = is_kept and DEFAULT.is_done(status)
             pending.elsewhere[each.model_id] += not is_done
     pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered)
     pending.unknown = len(history) - known
+    if outline is not None and outline.is_partial:
+        # Nobody has looked at the rest: there is something, and nothing is told to be gone.
+        pending.unknown = 0
+        pending.elsewhere[outline.models[-1].model_id] += 1
     return pending
 
 
@@ -255,6 +300,10 @@ def _walk(whole: Plan, selection: Selection, history: History, key: str) -> Iter
         for index, task in enumerate(whole.expand(random_seed_key=key, reseeds=reseeds)):
             is_asked = plan.matches(task, selection.only)
             yield _Walked(index, task.model_id, task.id, task, is_asked)
+        return
+    if not len(history):
+        for number, model_id in enumerate(whole.models()):
+            yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
     ids = whole.task_ids(random_seed_key=key, reseeds=reseeds)

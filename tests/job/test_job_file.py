@@ -54,7 +54,7 @@ def test_an_unknown_key_of_an_item_names_the_nearest():
     assert 'did you mean "seed"?' in text
 
 
-@pytest.mark.parametrize("key", ["items_from", "image", "mask"])
+@pytest.mark.parametrize("key", ["image", "mask"])
 def test_keys_of_later_versions_are_not_supported_yet(key):
     assert wrong(HEAD + f"{key}: x") == [((key,), 4, "is not supported yet")]
 

@@ -91,6 +91,6 @@ def test_the_json_schema_of_a_job_comes_from_its_types():
     assert (limits["concurrency"]["minimum"], limits["concurrency"]["maximum"]) == (1, 1_000)
     assert limits["until"]["pattern"] == "^([01][0-9]|2[0-3]):[0-5][0-9]$"
     assert schema["$defs"]["Retry"]["properties"]["ambiguous"]["enum"] == ["retry", "fail"]
-    assert schema["required"] == ["name", "items"]
+    assert schema["required"] == ["name"]
     assert "null" not in str(schema).replace("'default': None", "")
     assert all("description" in key for key in limits.values())
