@@ -114,7 +114,6 @@ def _replay(originals: Originals, given: dict[str, Any]) -> Replay:
     chosen = choose(originals, choice)
     overrides = Overrides(
         output=None,
-        endpoint=None,
         concurrency=given["concurrency"],
         requests_per_minute=given["rpm"],
         run_budget_usd=given["max_cost"],

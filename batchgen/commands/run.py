@@ -31,7 +31,6 @@ class Overrides:
     """Options that stand for keys of the job file and win over them; None leaves the key alone."""
 
     output: str | None
-    endpoint: str | None
     concurrency: int | None
     requests_per_minute: float | str | None
     run_budget_usd: Any
@@ -45,7 +44,7 @@ class Overrides:
             run_budget_usd=self.run_budget_usd,
             until=self.until,
         )
-        changes = _given(output=self.output, endpoint=self.endpoint)
+        changes = _given(output=self.output)
         names = ("concurrency", "requests_per_minute")
         own: dict[str, Any] = {name: None for name in names if name in limits}
         changes["routes"] = tuple(route.model_copy(update=own) for route in job.routes)
@@ -87,12 +86,11 @@ def command(job: Path, **given: Any) -> int:
 
     ordered = Overrides(
         output=given["output"],
-        endpoint=given["endpoint"],
         concurrency=given["concurrency"],
         requests_per_minute=given["rpm"],
         run_budget_usd=given["max_cost"],
         until=given["until"],
-    ).apply(load(job, defer=True))
+    ).apply(load(job, defer=True, endpoint=given["endpoint"]))
     selection = Selection(
         limit=given["limit"],
         only=given["only"],

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batchgen.doctor.findings import Check, Finding
-from batchgen.errors import ExitCode, StorageError
+from batchgen.errors import ExitCode, OutputUnusable, StorageError
 from batchgen.output import (
     LOCK_NAME,
     MANIFEST_NAME,
@@ -19,6 +19,7 @@ from batchgen.output import (
     UNUSABLE,
     lock_holder,
     network_file_system,
+    require_limits,
 )
 from batchgen.policies import ROOM_FOR_LINES, ROOM_FOR_ONE
 from batchgen.text import sentences, system_reason
@@ -152,8 +153,13 @@ def _disk(folder: Path, place: Path) -> Finding:
 def _room(place: Path, tasks: int, concurrency: int) -> Finding:
     try:
         free = shutil.disk_usage(place).free
+        require_limits(place, concurrency)
     except OSError as error:
         return ROOM.failed(ExitCode.USAGE, sentences(f"{place}: {system_reason(error)}"))
+    except OutputUnusable as error:
+        return ROOM.failed(ExitCode.USAGE, str(error))
+    except StorageError as error:
+        return ROOM.failed(ExitCode.RESUMABLE, str(error))
     if not tasks:
         return ROOM.ok(sentences(f"No image is to be made, and {_size(free)} are free"))
     need = tasks * IMAGE_BYTES + ROOM_FOR_LINES + ROOM_FOR_ONE * min(concurrency, tasks)

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
-from batchgen.text import closest, quoted
+from batchgen.text import closest, did_you_mean, quoted
 
 REFUSED = "refused"
 """The pydantic error type of a value that is not allowed; its message is a sentence of ours."""
@@ -65,9 +65,10 @@ class Allowed:
         try:
             return check(value)
         except ValidationError as error:
-            hint = meant(value, self.names) or _hint(value, error)
+            near = closest(value, self.names) if isinstance(value, str) else None
+            hint = did_you_mean(near) or _hint(value, error)
         said = "has no value" if value is None else f"cannot be {quoted(value)}"
-        facts = {"said": said, "allowed": self.what + (f"; {hint}" if hint else "")}
+        facts = {"said": said, "allowed": self.what + hint}
         raise PydanticCustomError(REFUSED, "{said}; allowed: {allowed}", facts)
 
 
@@ -92,15 +93,9 @@ OrNone = Annotated[_Type | None, _FromPrograms()]
 """What may be left out."""
 
 
-def meant(value: Any, names: tuple[str, ...]) -> str:
-    """The hint that names the nearest of `names`; empty where none is near."""
-    near = closest(value, names) if names and isinstance(value, str) else None
-    return f'did you mean "{near}"?' if near else ""
-
-
 def _hint(value: Any, error: ValidationError) -> str:
     hints = (_hint_of(value, it) for it in error.errors(include_url=False, include_input=False))
-    return next(filter(None, hints), "")
+    return next((f"; {hint}" for hint in hints if hint), "")
 
 
 def _hint_of(value: Any, details: ErrorDetails) -> str:

@@ -19,7 +19,7 @@ MOST_PASSES = 4
 """A value below a misspelt key is looked at once the key is mended."""
 
 
-def load(path: File, *, defer: bool = False) -> Job:
+def load(path: File, *, defer: bool = False, endpoint: str | None = None) -> Job:
     """The job in a file.
 
     Args:
@@ -27,11 +27,12 @@ def load(path: File, *, defer: bool = False) -> Job:
         defer: if the rest of the job can be judged without what is wrong, return that rest, with
             the complaints in its `source`: `plan.check` raises them beside its own, and
             `plan.expand` makes nothing of such a job.
+        endpoint: what is called in place of the file's own, of which nothing is said then.
 
     Raises:
         JobError: with all that is wrong, each with file, line, key, value and what is allowed.
     """
-    return _job(yaml_document.read(path), defer=defer)
+    return _job(yaml_document.read(path), defer=defer, endpoint=endpoint)
 
 
 def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
@@ -39,14 +40,16 @@ def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
     return _job(yaml_document.parse(file, data), defer=defer)
 
 
-def _job(document: yaml_document.Document, *, defer: bool) -> Job:
+def _job(document: yaml_document.Document, *, defer: bool, endpoint: str | None = None) -> Job:
     mending = Mending(document.value)
     found = Complaints(document.complaints, mended=mending.mended)
     job = _validated(document, mending, found)
     source = replace(document.source, mended=mending.mended, renamed=mending.renamed)
     if job is None:
         raise source.error(found.listed())
-    for complaint in (*conflicts(job), *_unused_options(job)):
+    unused = [] if endpoint else _unused_options(job)
+    job = job.model_copy(update={"endpoint": endpoint} if endpoint else {})
+    for complaint in (*conflicts(job), *unused):
         found.add(complaint.path, complaint.text)
     if found:
         error = source.error(found.listed())

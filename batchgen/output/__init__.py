@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from batchgen.output.folder import (
+    FILES_BESIDE,
     Leftover,
     LockWait,
     OutputFolder,
     network_file_system,
     open_output,
     refuse_lost_manifest,
+    require_limits,
 )
 from batchgen.output.history import ATTEMPT, RUN, TASK_ID, History, Refresh, load_history
 from batchgen.output.images import BrokenImage, Inspected, hash_pixels, inspect_image
@@ -42,6 +44,7 @@ __all__ = [
     "ASIDE",
     "ATTEMPT",
     "EXTENSIONS",
+    "FILES_BESIDE",
     "LOCK_NAME",
     "MANIFEST_NAME",
     "RUN",
@@ -95,6 +98,7 @@ __all__ = [
     "read_originals",
     "refuse_lost_manifest",
     "repair",
+    "require_limits",
     "verify",
     "worker_threads",
 ]

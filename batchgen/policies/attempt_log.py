@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from batchgen.attempt import Attempt, Generate, Generation, Sent, Target, served_by
 from batchgen.errors import NotStarted, StorageError
-from batchgen.output import Manifest, in_thread
+from batchgen.output import FILES_BESIDE, Manifest, in_thread
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, utc_now
 from batchgen.text import system_reason
@@ -37,13 +38,35 @@ class DiskReserve:
         Raises:
             StorageError: the disk does not say.
         """
+        room, _ = await self._look()
+        return room - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
+
+    async def lack(self) -> str | None:
+        """What the calls in flight may not find on the disk; None if there is enough.
+
+        Raises:
+            StorageError: the disk does not say.
+        """
+        room, files = await self._look()
+        if room < ROOM_FOR_LINES + ROOM_FOR_ONE * self.in_flight:
+            return "room for another image"
+        if files is not None and files < FILES_BESIDE + self.in_flight:
+            return "inode left for another image"
+        return None
+
+    async def _look(self) -> tuple[int, int | None]:
+        """Bytes and files that the disk takes; None where it does not count files."""
+
+        def look() -> tuple[int, int | None]:
+            system = os.statvfs(self._folder)
+            return shutil.disk_usage(self._folder).free, system.f_favail if system.f_files else None
+
         try:
-            usage = await in_thread(shutil.disk_usage, self._folder)
+            return await in_thread(look)
         except OSError as error:
             raise StorageError(
                 f"{self._folder} cannot be looked at: {system_reason(error)}"
             ) from error
-        return usage.free - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
@@ -71,8 +94,9 @@ def with_attempt_log(
 
     async def announce_and_send(attempt: Attempt) -> Generation:
         with reserve.one_more():  # before it is asked for: many may ask at once
-            if await reserve.free() < 0:
-                problem = f"The disk of {manifest.path.parent} has no room for another image"
+            lack = await reserve.lack()
+            if lack is not None:
+                problem = f"The disk of {manifest.path.parent} has no {lack}"
                 stop.apply(StopCause.DISK, problem=problem, remedy="Free some space and")
             if stop.stopping is not None:
                 raise NotStarted("the run is stopping")

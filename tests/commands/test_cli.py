@@ -363,6 +363,18 @@ class TestOptions:
 
         assert (ended.code, ended.err) == (0, "")
 
+    @pytest.mark.parametrize(
+        "lines", ["endpoint: http://example.com\n", "simulator: {latency: 1}\n"]
+    )
+    def test_an_endpoint_that_is_not_used_hinders_nothing(self, folder, lines):
+        """A file whose own endpoint is refused, or has no use for a key, runs with another one."""
+        (folder.path / "job.yaml").write_text(JOB.replace(f"endpoint: {NOBODY}\n", lines))
+
+        assert folder.run("run", "job.yaml", "--dry-run").code == 2
+        ended = folder.run("run", "job.yaml", "--dry-run", "--endpoint", "simulator")
+
+        assert (ended.code, ended.err) == (0, "")
+
     def test_an_empty_name_is_no_folder(self, folder):
         """An unset variable of a script is said, and nothing else is taken for the job."""
         ended = folder.run("run", "")

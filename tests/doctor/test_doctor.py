@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -518,6 +519,21 @@ class TestOutput:
         found = Found(look_at_output(tmp_path, 25, 1))
 
         assert (found["room"].verdict, found["room"].values["need"]) == (verdict, 91_000_000)
+
+    def test_what_a_run_would_refuse(self, tmp_path, monkeypatch):
+        """Files that may not grow as large as an image, and a disk that takes no more of them."""
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (1_000_000, 1_000_000))
+        found = Found(look_at_output(tmp_path / "out", 25, 1))
+        assert "(`ulimit -f unlimited`)" in found["room"].text
+        assert exit_code(found) == 2
+
+        monkeypatch.undo()
+        left = list(os.statvfs(tmp_path))
+        left[5:8] = [1000, 3, 3]  # f_files, f_ffree, f_favail
+        monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(left))
+        found = Found(look_at_output(tmp_path, 25, 1))
+        assert "3 files (inodes) left" in found["room"].text
+        assert exit_code(found) == 3
 
     def test_a_network_disk(self, tmp_path, monkeypatch):
         """It works, and promises less."""

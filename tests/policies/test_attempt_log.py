@@ -190,6 +190,20 @@ class TestRoom:
             await calls.generate(make_attempt())
         assert calls.reserve.in_flight == 0
 
+    @pytest.mark.parametrize(("files", "sent"), [(17, 1), (16, 0)])
+    async def test_a_disk_runs_out_of_files_too(self, calls, monkeypatch, files, sent):
+        """Many small files leave bytes and no inode; the run stops before a call, not after it."""
+        left = list(os.statvfs("/"))
+        left[5:8] = [100_000, files, files]  # f_files, f_ffree, f_favail
+        monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(left))
+
+        await asyncio.gather(calls.generate(make_attempt()), return_exceptions=True)
+
+        assert len(calls.seen) == sent
+        stopping = calls.books.stop.stopping
+        assert (stopping is None) == bool(sent)
+        assert sent or "has no inode left for another image" in stopping.text
+
     async def test_the_real_disk_is_asked(self, books):
         """The free space of the output's own file system counts."""
         usage = shutil.disk_usage(books.folder)
