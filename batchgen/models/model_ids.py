@@ -24,6 +24,12 @@ _ARN = re.compile(
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}")
 
 
+FOUNDATIONS = {
+    model.id.partition(".")[2] if model.by_profile else model.id: model for model in MODELS.values()
+}
+"""Every known model by the id of the foundation model, which for some is not what is called."""
+
+
 class Kind(StrEnum):
     """What a model id names."""
 
@@ -45,10 +51,12 @@ class Foundation:
     @property
     def quota_name(self) -> str | None:
         """What Service Quotas calls its calls a minute; None where that is not known."""
-        model = MODELS.get(self.model_id or "")
+        model = FOUNDATIONS.get(self.model_id or "")
         if model is None or model.quota_title is None or self.kind is Kind.OTHER:
             return None
-        return f"{CROSS_REGION if self.many_regions else ON_DEMAND} {model.quota_title}"
+        # A model that is called by its profile alone has no other quota than the usual one.
+        is_apart = self.many_regions and not model.by_profile
+        return f"{CROSS_REGION if is_apart else ON_DEMAND} {model.quota_title}"
 
     def routed_to(self, model_arns: Iterable[str]) -> Foundation:
         """The same profile with the foundation models that the service says it calls."""
@@ -117,10 +125,12 @@ def _spelled_out(model_id: str) -> Model | None:
     if model_id in MODELS:
         return MODELS[model_id]
     foundation = foundation_of(model_id)
-    model = MODELS.get(foundation.model_id or "")
+    model = FOUNDATIONS.get(foundation.model_id or "")
     if model is None or not _is_well_formed(model_id):
         return None
     is_profile = foundation.kind is Kind.PROFILE
+    if model.by_profile and not is_profile:
+        return None  # it cannot be called, unless the job says what it is
     return replace(model, id=model_id, regions=() if is_profile else model.regions)
 
 
@@ -139,12 +149,20 @@ def _require_form(model_id: str) -> None:
 
 def _unknown(model_id: str, advice: str | None) -> str:
     arn = _ARN.fullmatch(model_id)
+    behind = FOUNDATIONS.get(foundation_of(model_id).model_id or "")
+    if behind is not None and behind.by_profile:
+        return f"{_shown(model_id)} is called by its inference profile alone: name {behind.id}"
     hint = did_you_mean(closest(arn["name"] if arn else model_id, MODELS))
     what = "does not tell which model it runs" if arn else "is not a model that batchgen knows"
     hint = f"{hint} Otherwise" if hint else ":"
     if advice is None:
-        active = (name for name, model in MODELS.items() if model.life_cycle is LifeCycle.ACTIVE)
-        advice = f"name its family ({' or '.join(FAMILIES)}), or use one of {', '.join(active)}"
+        active = (
+            name
+            for name, model in MODELS.items()
+            if model.life_cycle is LifeCycle.ACTIVE and not model.by_profile
+        )
+        families, known = " or ".join(FAMILIES), ", ".join(active)
+        advice = f"name its family ({families}), or use one of {known}, or an image service"
     return f"{_shown(model_id)} {what}{hint} {advice}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from batchgen.models import sdxl, stable_image
+from batchgen.models import image_services, sdxl, stable_image
 from batchgen.models.base import Family, Model
 
 FAMILIES: Mapping[str, Family] = {
     stable_image.NAME: stable_image,
     sdxl.NAME: sdxl,
+    image_services.NAME: image_services,
 }
 """Every family by its name. A new family is a module and a line here."""
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .credentials import Caller
     from .errors import Refused
+    from .families.base import Model
     from .faults.directives import Directive
-    from .models import Model
 
 _TYPE_SUFFIX = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
 

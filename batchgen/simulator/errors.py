@@ -35,6 +35,11 @@ TOO_MANY_REQUESTS = (
     "You have sent too many requests.  Wait before trying again."
 )
 INVALID_MODEL = "The provided model identifier is invalid."
+NO_ON_DEMAND = (
+    "Invocation of model ID {model} with on-demand throughput isn\N{RIGHT SINGLE QUOTATION MARK}t "
+    "supported. Retry your request with the ID or ARN of an inference profile that contains this "
+    "model."
+)
 END_OF_LIFE = "This model version has reached the end of its life."
 NO_ACCESS = "You don't have access to the model with the specified model ID."
 _EXPIRED_SIGNATURE = (

@@ -14,14 +14,15 @@ from .calls import Artifact, Finish, Picture, Result, draw
 from .families import FAMILIES
 from .faults.actions import ACTIONS, Stage
 from .models import price
-from .pictures.painter import PictureRequest, paint, plain
+from .pictures.painter import paint, plain
 
 if TYPE_CHECKING:
     from .calls import Call
     from .clock import Clock
+    from .families.base import Model
     from .faults.directives import CallFaults
-    from .models import Model
     from .options import Options
+    from .pictures.request import PictureRequest
 
 _JUDGED_FIRST = frozenset({Finish.PROMPT, Finish.INPUT})
 """What moderation refuses before anything is made."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .clock import Clock
-    from .models import Model
+    from .families.base import Model
     from .options import Options, Step
 
 MINUTE = 60.0

@@ -44,6 +44,8 @@ class Schema:
     rules: Mapping[str, Rule]
     names_fields: bool = False
     """Whether an unknown field is answered with the list of known ones, or just named."""
+    service: str | None = None
+    """Name of an image service, whose wording for an unknown field is its own."""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Fields that become required by another."""
     excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -154,6 +156,10 @@ def _refuse_unknown(value: dict[str, Any], schema: Schema) -> None:
     if not set(value) <= set(schema.rules):
         known = ", ".join(f"'{name}'" for name in schema.rules)
         detail = f"Invalid field in request. Available fields: [{known}]"
+        if schema.service is not None:
+            first = next(name for name in value if name not in schema.rules)
+            fields = f"Available fields for {schema.service} are: {', '.join(schema.rules)}"
+            detail = f"Invalid field '{first}' in request. {fields}"
         raise Refused("ValidationException", json.dumps({"detail": detail}, separators=(",", ":")))
 
 

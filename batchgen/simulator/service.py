@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from .clock import Clock
     from .credentials import Caller
-    from .models import Model
+    from .families.base import Model
     from .options import Options
 
 _log = logging.getLogger("batchgen.simulator")

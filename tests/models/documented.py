@@ -13,7 +13,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from batchgen.models import FAMILIES, MODELS, Family, InputImage, Model, Problem, Prompts
+from batchgen.models import (
+    FAMILIES,
+    MODELS,
+    Family,
+    InputImage,
+    Model,
+    Parameter,
+    Problem,
+    Prompts,
+)
 
 RATIOS = ["16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21"]
 SIZES = [(1024, 1024), (1152, 896), (1216, 832), (1344, 768), (1536, 640)]
@@ -135,6 +144,70 @@ def sdxl_within_limits(model: Model, body: dict[str, Any]) -> bool:
     return required and all(name in rules and rules[name](body[name]) for name in body)
 
 
+SERVICES = {
+    "creative-upscale": ("image prompt", "creativity negative_prompt style_preset seed"),
+    "conservative-upscale": ("image prompt", "creativity negative_prompt seed"),
+    "fast-upscale": ("image", ""),
+    "image-inpaint": ("image prompt", "mask grow_mask style_preset negative_prompt seed"),
+    "outpaint": ("image", "left right up down creativity prompt style_preset seed"),
+    "image-search-recolor": (
+        "image prompt select_prompt",
+        "grow_mask style_preset negative_prompt seed",
+    ),
+    "image-search-replace": (
+        "image prompt search_prompt",
+        "grow_mask style_preset negative_prompt seed",
+    ),
+    "image-erase-object": ("image", "mask grow_mask seed"),
+    "image-remove-background": ("image", ""),
+    "image-control-sketch": ("image prompt", "control_strength style_preset negative_prompt seed"),
+    "image-control-structure": (
+        "image prompt",
+        "control_strength style_preset negative_prompt seed",
+    ),
+    "image-style-guide": (
+        "image prompt",
+        "aspect_ratio fidelity style_preset negative_prompt seed",
+    ),
+    "style-transfer": (
+        "init_image style_image",
+        "prompt composition_fidelity style_strength change_strength negative_prompt seed",
+    ),
+}
+"""What each service must have and may have besides an output format, by the name in its id."""
+BORDERS = ("left", "right", "up", "down")
+
+
+def service_of(model: Model) -> str:
+    """The name in the id of an image service."""
+    return model.id.removeprefix("us.stability.stable-").removesuffix("-v1:0")
+
+
+def services_within_limits(model: Model, body: dict[str, Any]) -> bool:
+    """Whether a body is what AWS's page on the image services allows."""
+    if service_of(model) not in SERVICES:  # then the simulator alone states its limits anew
+        return True
+    must, may = (set(names.split()) for names in SERVICES[service_of(model)])
+    most = 0.5 if "upscale" in model.id else 1
+    spans = {"creativity": (0.1, most), "change_strength": (0.1, 1), "grow_mask": (0, 20)}
+    spans |= dict.fromkeys(BORDERS, (0, 2_000)) | {"seed": (1, 2**32 - 1)}
+    for name, value in body.items():
+        if type(value) in (int, float):
+            low, high = spans.get(name, (0, 1))
+            if not low <= value <= high:
+                return False
+    if "outpaint" in model.id and not any(body.get(side) for side in BORDERS):
+        return False
+    return must <= body.keys() <= must | may | {"output_format"}
+
+
+def complete_service(model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
+    """As AWS's page on outpainting says."""
+    if "outpaint" in model.id and not any(parameters.get(side) for side in BORDERS):
+        parameters["left"] = 100
+    return parameters
+
+
 def sdxl_text_within_limits(prompt: dict[str, Any]) -> bool:
     """Whether one of `text_prompts` is what AWS's page on SDXL allows."""
     right = prompt.keys() == {"text", "weight"} and type(prompt["weight"]) in (int, float)
@@ -199,8 +272,37 @@ DOCUMENTED = {
     ),
 }
 
+DOCUMENTED["image-services"] = Documented(
+    parameters={
+        "aspect_ratio": st.sampled_from(RATIOS),
+        "change_strength": st.floats(0.1, 1),
+        "composition_fidelity": st.floats(0, 1),
+        "control_strength": st.floats(0, 1) | st.integers(0, 1),
+        "creativity": st.floats(0.1, 0.5),
+        **dict.fromkeys(BORDERS, st.integers(0, 2_000)),
+        "fidelity": st.floats(0, 1),
+        "grow_mask": st.integers(0, 20),
+        "image": st.just(IMAGE),
+        "init_image": st.just(IMAGE),
+        "mask": st.just(IMAGE),
+        "negative_prompt": texts,
+        "output_format": st.sampled_from(["png", "jpeg", "webp"]),
+        "search_prompt": said,
+        "select_prompt": said,
+        "style_image": st.just(IMAGE),
+        "style_preset": st.sampled_from(["3d-model", "photographic", "tile-texture"]),
+        "style_strength": st.floats(0, 1),
+    },
+    within_limits=services_within_limits,
+    complete=complete_service,
+    reply=DOCUMENTED["stable-image"].reply,
+    filter_reason="Filter reason: input image",
+)
+
 few = settings(max_examples=60)
 """For properties whose examples are large."""
+fewer = settings(max_examples=25)
+"""For properties of each of the many models."""
 
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -219,12 +321,30 @@ def found(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> list
 def of_model(model: Model) -> dict[str, st.SearchStrategy[Any]]:
     """The documented values of what one model takes."""
     known = DOCUMENTED[model.family].parameters
-    values = {name: known[name] for name in model.parameters if name != "mode"}
+    values = {
+        name: known[name] if name in known else st.sampled_from(right(name, parameter))
+        for name, parameter in model.parameters.items()
+        if name != "mode"
+    }
     if "mode" in model.parameters:
         takes_image = "image" in model.parameters
         values["mode"] = known["mode"] if takes_image else st.just("text-to-image")
     values["output_format"] = st.sampled_from(model.output_formats)
     return {name: values[name] for name in model.parameters}
+
+
+def right(name: str, parameter: Parameter) -> list[Any]:
+    """Values at the edges of what a parameter may be, as its own table says."""
+    check: Any = parameter.check
+    match parameter.kind:
+        case "number" | "whole number" if check.span is not None:
+            return list(check.span)
+        case "choice":
+            return list(check.names)
+        case "text" if name != "negative_prompt":
+            return ["x", "x" * check.longest]
+        case _:
+            return []
 
 
 def completed(model: Model, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from documented import (
     every_model,
     family_of,
     few,
+    fewer,
     found,
     minimal,
     of_model,
@@ -40,9 +41,9 @@ class TestFacts:
 
     @every_family
     def test_its_limits_are_stated_here(self, name):
-        """This suite knows the documented values of each parameter of each family."""
+        """This suite's documented values are of parameters that a model of the family has."""
         taken = {key for model in FAMILIES[name].MODELS.values() for key in model.parameters}
-        assert sorted(DOCUMENTED[name].parameters) == sorted(taken)
+        assert DOCUMENTED[name].parameters.keys() <= taken
 
     @every_model
     def test_prompt_and_seed_are_no_parameters(self, model):
@@ -116,7 +117,7 @@ class TestBuild:
             check_request(model, prompts, parameters, data.draw(st.integers(1, model.seed_max)))
 
     @every_model
-    @few
+    @fewer
     @given(data=st.data())
     def test_each_documented_value_is_accepted(self, model, data):
         """Each parameter by itself, at any documented value, is no problem."""

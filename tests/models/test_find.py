@@ -64,9 +64,13 @@ class TestComplaints:
             ("amazon.nova-canvas-v1:0", None, ["not a model that batchgen knows", CORE]),
             (f"uk.{CORE}", None, [f'did you mean "{CORE}"?']),
             (f"{ACCOUNT}:foundation-model/{CORE}x", None, [f'did you mean "{CORE}"?']),
-            (PROVISIONED, None, ["does not tell which model", "stable-image or sdxl"]),
+            (
+                PROVISIONED,
+                None,
+                ["does not tell which model", "stable-image or sdxl or image-services"],
+            ),
             (PROVISIONED, "sdlx", ['"sdlx" is no model family', 'did you mean "sdxl"?']),
-            (PROVISIONED, "", ['"" is no model family', "stable-image, sdxl"]),
+            (PROVISIONED, "", ['"" is no model family', "stable-image, sdxl, image-services"]),
             (CORE, "sdxl", ["is of the family stable-image, not sdxl"]),
             (
                 "arn:aws:bedrock:us-west-2",

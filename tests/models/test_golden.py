@@ -19,7 +19,7 @@ REPLIES = [(golden["model"], case) for golden in GOLDEN for case in golden["repl
 
 
 def test_every_model_has_golden_bodies():
-    """A model without them could change its wire unseen."""
+    """A model without them could change its wire unseen; `write_golden.py` writes them."""
     assert sorted(MODELS) == sorted(golden["model"] for golden in GOLDEN)
 
 

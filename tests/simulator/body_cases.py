@@ -156,7 +156,7 @@ REFUSED = [
     (
         ULTRA,
         {"prompt": "a", "image": picture(63, 64)},
-        '{"detail":"Invalid image: each side must have 64 to 4096 pixels"}',
+        '{"detail":"Invalid image: each side must have 64 pixels or more"}',
     ),
     (
         ULTRA,

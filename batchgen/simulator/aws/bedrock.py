@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.simulator.calls import Answer, json_answer
 from batchgen.simulator.errors import INVALID_MODEL, Refused
-from batchgen.simulator.models import MODELS, Model, offered, resolve
+from batchgen.simulator.models import MODELS, offered, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchgen.simulator.credentials import Caller
+    from batchgen.simulator.families.base import Model
     from batchgen.simulator.options import Options
 
 
@@ -24,7 +25,7 @@ def models(query: Mapping[str, str], caller: Caller, options: Options) -> Answer
         and not (model.retired and options.end_of_life)
         and query.get("byProvider", "Stability AI").casefold() in {"stability ai", "stability"}
         and query.get("byOutputModality", "IMAGE") == "IMAGE"
-        and query.get("byInferenceType", "ON_DEMAND") == "ON_DEMAND"
+        and query.get("byInferenceType", _inference(model)) == _inference(model)
     ]
     return json_answer({"modelSummaries": found})
 
@@ -45,7 +46,7 @@ def availability(identifier: str, caller: Caller, options: Options) -> Answer:
     here = offered(known, caller.region, options)
     return json_answer(
         {
-            "modelId": known.id,
+            "modelId": known.foundation,
             "agreementAvailability": {"status": "AVAILABLE" if may else "NOT_AVAILABLE"},
             "authorizationStatus": "AUTHORIZED" if may else "NOT_AUTHORIZED",
             "entitlementAvailability": "AVAILABLE" if may else "NOT_AVAILABLE",
@@ -57,7 +58,7 @@ def availability(identifier: str, caller: Caller, options: Options) -> Answer:
 def profile(identifier: str, caller: Caller, options: Options) -> Answer:
     """`GetInferenceProfile`: every profile that calls can name, routed to the caller's Region."""
     known = resolve(identifier, caller.region, options)
-    if identifier in MODELS or ":foundation-model/" in identifier:
+    if identifier.startswith("stability.") or ":foundation-model/" in identifier:
         raise Refused("ResourceNotFoundException", "The provided profile is not found.")
     arn = f"arn:aws:bedrock:{caller.region}:{caller.account}:inference-profile/{identifier}"
     return json_answer(
@@ -65,7 +66,7 @@ def profile(identifier: str, caller: Caller, options: Options) -> Answer:
             "inferenceProfileName": known.title,
             "inferenceProfileArn": identifier if identifier.startswith("arn:") else arn,
             "inferenceProfileId": identifier.rpartition("/")[2],
-            "models": [{"modelArn": _details(known, caller.region)["modelArn"]}],
+            "models": [{"modelArn": _arn(known, region)} for region in _routed(known, caller)],
             "status": "ACTIVE",
             "type": "APPLICATION" if identifier in dict(options.arn) else "SYSTEM_DEFINED",
         }
@@ -73,7 +74,8 @@ def profile(identifier: str, caller: Caller, options: Options) -> Answer:
 
 
 def _find(identifier: str) -> Model:
-    known = MODELS.get(identifier.rpartition("/")[2])
+    name = identifier.rpartition("/")[2]
+    known = MODELS.get(name) or MODELS.get(f"us.{name}")
     if known is None:
         raise Refused("ValidationException", INVALID_MODEL)
     return known
@@ -82,14 +84,27 @@ def _find(identifier: str) -> Model:
 def _details(known: Model, region: str) -> dict[str, Any]:
     takes_images = known.schema != "core"
     return {
-        "modelArn": f"arn:aws:bedrock:{region}::foundation-model/{known.id}",
-        "modelId": known.id,
+        "modelArn": _arn(known, region),
+        "modelId": known.foundation,
         "modelName": known.title,
         "providerName": "Stability AI",
         "inputModalities": ["TEXT", "IMAGE"] if takes_images else ["TEXT"],
         "outputModalities": ["IMAGE"],
         "responseStreamingSupported": False,
         "customizationsSupported": [],
-        "inferenceTypesSupported": ["ON_DEMAND"],
+        "inferenceTypesSupported": [_inference(known)],
         "modelLifecycle": {"status": "LEGACY" if known.retired else "ACTIVE"},
     }
+
+
+def _arn(known: Model, region: str) -> str:
+    return f"arn:aws:bedrock:{region}::foundation-model/{known.foundation}"
+
+
+def _routed(known: Model, caller: Caller) -> tuple[str, ...]:
+    """The Regions that calls of a profile may go to."""
+    return known.regions if known.by_profile else (caller.region,)
+
+
+def _inference(known: Model) -> str:
+    return "INFERENCE_PROFILE" if known.by_profile else "ON_DEMAND"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.simulator.calls import Answer, json_answer
 from batchgen.simulator.errors import Refused
-from batchgen.simulator.models import MODELS, Model
+from batchgen.simulator.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batchgen.simulator.credentials import Caller
+    from batchgen.simulator.families.base import Model
     from batchgen.simulator.quota import Quotas
 
 TARGET = "ServiceQuotasV20190624."

@@ -6,19 +6,54 @@ Source: AWS Bedrock User Guide, "Stability.ai Diffusion 1.0 text to image" and i
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchgen.simulator.calls import PLACEHOLDER, Finish, Result, assemble
 from batchgen.simulator.errors import Refused
-from batchgen.simulator.pictures.painter import PictureRequest
+from batchgen.simulator.pictures.request import PictureRequest
 from batchgen.simulator.rules import Rule, Schema
 
-from .base import MOST_SEED, canonical, decode
+from .base import MOST_SEED, Model, canonical, decode
 
-if TYPE_CHECKING:
-    from batchgen.simulator.models import Model
-
+_FIRST_REGIONS = ("us-east-1", "us-west-2")
+MODELS = (
+    Model(
+        id="stability.stable-diffusion-xl-v1",
+        title="SDXL 1.0",
+        family="sdxl",
+        schema="sdxl",
+        regions=_FIRST_REGIONS,
+        rpm=60,
+        quota_code="L-CC58F0A8",
+        quota_title="Stability.ai Stable Diffusion XL 1.0",
+        price=Decimal("0.04"),
+        price_many_steps=Decimal("0.08"),
+        latency=(3, 7),
+        retired=True,
+    ),
+    *(
+        Model(
+            id=identifier,
+            title="SDXL 0.8",
+            family="sdxl",
+            schema="sdxl",
+            regions=_FIRST_REGIONS,
+            rpm=60,
+            quota_code="L-3849F0B7",
+            quota_title=title,
+            price=Decimal("0.036"),
+            price_many_steps=Decimal("0.072"),
+            latency=(3, 7),
+            retired=True,
+        )
+        for identifier, title in (
+            ("stability.stable-diffusion-xl", None),
+            ("stability.stable-diffusion-xl-v0", "Stability.ai Stable Diffusion XL 0.8"),
+        )
+    ),
+)
 _SIZES = (
     (1024, 1024),
     (1152, 896),

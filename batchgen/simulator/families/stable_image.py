@@ -6,18 +6,16 @@ Source: AWS Bedrock User Guide, "Stability.ai Stable Image ... request and respo
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchgen.simulator.calls import PLACEHOLDER, Finish, Result, assemble
 from batchgen.simulator.errors import Refused
-from batchgen.simulator.pictures.painter import PictureRequest
+from batchgen.simulator.pictures.request import PictureRequest
 from batchgen.simulator.rules import Rule, Schema
 
-from .base import MOST_SEED, canonical, decode, refused_picture
-
-if TYPE_CHECKING:
-    from batchgen.simulator.models import Model
+from .base import MOST_SEED, OREGON, Model, canonical, decode, refused_picture
 
 ASPECT_RATIOS = MappingProxyType(
     {
@@ -33,6 +31,81 @@ ASPECT_RATIOS = MappingProxyType(
     }
 )
 """Width and height; AWS publishes only the ratios, these are the usual sizes of one megapixel."""
+MODELS = (
+    Model(
+        id="stability.stable-image-core-v1:1",
+        title="Stable Image Core 1.1",
+        family="stable-image",
+        schema="core",
+        regions=OREGON,
+        rpm=90,
+        quota_code="L-C0DE0C11",
+        quota_title="Stability.ai Stable Image Core",
+        price=Decimal("0.04"),
+        latency=(2.2, 4.6),
+    ),
+    Model(
+        id="stability.stable-image-core-v1:0",
+        title="Stable Image Core 1.0",
+        family="stable-image",
+        schema="core",
+        regions=OREGON,
+        rpm=90,
+        quota_code="L-C0DE0C10",
+        price=Decimal("0.04"),
+        latency=(2.2, 4.6),
+        retired=True,
+    ),
+    Model(
+        id="stability.stable-image-ultra-v1:1",
+        title="Stable Image Ultra 1.1",
+        family="stable-image",
+        schema="ultra",
+        regions=OREGON,
+        rpm=10,
+        quota_code="L-C0DE0A11",
+        quota_title="Stability.ai Stable Image Ultra",
+        price=Decimal("0.14"),
+        latency=(6, 14),
+    ),
+    Model(
+        id="stability.stable-image-ultra-v1:0",
+        title="Stable Image Ultra 1.0",
+        family="stable-image",
+        schema="ultra",
+        regions=OREGON,
+        rpm=10,
+        quota_code="L-C0DE0A10",
+        price=Decimal("0.14"),
+        latency=(6, 14),
+        retired=True,
+    ),
+    Model(
+        id="stability.sd3-5-large-v1:0",
+        title="Stable Diffusion 3.5 Large",
+        family="stable-image",
+        schema="sd3.5",
+        regions=OREGON,
+        rpm=15,
+        quota_code="L-C0DE0D35",
+        quota_title="Stability.ai Stable Diffusion 3.5 Large",
+        price=Decimal("0.08"),
+        latency=(5, 10),
+    ),
+    Model(
+        id="stability.sd3-large-v1:0",
+        title="Stable Diffusion 3 Large",
+        family="stable-image",
+        schema="sd3",
+        regions=OREGON,
+        rpm=15,
+        quota_code="L-C0DE0D30",
+        quota_title="Stability.ai Stable Diffusion 3 Large",
+        price=Decimal("0.08"),
+        latency=(5, 10),
+        retired=True,
+    ),
+)
 _SEED = Rule(type="Integer", least=0, most=MOST_SEED)
 _TEXT = Rule(type="String", longest=10_000)
 _PICTURE = Rule(type="String")
@@ -76,7 +149,7 @@ _WORDS = {
     Finish.INPUT: "Filter reason: input image",
     Finish.ERROR: "Inference error",
 }
-_SHORTEST_SIDE, _LONGEST_SIDE = 64, 4096
+_SHORTEST_SIDE = 64
 
 
 def prompts(body: dict[str, Any]) -> str:
@@ -128,9 +201,8 @@ def answer(result: Result) -> tuple[bytes, ...]:
 
 def _from_picture(asked: PictureRequest, body: dict[str, Any]) -> PictureRequest:
     source, width, height = decode(body["image"], "image")
-    if min(width, height) < _SHORTEST_SIDE or max(width, height) > _LONGEST_SIDE:
-        sides = f"{_SHORTEST_SIDE} to {_LONGEST_SIDE} pixels"
-        raise refused_picture(f"Invalid image: each side must have {sides}")
+    if min(width, height) < _SHORTEST_SIDE:
+        raise refused_picture(f"Invalid image: each side must have {_SHORTEST_SIDE} pixels or more")
     return replace(
         asked, size=(width, height), source=source, strength=float(body.get("strength", 0.35))
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from .edits import EDITS
 from .lettering import darken, letter
-from .palette import choose
+from .palette import Palette, choose
 from .png import png
+from .request import PictureRequest
 from .scenes import SCENES
 
 _SHRINK = 384 / 1024
@@ -22,6 +23,7 @@ _SHRINK = 384 / 1024
 _SMALLEST = 128
 _SAVE: dict[str, dict[str, int]] = {
     "jpeg": {"quality": 90},
+    "png": {"compress_level": 1},
     "webp": {"quality": 85, "method": 1},
 }
 _SLATE = (46, 56, 72)
@@ -30,30 +32,18 @@ _HEAD = 60
 """Rows that the words take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRequest:
-    """All that a picture depends on."""
-
-    model: str
-    """Its title, as the caption writes it."""
-    request: str
-    """The request in one canonical form; decides, with model and seed, what is painted."""
-    prompt: str
-    seed: int
-    size: tuple[int, int]
-    """Width and height."""
-    format: str
-    """`png`, `jpeg` or `webp`."""
-    source: bytes | None = None
-    """Picture to start from, for image-to-image."""
-    strength: float = 1.0
-    """1 ignores the source, 0 keeps it."""
-    blurred: bool = False
-    """As a refused picture is shown."""
-
-
 def paint(request: PictureRequest) -> bytes:
     """The picture, encoded."""
+    picture, palette = _painted(request)
+    if request.edit is not None:
+        picture = EDITS[request.edit](request, picture)
+    seed = f"   ·   seed {request.seed}" if request.seed else ""
+    letter(picture, palette, request.prompt, f"{request.model}{seed}")
+    return encode(picture, request.format)
+
+
+def _painted(request: PictureRequest) -> tuple[Image.Image, Palette]:
+    """What the model makes up, and its colours."""
     key = f"{request.model}\0{request.request}\0{request.seed}"
     # Not for secrets: the dice only have to fall the same way each time.
     dice = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())  # noqa: S311
@@ -65,23 +55,23 @@ def paint(request: PictureRequest) -> bytes:
     if request.blurred:
         painting = painting.filter(ImageFilter.GaussianBlur(20))
     darken(painting, palette)
-    picture = painting.resize(request.size, Image.Resampling.BICUBIC)
-    caption = f"{request.model}   ·   seed {request.seed}"
-    letter(picture, palette, request.prompt, caption)
-    return encode(picture, request.format)
+    return painting.resize(request.size, Image.Resampling.BICUBIC), palette
 
 
 def encode(picture: Image.Image, image_format: str) -> bytes:
     """A picture as a PNG, JPEG or WebP file."""
-    if image_format == "png":
+    if image_format == "png" and picture.mode == "RGB":
         return png(picture)
+    if image_format == "jpeg" and picture.mode == "RGBA":  # which it cannot be
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, _WHITE), picture)
+        picture = picture.convert("RGB")
     file = io.BytesIO()
     picture.save(file, image_format, **_SAVE[image_format])
     return file.getvalue()
 
 
 def _over(request: PictureRequest, painting: Image.Image) -> Image.Image:
-    if request.source is None:
+    if request.source is None or request.edit is not None:
         return painting
     with Image.open(io.BytesIO(request.source)) as source:
         given = source.convert("RGB").resize(painting.size)
