@@ -15,6 +15,8 @@ from batchgen.text import dotted, quoted
 
 def conflicts(job: Job) -> Iterator[Complaint]:
     """Ids that stand twice, items without a model, routes that are one and the same, and more."""
+    if job.include and job.source is None:
+        yield Complaint(path=("include",), text="has a meaning in a job file alone")
     yield from _items(job)
     yield from _axes(job)
     yield from _routes(job)

@@ -345,6 +345,11 @@ Variants = Annotated[
 Concurrency = Annotated[
     int, Field(strict=True, ge=1, le=1_000), Allowed("a whole number from 1 to 1,000")
 ]
+Includes = Annotated[
+    tuple[Annotated[_Text, Field(min_length=1)], ...],
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+    Allowed("a YAML file, or a list of them"),
+]
 DataFiles = Annotated[
     tuple[Annotated[_Text, Field(min_length=1)], ...],
     Field(min_length=1),

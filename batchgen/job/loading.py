@@ -12,6 +12,7 @@ from batchgen.errors import Complaint
 from batchgen.job import yaml_document
 from batchgen.job.complaints import Complaints
 from batchgen.job.conflicts import conflicts
+from batchgen.job.include import with_includes
 from batchgen.job.mending import Mending
 from batchgen.job.schema import Job
 
@@ -41,6 +42,7 @@ def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
 
 
 def _job(document: yaml_document.Document, *, defer: bool, endpoint: str | None = None) -> Job:
+    document = with_includes(document)
     mending = Mending(document.value)
     found = Complaints(document.complaints, mended=mending.mended)
     job = _validated(document, mending, found)

@@ -343,6 +343,8 @@ class Job(Section):
     allow_plain_http: fields.Flag = False
     """Send credentials to an `http://` endpoint on another machine, where whoever is on the way can
     read them."""
+    include: fields.Includes = ()
+    """YAML files of shared keys, merged below this one key by key; paths count from this file."""
     prices: dict[fields.ModelId, fields.Price] = Field(default_factory=dict)
     """US dollars of one picture by model, where they differ from those that batchgen knows."""
     simulator: Simulator = Simulator()

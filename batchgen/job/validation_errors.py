@@ -46,7 +46,7 @@ NOT_YET: Mapping[str, tuple[str, ...]] = {
 }
 """Keys that a later version gives a meaning, as for `KEYS`."""
 
-PLAN_KEYS: frozenset[Path] = frozenset(((), ("items",), ("items_from",)))
+PLAN_KEYS: frozenset[Path] = frozenset(((), ("items",), ("items_from",), ("include",)))
 """Paths without whose value there is no plan to judge."""
 MOST_MISSPELT = 1_000
 """Unknown keys for which the nearest one is sought: a comparison takes a fifth of a millisecond."""

@@ -11,7 +11,7 @@ import re
 import stat
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path as File
@@ -36,7 +36,7 @@ from batchgen.job.yaml_parser import (
     events,
     spot,
 )
-from batchgen.text import closest, quoted
+from batchgen.text import closest, dotted, quoted
 
 MAX_BYTES = 16 * 2**20
 FOLDER_LOOKED_AT = 1_000
@@ -60,17 +60,26 @@ class Source:
     """Paths at which the job has something else than the file, which is wrong there."""
     renamed: Mapping[Path, Path] = field(default_factory=dict)
     """Where the job has a key -> where the file has it, misspelt."""
+    included: tuple[Source, ...] = ()
+    """The files below it, by whose values count where two have the same key."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about texts that may be meant otherwise."""
 
     def error(self, complaints: Iterable[Complaint]) -> JobError:
         """The error that says all of this, with lines, from the top of the file down."""
         placed = [
-            replace(each, line=self.positions.line(as_written(each.path, self.renamed)))
-            if each.line is None and each.path and each.file is None
-            else each
+            self._placed(each) if each.line is None and each.path and each.file is None else each
             for each in complaints
         ]
         placed.sort(key=_order)
         return JobError(self.file, said_once(placed))
+
+    def _placed(self, complaint: Complaint) -> Complaint:
+        """A complaint with the line of its path, in the file that has most of it."""
+        path = as_written(complaint.path, self.renamed)
+        holder = max((self, *self.included), key=lambda it: it.positions.depth(path))
+        file = None if holder is self else holder.file
+        return replace(complaint, line=holder.positions.line(path), file=file)
 
 
 def _order(complaint: Complaint) -> tuple[bool, str, int]:
@@ -145,12 +154,30 @@ def parse(file: str, data: bytes) -> Document:
         raise _refusal(file, "the file is empty: a job needs at least name, model and items")
     sha256 = hashlib.sha256(data).hexdigest()
     return Document(
-        source=Source(file=file, sha256=sha256, positions=builder.positions),
+        source=Source(
+            file=file,
+            sha256=sha256,
+            positions=builder.positions,
+            warnings=tuple(_doubts(file, builder.doubtful)),
+        ),
         value=value,
         complaints=builder.complaints.listed(),
     )
 
 
+def _doubts(file: str, words: Iterable[tuple[Path, str, int]]) -> Iterator[str]:
+    """What to say of words like `no` where a text is meant; elsewhere they are refused anyway."""
+    meant = [each for each in words if not _TEXTS.isdisjoint(map(str, each[0]))]
+    for path, word, line in meant[:MOST_DOUBTS]:
+        text = f"{word} is the text {quoted(word)} here, no truth value"
+        yield f"{file}:{line}: {dotted(path)}: {text}; put it in quotes to say so"
+    if len(meant) > MOST_DOUBTS:
+        yield f"{file}: ... and {len(meant) - MOST_DOUBTS:,} more words like this"
+
+
+MOST_DOUBTS = 5
+_TEXTS = frozenset(("vars", "matrix", "zip"))
+"""Keys below which a plain word is a text."""
 WIDE = "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8"
 
 
@@ -266,13 +293,21 @@ class Positions:
 
         A key that came by an alias or `<<` stands where the anchored mapping has it.
         """
-        number = 0
+        return self.line_at(self._begins[self._nearest(path)[0]])
+
+    def depth(self, path: Path) -> int:
+        """How many parts of a path the text has."""
+        return self._nearest(path)[1]
+
+    def _nearest(self, path: Path) -> tuple[int, int]:
+        """The number of the value at a path, or around it, and how many parts lead there."""
+        number = depth = 0
         for part in path:
             child = self._child(number, part)
             if child is None:
                 break
-            number = child
-        return self.line_at(self._begins[number])
+            number, depth = child, depth + 1
+        return number, depth
 
     def begin_in_open(self, number: int, key: str | _Mark) -> int:
         """Where a key of a mapping begins that is not closed yet, but for its last value."""
@@ -360,6 +395,8 @@ class _Builder:
 
     def __init__(self, text: str) -> None:
         self.complaints = Complaints()
+        self.doubtful: list[tuple[Path, str, int]] = []
+        """Path, text and line of each word that was a truth value in YAML 1.1."""
         self.positions = Positions(text)
         self._add_position = self.positions.add
         self._text = text
@@ -533,6 +570,8 @@ class _Builder:
             self._add('"<<" takes a mapping, or a list of them', event, "<<")
 
     def _plain(self, text: str, event: Event) -> Any:
+        if text in _NO_TRUTH:
+            self.doubtful.append((self._path(), text, self.positions.line_at(at(event))))
         try:
             return meaning(text)
         except ValueError as error:
@@ -556,12 +595,15 @@ class _Builder:
         self._add(f"{text}, or put a text that begins with ! in quotes", event)
 
     def _add(self, text: str, event: Event, *below: str) -> None:
-        path = tuple(
+        self.complaints.add((*self._path(), *below), text, self.positions.line_at(at(event)))
+
+    def _path(self) -> Path:
+        """Where the value stands that is read now."""
+        path = (
             len(opened.container) if type(opened.container) is list else opened.key
             for opened in self._stack[1:]
         )
-        named = tuple(part for part in path if not isinstance(part, _Mark))
-        self.complaints.add((*named, *below), text, self.positions.line_at(at(event)))
+        return tuple(part for part in path if not isinstance(part, _Mark))
 
     def _stop(self, text: str, event: Event) -> SyntaxProblem:
         return SyntaxProblem(text, at(event))
@@ -574,6 +616,10 @@ _CONSTANTS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_NO_TRUTH: Final = frozenset(
+    form for word in ("yes", "no", "on", "off") for form in (word, word.title(), word.upper())
+)
+"""Truth values of YAML 1.1, which are texts in YAML 1.2."""
 _INT = re.compile(r"0|-?[1-9][0-9]*")
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 

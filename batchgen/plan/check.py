@@ -76,7 +76,9 @@ def check(
         found.add(conflict.path, conflict.text)
     items = _Items(job, random_seed_key or "", found)
     items.walk(most)
-    warnings = tuple(_Models(job, items, found, against_aws=against_aws).check())
+    doubts = () if job.source is None else job.source.warnings
+    models = _Models(job, items, found, against_aws=against_aws)
+    warnings = (*doubts, *models.check())
     if found:
         raise found.error(job)
     return _summary(items, warnings)
