@@ -86,6 +86,10 @@ class Line(BaseModel):
         return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
 
 
+DECODED_DIGITS = 16
+"""Of a sha256, that tie what is said of a file to its bytes."""
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -103,6 +107,9 @@ class StoredImage(BaseModel):
     """Of the bytes that the service sent; left out where the file is these bytes."""
     pixels_sha256: str | None = Field(default=None, exclude_if=_is_none)
     """Of the decoded pixels, as `output.hash_pixels` makes it; left out with `received_sha256`."""
+    decoded: str | None = Field(default=None, exclude_if=_is_none)
+    """The first 16 digits of the `sha256` of the file whose pixels were all decoded when it came;
+    left out where some were missing, or nobody looked."""
     bytes: int
     """Of the file."""
     format: str
@@ -112,6 +119,11 @@ class StoredImage(BaseModel):
     seed: int | None
     """The seed that the service says it used; None where it did not say."""
     finish_reason: str | None
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether a file with this hash is known to have all its pixels."""
+        return self.decoded is not None and self.decoded == self.sha256[:DECODED_DIGITS]
 
 
 class ErrorInfo(BaseModel):

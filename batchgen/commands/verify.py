@@ -104,12 +104,11 @@ def _load(path: Path) -> Job:
 def _examine(
     manifest: Path, progress: Callable[[int, int], None], *, quick: bool, is_repair: bool
 ) -> Repaired:
-    from batchgen.output import Repaired, verify
-    from batchgen.output import repair as settle
+    from batchgen.output import Repaired, repair_output, verify_output
 
     if is_repair:
-        return asyncio.run(settle(manifest, quick=quick, progress=progress))
-    return Repaired(verified=verify(manifest, quick=quick, progress=progress))
+        return asyncio.run(repair_output(manifest, quick=quick, progress=progress))
+    return Repaired(verified=verify_output(manifest, quick=quick, progress=progress))
 
 
 def _obsolete(job: Job, manifest: Path) -> list[Obsolete]:
@@ -130,9 +129,9 @@ def _obsolete(job: Job, manifest: Path) -> list[Obsolete]:
 
 
 def _prune(manifest: Path, obsolete: list[Obsolete]) -> Repaired:
-    from batchgen.output import prune
+    from batchgen.output import prune_output
 
-    return asyncio.run(prune(manifest, [each for each in obsolete if not each.is_older]))
+    return asyncio.run(prune_output(manifest, [each for each in obsolete if not each.is_older]))
 
 
 def _fields(verified: Verified, *, quick: bool) -> dict[str, Any]:

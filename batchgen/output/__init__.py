@@ -35,10 +35,16 @@ from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.originals import Originals, read_image, read_originals
 from batchgen.output.paths import inner_path, open_regular
-from batchgen.output.repair import Obsolete, Repaired, find_obsolete, prune, repair
+from batchgen.output.repair import (
+    Obsolete,
+    Repaired,
+    find_obsolete,
+    prune_output,
+    repair_output,
+)
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
-from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify
+from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 
 __all__ = [
     "ASIDE",
@@ -91,14 +97,14 @@ __all__ = [
     "open_regular",
     "parse_line",
     "parse_object",
-    "prune",
+    "prune_output",
     "read_embedded",
     "read_image",
     "read_manifest",
     "read_originals",
     "refuse_lost_manifest",
-    "repair",
+    "repair_output",
     "require_limits",
-    "verify",
+    "verify_output",
     "worker_threads",
 ]

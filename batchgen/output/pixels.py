@@ -11,8 +11,6 @@ import io
 import zlib
 from collections.abc import Iterator
 
-from batchgen.output.images import BrokenImage, read_structure
-
 PIECE = 1 << 20
 """Bytes that are inflated at a time: a small PNG may hold gigabytes."""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -28,13 +26,16 @@ REDUCED = 8
 Not a progressive one, of which only the first pass would be looked at."""
 
 
-def require_pixels(data: bytes) -> tuple[str, int, int]:
-    """Decode one whole PNG, JPEG or WebP; its format, width and height.
+class BrokenImage(ValueError):
+    """The bytes are not a whole image of a format that we keep; its text says why."""
+
+
+def decode(kind: str, data: bytes) -> None:
+    """Decode all pixels of a PNG, JPEG or WebP whose structure is whole.
 
     Raises:
-        BrokenImage: the bytes are none, or pixels are missing.
+        BrokenImage: pixels are missing, or cannot be decoded.
     """
-    kind, width, height = read_structure(data)
     try:
         match kind:
             case "png":
@@ -47,7 +48,6 @@ def require_pixels(data: bytes) -> tuple[str, int, int]:
         raise
     except Exception as error:  # zlib's, and whatever Pillow's decoders raise
         raise BrokenImage(f"the pixels of the {kind} cannot be decoded: {error}") from error
-    return kind, width, height
 
 
 def _inflate(data: bytes) -> None:
@@ -82,7 +82,10 @@ def _pixel_chunks(data: bytes) -> Iterator[memoryview]:
     view, at = memoryview(data), 8
     while at + 8 <= len(data):
         size = int.from_bytes(view[at : at + 4])
-        if data[at + 4 : at + 8] == b"IDAT":
+        kind = data[at + 4 : at + 8]
+        if kind == b"IEND":
+            return
+        if kind == b"IDAT":
             yield view[at + 8 : at + 8 + size]
         at += 12 + size
 

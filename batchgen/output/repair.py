@@ -19,10 +19,9 @@ from pathlib import Path, PurePosixPath
 from batchgen.errors import ManifestError, StorageError
 from batchgen.output.folder import OutputFolder, open_output
 from batchgen.output.history import FLAG_BITS, compact, load_history
-from batchgen.output.images import BrokenImage
+from batchgen.output.images import BrokenImage, decode_image
 from batchgen.output.manifest import GROUP, MANIFEST_NAME, open_manifest, parse_object, sync_folder
 from batchgen.output.paths import open_regular, refuse_links
-from batchgen.output.pixels import require_pixels
 from batchgen.output.threads import in_thread
 from batchgen.output.verify import (
     ASIDE,
@@ -32,7 +31,7 @@ from batchgen.output.verify import (
     Kind,
     Progress,
     Verified,
-    verify,
+    verify_output,
 )
 from batchgen.record import MovedFile, RepairLine, Status, utc_now
 from batchgen.text import system_reason
@@ -83,7 +82,7 @@ class Obsolete:
     """The job has a task of this label, with another request: the file is kept for an undo."""
 
 
-async def repair(manifest: Path, *, quick: bool = False, progress: Progress) -> Repaired:
+async def repair_output(manifest: Path, *, quick: bool = False, progress: Progress) -> Repaired:
     """Verify an output and settle what is found, while no run holds it.
 
     Strays and damaged files move to `aside/`, their records count no more, and damaged lines are
@@ -92,11 +91,13 @@ async def repair(manifest: Path, *, quick: bool = False, progress: Progress) -> 
     Raises:
         OutputBusy: a run holds the output.
         OutputUnusable: it cannot be written.
-        ManifestError: as `verify`.
+        ManifestError: as `verify_output`.
         StorageError: the disk did not take a line, or a file could not be moved.
     """
     async with _opened(manifest) as output:
-        verified = await in_thread(verify, manifest, quick=quick, is_ours=True, progress=progress)
+        verified = await in_thread(
+            verify_output, manifest, quick=quick, is_ours=True, progress=progress
+        )
         repaired = Repaired(verified=verified)
         plan = await in_thread(lambda: list(_Plan(output, repaired).orders()))
         await _carry_out(output, plan, repaired)
@@ -109,11 +110,11 @@ async def repair(manifest: Path, *, quick: bool = False, progress: Progress) -> 
         return repaired
 
 
-async def prune(manifest: Path, obsolete: Iterable[Obsolete]) -> Repaired:
+async def prune_output(manifest: Path, obsolete: Iterable[Obsolete]) -> Repaired:
     """Move the files of these tasks aside, whose records then count no more.
 
     Raises:
-        OutputBusy, OutputUnusable, ManifestError, StorageError: as `repair`.
+        OutputBusy, OutputUnusable, ManifestError, StorageError: as `repair_output`.
     """
     async with _opened(manifest) as output:
         repaired = Repaired(verified=Verified(manifest=manifest, holder=None))
@@ -323,7 +324,7 @@ async def _move_aside(output: OutputFolder, file: MovedFile) -> None:
 def _is_whole(path: Path) -> bool:
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-            require_pixels(file.read(LARGEST_FILE))
+            decode_image(file.read(LARGEST_FILE))
     except (OSError, BrokenImage):
         return False
     return True

@@ -22,7 +22,7 @@ from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output.images import Inspected
 from batchgen.output.threads import in_thread, run_executor
-from batchgen.record import StoredImage
+from batchgen.record import DECODED_DIGITS, StoredImage
 from batchgen.text import system_reason
 
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
@@ -83,6 +83,7 @@ class Store:
         return StoredImage(
             path=path,
             sha256=inspected.sha256,
+            decoded=inspected.sha256[:DECODED_DIGITS] if inspected.is_decoded else None,
             bytes=len(artifact.data),
             format=inspected.format,
             width=inspected.width,

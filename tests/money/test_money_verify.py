@@ -8,7 +8,13 @@ import pytest
 from bench import PRICE, bench, in_time_of_sockets
 
 from batchgen.errors import ManifestError, OutputBusy, StorageError
-from batchgen.output import find_obsolete, load_history, prune, repair, verify
+from batchgen.output import (
+    find_obsolete,
+    load_history,
+    prune_output,
+    repair_output,
+    verify_output,
+)
 from batchgen.output import repair as repairs
 from batchgen.output.lock import hold_lock
 from batchgen.plan import expand, task_ids
@@ -20,11 +26,11 @@ def nothing(*_):
 
 
 async def mended(folder):
-    return await repair(folder / "manifest.jsonl", progress=nothing)
+    return await repair_output(folder / "manifest.jsonl", progress=nothing)
 
 
 def found(folder):
-    return {str(kind): n for kind, n in verify(folder / "manifest.jsonl").counts.items()}
+    return {str(kind): n for kind, n in verify_output(folder / "manifest.jsonl").counts.items()}
 
 
 def image(folder, number):
@@ -108,7 +114,7 @@ async def test_exactly_what_was_damaged_is_made_again(tmp_path):
 @in_time_of_sockets
 async def test_a_repair_that_is_broken_off_is_continued(tmp_path, monkeypatch, at):
     """At any move: every record that counts has its file, and the next repair does the rest."""
-    move, moves = repairs_module()._move_aside, iter(range(100))
+    move, moves = repairs._move_aside, iter(range(100))
 
     async def fail(*arguments):
         if next(moves) == at:
@@ -120,7 +126,7 @@ async def test_a_repair_that_is_broken_off_is_continued(tmp_path, monkeypatch, a
         damage(rig.folder)
         charged = rig.charged()
         with monkeypatch.context() as patch:
-            patch.setattr(repairs_module(), "_move_aside", fail)
+            patch.setattr(repairs, "_move_aside", fail)
             with suppress(StorageError):
                 await mended(rig.folder)
         assert not found(rig.folder).keys() - {"stray", "damaged line"}
@@ -131,13 +137,6 @@ async def test_a_repair_that_is_broken_off_is_continued(tmp_path, monkeypatch, a
         await rig.run(8)
         assert rig.charged() == charged + DAMAGED * PRICE
         assert found(rig.folder) == {}
-
-
-def repairs_module():
-    """The module, whose name the function of the room has taken."""
-    import sys  # noqa: PLC0415
-
-    return sys.modules[repairs.__module__]
 
 
 @in_time_of_sockets
@@ -227,7 +226,7 @@ async def test_items_that_left_the_job_are_listed_and_pruned(tmp_path):
         (older,) = (each for each in obsolete if each.is_older)
         assert older.files == ("superseded/item-0-1~1.png",)
 
-        await prune(path, gone)
+        await prune_output(path, gone)
         assert found(rig.folder) == {}
         assert (rig.folder / "aside/pruned/images/item-2-1.png").exists()
         assert (await rig.run(job)).exit_code == 0
@@ -253,7 +252,7 @@ async def test_a_repair_needs_the_output_for_itself(tmp_path):
         with hold_lock(rig.folder), pytest.raises(OutputBusy):
             await mended(rig.folder)
         with pytest.raises(ManifestError):
-            await repair(copy, progress=nothing)
+            await repair_output(copy, progress=nothing)
 
         assert content(rig.folder) == before
 

@@ -15,13 +15,13 @@ from test_pixels import BROKEN
 
 from batchgen.errors import ManifestError
 from batchgen.output.lock import hold_lock
-from batchgen.output.verify import verify
+from batchgen.output.verify import verify_output
 from batchgen.record import RepairLine, Status
 
 
 def kinds(output, **options):
     """What is found, as kinds."""
-    return Counter(str(each.kind) for each in verify(output.manifest, **options).findings)
+    return Counter(str(each.kind) for each in verify_output(output.manifest, **options).findings)
 
 
 def path_of(output, number=1):
@@ -205,11 +205,37 @@ def test_quick_reads_what_is_newer_than_its_record(tmp_path):
     old = NOON.timestamp() - 60
     for path in output.folder.rglob("*.*"):
         os.utime(path, (old, old))
-    assert verify(output.manifest, quick=True).bytes == 0
+    assert verify_output(output.manifest, quick=True).bytes == 0
 
     flip(output)
 
     assert kinds(output, quick=True) == {"content": 1}
+
+
+def test_what_the_hash_proves_is_not_decoded_again(tmp_path, monkeypatch):
+    """An image that was decoded when it came is hashed; an older record's is decoded."""
+    decoded = []
+    monkeypatch.setattr("batchgen.output.verify.decode_image", decoded.append)
+    output = Output(tmp_path / "out")
+    record = output.add()
+    image = record.images[0]
+    known = image.model_copy(update={"decoded": image.sha256[:16]})
+    output.lines[0] = record.model_copy(update={"images": (known,)})
+    output.write()
+
+    assert kinds(output) == {}
+    assert decoded == []
+
+
+def test_a_record_that_was_edited_vouches_for_nothing(tmp_path):
+    """What was decoded is tied to the hash: with another hash the file is decoded."""
+    output = Output(tmp_path / "out")
+    record = output.add(BROKEN["a PNG with half of its rows"])
+    old = record.images[0].model_copy(update={"decoded": "0" * 16})
+    output.lines[0] = record.model_copy(update={"images": (old,)})
+    output.write()
+
+    assert kinds(output)["broken"] == 1
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -224,7 +250,7 @@ def test_a_sound_output_is_sound(tmp_path, quick):
     output.put("images/.DS_Store", b"")
     output.write()
 
-    found = verify(output.manifest, quick=quick)
+    found = verify_output(output.manifest, quick=quick)
 
     assert (found.findings, found.records, found.files) == ([], 12, 12)
 
@@ -257,7 +283,7 @@ def test_ids_of_another_version_are_counted_and_left(tmp_path):
     output.add(task=task)
     output.write()
 
-    found = verify(output.manifest)
+    found = verify_output(output.manifest)
 
     assert (found.findings, found.unchecked_ids) == ([], 1)
 
@@ -282,7 +308,7 @@ def test_a_path_that_leaves_the_output_is_refused(tmp_path, path):
     output.write()
 
     with pytest.raises(ManifestError, match="no path inside the output"):
-        verify(output.manifest)
+        verify_output(output.manifest)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"\n", b"\x00\xff", b"words\n", b"[1]\n"])
@@ -293,7 +319,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, data):
         path.write_bytes(data)
 
     with pytest.raises(ManifestError):
-        verify(path)
+        verify_output(path)
 
 
 def test_a_linked_folder_of_images_is_not_entered(tmp_path):
@@ -319,7 +345,7 @@ class TestActiveRun:
 
     def test_it_is_said(self, busy):
         """Who holds it."""
-        assert f"process {os.getpid()}" in verify(busy.manifest).holder
+        assert f"process {os.getpid()}" in verify_output(busy.manifest).holder
 
     def test_its_new_files_and_its_torn_line_are_left_out(self, busy):
         """An image before its record, a temporary file, half a line."""
@@ -362,7 +388,7 @@ def test_any_change_of_any_byte_is_found(tmp_path, data):
 def test_ten_thousand_images_are_sound(tmp_path):
     """None is told of that is not there; and one that is altered is found among them."""
     output = sound(tmp_path / "out", 10_000)
-    assert verify(output.manifest).findings == []
+    assert verify_output(output.manifest).findings == []
 
     flip(output)
 
