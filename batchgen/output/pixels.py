@@ -2,13 +2,13 @@
 
 Pillow takes a PNG whose pixel data have fewer rows than its header says, and a JPEG whose data end
 early before a proper end marker; so a PNG is inflated and counted here, and a JPEG is decoded with
-more data before its end marker: what changes the picture was wanted.
+more data before its end marker: what changes the picture was wanted. Every image that comes passes
+here, so it is ISA-L that inflates, which takes a fifth to a half of zlib's time.
 """
 
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Iterator
 
 PIECE = 1 << 20
@@ -46,13 +46,15 @@ def decode(kind: str, data: bytes) -> None:
                 _decoded(data)
     except BrokenImage:
         raise
-    except Exception as error:  # zlib's, and whatever Pillow's decoders raise
+    except Exception as error:  # of inflating, and whatever Pillow's decoders raise
         raise BrokenImage(f"the pixels of the {kind} cannot be decoded: {error}") from error
 
 
 def _inflate(data: bytes) -> None:
+    from isal import isal_zlib  # noqa: PLC0415  # `--help` needs it not
+
     wanted = _png_bytes(data)
-    inflater, found = zlib.decompressobj(), 0
+    inflater, found = isal_zlib.decompressobj(), 0
     for chunk in _pixel_chunks(data):
         rest: bytes | memoryview = chunk
         while rest and not inflater.eof and found <= wanted:

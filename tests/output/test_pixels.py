@@ -103,6 +103,9 @@ def test_whole_webps(options):
 BROKEN = {
     "a PNG whose stream is cut": with_pixels(photo("PNG"), lambda coded: coded[: len(coded) // 2]),
     "a PNG without the checksum of its stream": with_pixels(photo("PNG"), lambda coded: coded[:-3]),
+    "a PNG with another checksum of its stream": with_pixels(
+        photo("PNG"), lambda coded: coded[:-1] + bytes([coded[-1] ^ 1])
+    ),
     "a PNG without its last row": with_pixels(
         photo("PNG"), lambda coded: zlib.compress(zlib.decompress(coded)[: -(1 + 3 * SIZE[0])])
     ),
