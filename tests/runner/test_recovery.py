@@ -143,6 +143,7 @@ class TestAdopt:
                 make_image(
                     path=path,
                     sha256=hashlib.sha256(data).hexdigest(),
+                    decoded=hashlib.sha256(data).hexdigest()[:16],
                     bytes=len(data),
                     format=kind,
                     width=30,
