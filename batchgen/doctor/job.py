@@ -147,7 +147,8 @@ def _cost(job: Job, outline: PlanSummary, history: History, pending: Pending) ->
     if cost is None:
         return COST.warning(sentences(text, "`prices` in the job gives the price"), **values)
     if (short := shortage(job, history, pending, outline)) is not None:
-        return COST.warning(sentences(text, f"Not one image fits: {short}"), **values)
+        none = sentences(text, f"Not one image fits: {short}")
+        return COST.failed(ExitCode.RESUMABLE, none, **values)
     run_budget, spent = job.limits.run_budget_usd, history.accounts[simulated]
     if run_budget is not None and run_budget < cost:
         each = f"Each run may spend {usd(run_budget)}: it takes several"

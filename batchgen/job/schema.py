@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from batchgen.job import fields
 from batchgen.job.axes import Axes, Pattern, file_name_of
 from batchgen.job.fields import OrNone, Parameters, Variables
 from batchgen.job.images import InputImages
+from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import Source, meaning
 
 _Data = TypeVar("_Data")
@@ -43,9 +45,6 @@ class _Complaining(type):
             try:
                 return super().__call__(*arguments, **keys)
             except ValidationError as error:
-                # It needs the classes of this module.
-                from batchgen.job.validation_errors import wrongs  # noqa: PLC0415
-
                 within = WITHIN.get(cls.__name__, ())
                 complaints = tuple(each.complaint for each in wrongs(error, within))
                 raise JobError(f"{cls.__name__}(...)", complaints) from None
@@ -403,6 +402,20 @@ class Job(Section):
     def source(self) -> Source | None:
         """The file that it was read from; None for a job that a program made."""
         return self._source
+
+
+KEYS |= {
+    "": tuple(Job.model_fields),
+    "items": tuple(field.name for field in dataclasses.fields(Item)),
+    "limits": tuple(Limits.model_fields),
+    "on_filtered": tuple(OnFiltered.model_fields),
+    "override": tuple(Override.model_fields),
+    "set": tuple(Changes.model_fields),
+    "sample": tuple(Sample.model_fields),
+    "retry": tuple(Retry.model_fields),
+    "routes": tuple(Route.model_fields),
+    "simulator": tuple(Simulator.model_fields),
+}
 
 
 def read_value(key: str, text: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
@@ -13,33 +13,10 @@ from pydantic_core import ErrorDetails
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.fields import REFUSED
-from batchgen.job.schema import (
-    Changes,
-    Item,
-    Job,
-    Limits,
-    OnFiltered,
-    Override,
-    Retry,
-    Route,
-    Sample,
-    Simulator,
-)
 from batchgen.text import closest, did_you_mean, quoted
 
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "": tuple(Job.model_fields),
-    "items": tuple(field.name for field in fields(Item)),
-    "limits": tuple(Limits.model_fields),
-    "on_filtered": tuple(OnFiltered.model_fields),
-    "override": tuple(Override.model_fields),
-    "set": tuple(Changes.model_fields),
-    "sample": tuple(Sample.model_fields),
-    "retry": tuple(Retry.model_fields),
-    "routes": tuple(Route.model_fields),
-    "simulator": tuple(Simulator.model_fields),
-}
-"""The keys of each mapping of fixed keys, by the first part of its path."""
+KEYS: dict[str, tuple[str, ...]] = {}
+"""The keys of each mapping of fixed keys, by the first part of its path; `schema` names them."""
 NOT_YET: Mapping[str, tuple[str, ...]] = {
     "": ("image", "mask"),
     "items": ("image", "mask"),

@@ -222,14 +222,23 @@ class TestJob:
 
     @pytest.mark.parametrize(
         ("budget", "spent", "verdict"),
-        [(0.08, 0, "ok"), (0.07, 0, "warning"), (0.08, 0.04, "warning")],
+        [
+            (0.08, 0, "ok"),
+            (0.07, 0, "warning"),
+            (0.08, 0.04, "warning"),
+            (0.08, 0.06, "failed"),
+            (0.03, 0, "failed"),
+        ],
     )
     async def test_a_budget_that_is_too_small(self, job, output, budget, spent, verdict):
-        """What a run that stopped early spent counts as well."""
+        """What a stopped run spent counts as well; a run that can make nothing ends with 3."""
         made = job("a mug", "a lamp", limits={"budget_usd": budget})
         write_manifest(output, made, done=0, spent=spent)
 
-        assert (await examined(made))["cost"].verdict == verdict
+        found = await examined(made)
+
+        assert found["cost"].verdict == verdict
+        assert exit_code(found) == (3 if verdict == "failed" else 0)
 
     async def test_a_price_that_nobody_knows(self, job):
         """The run can start; what it costs is not known."""
