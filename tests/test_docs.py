@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
 
 import pytest
+from fakes import picture
 from PIL import Image
 from readme import ROOT, Catalog, Project, blocks, commands, prose
 
@@ -80,6 +82,22 @@ def finds_no_credentials(project, ended):
     assert not (project.folder / "out/quickstart-aws").exists()
 
 
+def edits_the_photographs(project, ended):
+    """Three edits of each: one with a transparent background, one four times as large."""
+    assert ended.code == 0
+    assert len(project.images("out/editing")) == 9
+    with Image.open(project.folder / "out/editing/images/mug-cutout.png") as cutout:
+        assert cutout.mode == "RGBA"
+        assert cutout.getchannel("A").getextrema() == (0, 255)
+    with Image.open(project.folder / "out/editing/images/mug-large.png") as large:
+        assert large.size == (4096, 4096)
+    for record in project.records("out/editing"):
+        photo = project.folder / "jobs" / record["request"]["image"]["path"]
+        assert (
+            hashlib.sha256(photo.read_bytes()).hexdigest() == record["request"]["image"]["sha256"]
+        )
+
+
 def says(*words):
     """Ends with 0 and says this."""
 
@@ -114,6 +132,8 @@ EXPECTED = {
     ),
     ".venv/bin/batchgen doctor jobs/aws.yaml": finds_no_credentials,
     ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
+    ".venv/bin/batchgen models us.stability.stable-outpaint-v1:0": says("creativity", "0.060 USD"),
+    "make run JOB=jobs/photos.yaml && make run JOB=jobs/editing.yaml": edits_the_photographs,
 }
 """What each command of the README does, but for those that have a test of their own."""
 MORNING = {
@@ -266,16 +286,24 @@ class TestJobs:
 
     @pytest.mark.parametrize("name", JOBS)
     def test_every_job_is_made_whole(self, tmp_path, plain_simulator, name):
-        """Each file under jobs/, at a quota that nothing has to wait for: every task an image."""
-        job = str(ROOT / "jobs" / name)
-        options = ["--endpoint", plain_simulator, "--rpm", "60000", "--output", str(tmp_path)]
+        """Each file under jobs/, at a quota that nothing has to wait for: every task an image.
+
+        The photographs that one of them edits are there; the README's commands make them.
+        """
+        shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+        (tmp_path / "out/photos/images").mkdir(parents=True)
+        for shade, stem in enumerate(("lamp", "mug")):
+            photo = picture(size=(160, 120), shade=shade)
+            (tmp_path / f"out/photos/images/{stem}.png").write_bytes(photo)
+        job, output = str(tmp_path / "jobs" / name), tmp_path / "out/here"
+        options = ["--endpoint", plain_simulator, "--rpm", "60000", "--output", str(output)]
 
         assert main(["run", job, *options]) == 0
 
         tasks = list(plan_job(load_job(job)))
-        made = [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("images/*")]
+        made = [path.relative_to(output).as_posix() for path in output.glob("images/*")]
         assert sorted(made) == sorted(f"{task.file_stem}.{task.image_format}" for task in tasks)
-        assert main(["verify", str(tmp_path)]) == 0
+        assert main(["verify", str(output)]) == 0
 
     def test_every_job_is_in_the_readme(self):
         """A newcomer finds each of them."""

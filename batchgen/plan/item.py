@@ -33,7 +33,7 @@ class Texts:
     parameters_vary: bool
     fallback_prompt: Template | None = None
     images: InputImages | None = None
-    """Finds the files that parameters name; None for a model that takes no image."""
+    """Finds the files that parameters name; None where a name is not known, as was said."""
     image_names: frozenset[str] = frozenset()
     """The parameters that name one."""
 
@@ -51,10 +51,11 @@ class Texts:
 
     def _with_images(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The same, with what each image file is in place of its path."""
-        if self.images is None or self.image_names.isdisjoint(parameters):
+        if self.image_names.isdisjoint(parameters):
             return parameters
+        images = self.images
         found = {
-            name: self.images.find(parameters[name])
+            name: {"path": "", "sha256": ""} if images is None else images.find(parameters[name])
             for name in self.image_names
             if isinstance(parameters.get(name), str)
         }

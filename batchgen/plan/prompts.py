@@ -103,7 +103,7 @@ class ItemTexts:
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
         again = self._when_refused if takes_prompt else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
-        right = self._right_parameters(row, parameters, values)
+        right = has_paths = self._right_parameters(row, parameters, values)
         for text in texts:
             right = self._right(row, text, values) and right
         if not right:
@@ -116,7 +116,7 @@ class ItemTexts:
             prompts_vary=_varies(prompt) or _varies(negative),
             parameters_vary=not VARIANT_NAMES.isdisjoint(parameters.names),
             fallback_prompt=None if again is None else again.template,
-            images=self._images,
+            images=self._images if has_paths else None,
             image_names=family.IMAGE_PARAMETERS,
         )
         return made, right

@@ -85,6 +85,15 @@ def test_what_is_wrong_with_a_file_is_said_with_the_line(folder):
     assert '"photos/sand.png" of 60x480 pixels; allowed: 64 or more pixels a side' in small
 
 
+def test_a_path_that_is_not_known_is_not_looked_for(folder):
+    """One sentence about the placeholder, none about a file of another name."""
+    unknown = JOB.replace("{{id}}", "{{stem}}")
+
+    ((_, text),) = complaints(folder, text=unknown)
+
+    assert text.startswith('"{stem}" has no value')
+
+
 def test_what_cannot_stand_together_is_said_beside_it(folder):
     """A shape beside an image, and a file that is no image."""
     (folder / "photos/blue.png").write_text("no image")
