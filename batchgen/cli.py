@@ -32,10 +32,12 @@ COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
     "reproduce": ("batchgen.commands.reproduce", "Make the images of a manifest again; compare."),
     "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
+    "init": ("batchgen.commands.init", "Write a first job file, its CSV and the schema."),
     "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),
     "verify": ("batchgen.commands.verify", "Hold the files of an output against its manifest."),
     "show": ("batchgen.commands.show", "Tell how an image was made, or what past runs came to."),
     "models": ("batchgen.commands.models", "List the models: prices, quotas, Regions, life cycle."),
+    "schema": ("batchgen.commands.schema", "Print the JSON Schema of a job file, for editors."),
     "simulate": ("batchgen.simulator.cli", "Run a local Bedrock that costs nothing."),
 }
 """Command -> its module and its line in the help. A module is imported only for its own command."""

@@ -51,6 +51,12 @@ def makes_the_mugs(project, ended):
     assert project.images("out/catalog") == ["mug-blue-1.png", "mug-sand-1.png"]
 
 
+def makes_six_products(project, ended):
+    """The first two products in three looks each, but for what is excluded."""
+    assert ended.code == 0
+    assert len(project.images("out/products")) == 6
+
+
 def makes_two_of_sdxl(project, ended):
     """One JSON object tells of them."""
     assert ended.code == 0
@@ -120,6 +126,7 @@ EXPECTED = {
     "make run JOB=jobs/quickstart.yaml": makes_the_quickstart,
     'make run JOB=jobs/catalog.yaml ARGS="--dry-run"': tells_the_catalogue,
     "make run JOB=jobs/catalog.yaml ARGS=\"--only 'mug-*' --fresh\"": makes_the_mugs,
+    'make run JOB=jobs/products.yaml ARGS="--limit 6"': makes_six_products,
     'make run JOB=jobs/sdxl.yaml ARGS="--limit 2 --json"': makes_two_of_sdxl,
     "make run JOB=jobs/routes.yaml": makes_by_two_routes,
     "make run JOB=jobs/aws.yaml": refuses_without_credentials,

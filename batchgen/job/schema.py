@@ -296,6 +296,7 @@ class Job(Section):
     fallback: fields.Fallback = ()
     """Models that make an image, in this order, while its own is denied, ended or out of reach."""
     on_filtered: OnFiltered = OnFiltered()
+    """What to do when the service's moderation refused an image."""
     routes: tuple[Route, ...] = Field(default=(), min_length=1)
     """The ways for the calls; left out: one, in `region`, with the credentials that are found."""
     output: fields.Folder = Field(default_factory=lambda given: f"out/{given['name']}")
@@ -336,7 +337,9 @@ class Job(Section):
     """Template of the file names, without the extension; `/` makes folders. Left out: the id, the
     values of the matrix and the variant."""
     limits: Limits = Limits()
+    """Calls at once and a minute, money, and when to stop."""
     retry: Retry = Retry()
+    """How often a failed call is made again."""
     allow_retired: fields.Flag = False
     """Call a model on AWS although it is past its end of life."""
     allow_plain_http: fields.Flag = False
