@@ -48,6 +48,9 @@ LATEST: dict[int, tuple[Status | None, bool]] = {
 """What the flags of an entry say: the status, and whether a simulator made it."""
 NO_RECORD = (None, False)
 READ_SIZE = 8192
+"""Bytes that are read at once for single records."""
+SCAN_SIZE = 1 << 20
+"""Bytes that are read at once for all lines."""
 # A manifest has a million lines of two kinds, as `Line.to_json` writes them: attempts, which only
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
 # JSON string is escaped, so none of these can be a part of a text. What does not begin like this
@@ -145,7 +148,7 @@ class History:
         )
 
     def _holds_real_images(self) -> bool:
-        return any(entry & (SIMULATED | SIMULATED - 1) == MADE for entry in self.entries.values())
+        return any(entry & FLAGS == MADE for entry in self.entries.values())
 
     def require_job(self, name: str) -> None:
         """An output belongs to one job: another one's names and seeds would mix with its images.
@@ -177,7 +180,7 @@ class History:
             ManifestError: the manifest cannot be read any more.
         """
         try:
-            with open_manifest(self.path, buffering=1 << 20) as file:
+            with open_manifest(self.path, buffering=SCAN_SIZE) as file:
                 for offset in sorted(entry >> FLAG_BITS for entry in self.entries.values()):
                     file.seek(offset)
                     line = parse_line(file.readline())
@@ -227,7 +230,7 @@ def load_history(path: Path) -> History:
     history = History(path=path)
     reader = _Reader(history)
     try:
-        with open_manifest(path, buffering=1 << 20) as file:
+        with open_manifest(path, buffering=SCAN_SIZE) as file:
             reader.read(file)
     except FileNotFoundError:
         return history
@@ -399,7 +402,7 @@ class _Reader:
                 each for each in history.refreshes if not is_complete and each.run_id != run_id
             ]
         history.proven = proven_rates(summary)
-        self._unfinished = UnfinishedRun(start=self._offset + 1)
+        self._unfinished = UnfinishedRun(start=self._offset)
 
     def _close_run(self) -> None:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""

@@ -1,5 +1,7 @@
 import inspect
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import aiobotocore.httpsession
 import aiobotocore.response
@@ -17,6 +19,7 @@ from batchgen.bedrock.error_table import (
     KEYS_ADVICE,
     LIFE_CYCLE_ADVICE,
     LOCAL_ERRORS,
+    LONGEST_WAIT,
     NETWORK_ADVICE,
     PROFILE_ADVICE,
     REFRESH_ADVICE,
@@ -26,8 +29,10 @@ from batchgen.bedrock.error_table import (
     WORDINGS,
     Meaning,
     advice,
+    clock_skew,
     local_error,
     reply_error,
+    retry_after,
 )
 from batchgen.errors import (
     Ambiguous,
@@ -468,6 +473,77 @@ class TestMessages:
         """An HTTP 400 brought nothing: nothing is assumed billed."""
         ours = reply_error(400, "ValidationException", FILTERS, "r-1")
         assert (ours.finish_reasons, ours.image_came) == ((), False)
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("7", 7.0),
+            (" 0 ", 0.0),
+            ("86401", LONGEST_WAIT),
+            ("Sat, 21 Nov 2026", None),
+            ("9" * 400, None),
+            ("", None),
+            ("soon", None),
+            ("-5", None),
+            ("1.5", 1.5),
+            ("1e3", None),
+            ("nan", None),
+            ("١٢", None),
+            ("inf", None),
+            ("Sat, 21 Nov 2026 12:00:00 -0000", None),
+        ],
+    )
+    @pytest.mark.parametrize(("status", "error"), [(429, Throttled), (503, Unavailable)])
+    def test_seconds(self, status, error, value, seconds):
+        """A whole number within bounds; what is none asks for nothing."""
+        found = reply_error(status, str(status), "words", None, {"retry-after": value})
+        assert (type(found), found.retry_after) == (error, seconds)
+
+    @pytest.mark.parametrize(
+        ("ahead", "seconds"), [(90, 90.0), (-90, 0.0), (100_000, LONGEST_WAIT)]
+    )
+    def test_a_time_of_day_counts_by_the_clock_of_who_says_it(self, ahead, seconds):
+        """This machine's clock may be wrong."""
+        theirs = datetime.now(UTC) - timedelta(hours=5)
+        headers = {
+            "date": format_datetime(theirs, usegmt=True),
+            "retry-after": format_datetime(theirs + timedelta(seconds=ahead), usegmt=True),
+        }
+        assert reply_error(429, "429", "words", None, headers).retry_after == seconds
+
+    def test_without_their_clock_this_machine_s_counts(self):
+        """A reply may have no date, and a time of day all the same."""
+        until = datetime.now(UTC) + timedelta(minutes=10)
+        for date in ({}, {"date": "noon"}, {"date": "Sat, 21 Nov 2026 12:00:00 -0000"}):
+            headers = {"retry-after": format_datetime(until, usegmt=True), **date}
+            assert retry_after(headers) == pytest.approx(600, abs=30)
+
+    def test_what_is_not_asked_is_none(self):
+        """Without the header the caller waits as long as it thinks right."""
+        assert retry_after({}) is None
+        assert retry_after({"date": "Sat, 21 Nov 2026 12:00:00 GMT"}) is None
+
+
+class TestClockSkew:
+    @pytest.mark.parametrize("code", ["InvalidSignatureException", "RequestTimeTooSkewed"])
+    @pytest.mark.parametrize("minutes", [0, 20, -20])
+    def test_it_is_how_far_this_machine_is_ahead(self, code, minutes):
+        """By the date of the reply that refuses the signature; behind is negative."""
+        theirs = datetime.now(UTC) - timedelta(minutes=minutes)
+        headers = {"date": format_datetime(theirs, usegmt=True)}
+        found = reply_error(403, code, "words", None, headers)
+        assert found.clock_skew == pytest.approx(60 * minutes, abs=30)
+
+    @pytest.mark.parametrize("date", [None, "", "noon", "Sat, 21 Nov 2026 12:00:00 -0000"])
+    def test_it_is_unknown_without_a_date_and_its_zone(self, date):
+        """A guess would tell a person to set a clock that is right."""
+        assert clock_skew({} if date is None else {"date": date}) is None
+        found = reply_error(
+            403, "ExpiredToken", "words", None, {} if date is None else {"date": date}
+        )
+        assert found.clock_skew is None
 
 
 def raised_by(module):

@@ -4,8 +4,6 @@ import asyncio
 import gzip
 import json
 import zlib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from functools import partial
 
 import pytest
@@ -17,7 +15,6 @@ from batchgen.bedrock.account import open_account
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import connect
 from batchgen.bedrock.connection import Connection
-from batchgen.bedrock.error_table import LONGEST_WAIT, reply_error
 from batchgen.errors import (
     ModelDenied,
     Permanent,
@@ -231,42 +228,6 @@ async def test_what_the_service_says_is_cut(open_line):
 
 
 class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("value", "seconds"),
-        [
-            ("7", 7.0),
-            (" 0 ", 0.0),
-            ("86401", LONGEST_WAIT),
-            ("9" * 400, None),
-            ("", None),
-            ("soon", None),
-            ("-5", None),
-            ("1.5", 1.5),
-            ("1e3", None),
-            ("nan", None),
-            ("١٢", None),
-            ("inf", None),
-            ("Sat, 21 Nov 2026 12:00:00 -0000", None),
-        ],
-    )
-    @pytest.mark.parametrize(("status", "error"), [(429, Throttled), (503, Unavailable)])
-    def test_seconds(self, status, error, value, seconds):
-        """A whole number within bounds; what is none asks for nothing."""
-        found = reply_error(status, str(status), "words", None, {"retry-after": value})
-        assert (type(found), found.retry_after) == (error, seconds)
-
-    @pytest.mark.parametrize(
-        ("ahead", "seconds"), [(90, 90.0), (-90, 0.0), (100_000, LONGEST_WAIT)]
-    )
-    def test_a_time_of_day_counts_by_the_clock_of_who_says_it(self, ahead, seconds):
-        """This machine's clock may be wrong."""
-        theirs = datetime.now(UTC) - timedelta(hours=5)
-        headers = {
-            "date": format_datetime(theirs, usegmt=True),
-            "retry-after": format_datetime(theirs + timedelta(seconds=ahead), usegmt=True),
-        }
-        assert reply_error(429, "429", "words", None, headers).retry_after == seconds
-
     @one_loop
     async def test_it_comes_from_the_wire(self, open_line):
         """The header of the answer, whatever its body."""

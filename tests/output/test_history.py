@@ -7,11 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
-from batchgen.output.history import compact, load_history
-from batchgen.output.manifest import MANIFEST_NAME, parse_line
-from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine, Status
+from batchgen.output import history as histories
+from batchgen.output.history import Refresh, compact, load_history
+from batchgen.output.manifest import MANIFEST_NAME, parse_line, parse_object
+from batchgen.record import (
+    AttemptLine,
+    EndLine,
+    ErrorInfo,
+    MovedLine,
+    RepairLine,
+    Reseed,
+    RunLine,
+    Status,
+)
+from batchgen.text import quoted
 
 A, B, C = (make_task() for _ in range(3))
+REAL = "https://bedrock-runtime.us-west-2.amazonaws.com"
 
 
 def run(name="catalog", key="k", **changes):
@@ -42,9 +54,19 @@ def attempt(task, number=1, cost=0.04, maybe=0):
     )
 
 
-def end(exit_code=3, billed=0.0, maybe=0.0):
-    summary = {"billed_usd": billed, "maybe_billed_usd": maybe}
-    return EndLine(run_id="run-1", finished_at=NOON, exit_code=exit_code, summary=summary)
+def end(exit_code=3, billed=0.0, maybe=0.0, run_id="run-1", **summary):
+    summary = {"billed_usd": billed, "maybe_billed_usd": maybe, **summary}
+    return EndLine(run_id=run_id, finished_at=NOON, exit_code=exit_code, summary=summary)
+
+
+def repaired(task):
+    return RepairLine(reason="missing", task_id=task.id, at=NOON)
+
+
+def by_another_program(line):
+    """The same JSON object in another spelling: without blanks, its keys in another order."""
+    fields = dict(reversed(json.loads(line.to_json()).items()))
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
 def moved(task, new_path):
@@ -132,6 +154,160 @@ class TestRecords:
         found = history(json.dumps(fields).encode() + b"\n")
         assert found.record(A.id) is None
 
+    def test_offset_is_where_the_last_record_stands(self, history):
+        """In bytes from the start of the manifest; -1 without a record."""
+        lines = [run(), make_record(A), make_record(B), failed(A)]
+        found = history(*lines)
+        before = [len(line.to_json()) for line in lines]
+        assert found.offset(A.id) == sum(before[:3])
+        assert found.offset(B.id) == sum(before[:2])
+        assert found.offset(C.id) == -1
+
+    def test_the_last_records_come_in_the_order_of_writing(self, history):
+        """One for each task: neither an older one nor one that is damaged."""
+        damaged = json.loads(make_record(C).to_json()) | {"seed": "x"}
+        last = failed(A)
+        found = history(
+            run(), make_record(A), make_record(B), last, json.dumps(damaged).encode() + b"\n"
+        )
+        assert [line.task_id for line in found.last_records()] == [B.id, A.id]
+        assert list(found.last_records())[1] == last
+
+    def test_last_records_of_a_manifest_that_went_away(self, history):
+        """Whoever reads them all is told."""
+        found = history(make_record(A))
+        found.path.unlink()
+        with pytest.raises(ManifestError) as caught:
+            list(found.last_records())
+        assert str(caught.value) == f"{found.path} cannot be read: No such file or directory"
+
+    def test_counts_are_of_last_records(self, history):
+        """Each task once, whatever made it; a status that no task has is counted as well."""
+        found = history(
+            failed(A),
+            make_record(A),
+            make_record(B, endpoint=REAL),
+            make_record(C, status=Status.FILTERED),
+        )
+        assert found.counts() == {Status.SUCCEEDED: 2, Status.FILTERED: 1, Status.FAILED: 0}
+        assert history(failed(A)).counts()[Status.FAILED] == 1
+
+    @pytest.mark.parametrize("spelling", [by_another_program, lambda line: line.to_json()])
+    @pytest.mark.parametrize("status", Status)
+    @pytest.mark.parametrize("endpoint", ["simulator", REAL])
+    def test_the_spelling_of_a_line_changes_nothing(self, history, spelling, status, endpoint):
+        """A record that another program wrote again is read as ours: only slower."""
+        record = make_record(B, status=status, endpoint=endpoint)
+        found = history(run(), make_record(A), moved(B, "x"), spelling(record), moved(C, "y"))
+        assert found.latest(B.id) == (status, endpoint == "simulator")
+        assert found.record(B.id) == record
+        assert found.moved == {C.id: "y"}
+        assert found.unreadable == 0
+
+
+class TestPlain:
+    """A record as batchgen writes it is read by its bytes, without a parser, and as truly."""
+
+    def test_what_batchgen_wrote_needs_no_parser(self, history, monkeypatch):
+        """A million lines must not take a minute: of ours only those of runs are parsed."""
+        parsed = []
+
+        def parse(data):
+            parsed.append(parse_object(data))
+            return parsed[-1]
+
+        monkeypatch.setattr(histories, "parse_object", parse)
+        error = ErrorInfo(type="Throttled", code="429", message='a "b" {c}', retryable=True)
+        found = history(
+            run(),
+            *(line for task in (A, B, C) for line in (attempt(task), make_record(task))),
+            *(make_record(task, endpoint=REAL) for task in (A, B)),
+            failed(A, error=error),
+            make_record(B, status=Status.FILTERED, images=()),
+            end(),
+        )
+        assert statuses(found) == {
+            "A": Status.FAILED,
+            "B": Status.FILTERED,
+            "C": Status.SUCCEEDED,
+        }
+        assert {fields["kind"] for fields in parsed} == {"run", "end"}
+
+    def test_each_record_has_its_own_service(self, history):
+        """Whatever the one before it had: a job may go from one to the other and back."""
+        tasks = [make_task() for _ in range(6)]
+        endpoints = [
+            "simulator",
+            REAL,
+            REAL,
+            "http://127.0.0.1:8",
+            "http://127.0.0.1.example",
+            REAL,
+        ]
+        found = history(
+            *map(make_record, tasks),
+            *(
+                make_record(task, endpoint=endpoint)
+                for task, endpoint in zip(tasks, endpoints, strict=True)
+            ),
+        )
+        simulated = [found.latest(task.id)[1] for task in tasks]
+        assert simulated == [True, False, False, True, False, False]
+
+    @pytest.mark.parametrize(
+        "task_id",
+        ["7", "1-", "1-" + "0f" * 15, "1-" + "0f" * 17, "1-" + "xy" * 16, "2-" + "0f" * 16, 'é"\\'],
+    )
+    def test_an_id_of_another_version_is_known_too(self, history, task_id):
+        """Whatever its length and its characters."""
+        record = make_record(A, task_id=task_id)
+        found = history(make_record(B), record, make_record(C))
+        assert found.status(task_id) is Status.SUCCEEDED
+        assert found.record(task_id) == record
+        assert len(found) == 3
+
+    def test_only_fields_of_the_record_itself_count(self, history):
+        """Variables of an item and parameters of a request may have any names."""
+        names = {"task_id": B.id, "status": "failed", "endpoint": REAL, "kind": "end"}
+        record = make_record(A, vars=names, request={"style": {"a": 1}, **names})
+        found = history(record)
+        assert statuses(found) == {"A": Status.SUCCEEDED}
+        assert found.latest(A.id) == (Status.SUCCEEDED, True)
+
+    @pytest.mark.parametrize(
+        "line", [make_record(A), failed(A), attempt(A)], ids=["made", "failed", "attempt"]
+    )
+    def test_a_line_that_was_cut_anywhere_is_none(self, history, line):
+        """Sealed by the next run, it stands alone: as damage, and not as a record."""
+        data = line.to_json()
+        for cut in range(1, len(data) - 1):
+            found = history(make_record(B), data[:cut] + b"\n", make_record(C))
+            assert statuses(found) == {"B": Status.SUCCEEDED, "C": Status.SUCCEEDED}, cut
+            assert found.unreadable == 1, cut
+
+
+class TestRepair:
+    def test_what_was_repaired_is_made_again(self, history):
+        """A record before the line counts no more, nor does where its file went; others do."""
+        found = history(
+            run(), make_record(A), make_record(B), moved(A, "x"), moved(B, "y"), repaired(A)
+        )
+        assert statuses(found) == {"B": Status.SUCCEEDED}
+        assert found.moved == {B.id: "y"}
+
+    def test_a_record_behind_it_counts(self, history):
+        """The image was made again."""
+        found = history(make_record(A), repaired(A), make_record(A))
+        assert statuses(found) == {"A": Status.SUCCEEDED}
+
+    @pytest.mark.parametrize("task_id", [C.id, None, 7])
+    def test_one_of_no_known_task_changes_nothing(self, history, task_id):
+        """A file that no record named was moved aside; or the line is damaged."""
+        line = json.loads(repaired(A).to_json()) | {"task_id": task_id}
+        found = history(make_record(A), moved(A, "x"), json.dumps(line).encode() + b"\n")
+        assert statuses(found) == {"A": Status.SUCCEEDED}
+        assert (found.moved, found.unreadable) == ({A.id: "x"}, 0)
+
 
 class TestMoved:
     def test_it_follows_the_file(self, history):
@@ -148,6 +324,32 @@ class TestMoved:
         """A kill may have cut it short: both of its paths are told."""
         found = history(make_record(A), moved(A, "x"), moved(B, "y"), make_record(A))
         assert found.last_move == ("old", "y")
+
+    @pytest.mark.parametrize("side", ["path", "new_path"])
+    def test_a_move_without_both_paths_is_damage(self, history, side):
+        """Each is counted, and none is followed."""
+        line = json.loads(moved(A, "x").to_json()) | {side: 7}
+        found = history(*[json.dumps(line).encode() + b"\n"] * 2)
+        assert (found.moved, found.last_move, found.unreadable) == ({}, None, 2)
+
+    @pytest.mark.parametrize("path", ["/etc/passwd", "../x"])
+    def test_a_path_out_of_the_output_is_refused_with_its_place(self, history, tmp_path, path):
+        """A person must find the line."""
+        first = run()
+        with pytest.raises(ManifestError) as caught:
+            history(first, moved(A, path))
+        assert str(caught.value) == (
+            f"{tmp_path / MANIFEST_NAME} names {quoted(path)} in its line at byte "
+            f"{len(first.to_json())}, which is no path inside the output: no run of batchgen wrote "
+            "that. Find out who did, and take the line out"
+        )
+
+    def test_a_record_s_image_out_of_the_output_is_refused(self, history):
+        """However the record is spelt."""
+        record = make_record(A, images=(make_image(), make_image(path="../x")))
+        for line in (record, by_another_program(record)):
+            with pytest.raises(ManifestError, match="no path inside the output"):
+                history(line)
 
 
 class TestLines:
@@ -204,6 +406,164 @@ class TestRun:
         """Version 2 is this one."""
         assert history(run(version=version)).job_name == "catalog"
 
+    def test_a_later_format_is_refused_with_the_manifest_s_name(self, history, tmp_path):
+        """Of many outputs, a person must know which."""
+        with pytest.raises(ManifestError, match=f"^{tmp_path / MANIFEST_NAME} was written by a"):
+            history(run(version=3))
+
+
+class TestJob:
+    def test_an_output_belongs_to_one_job(self, history, tmp_path):
+        """Another job's names and seeds would mix with its images."""
+        found = history(run("one"))
+        found.require_job("one")
+        with pytest.raises(ManifestError) as caught:
+            found.require_job("two")
+        assert str(caught.value) == (
+            f'{tmp_path} holds the images of the job "one", and this job is "two": '
+            "give it an output of its own."
+        )
+
+    def test_a_new_output_is_anybody_s(self, history):
+        """No run named a job yet."""
+        history().require_job("two")
+
+
+class TestService:
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [run(endpoint=REAL), make_record(A, endpoint=REAL)],
+            [run(endpoint=REAL), attempt(A)],  # killed: maybe paid
+            [run(endpoint=REAL), attempt(A), run(), attempt(B), make_record(B)],
+        ],
+    )
+    def test_a_simulated_run_takes_no_place_of_what_was_paid_for(self, history, tmp_path, lines):
+        """Nor of what may have been."""
+        found = history(*lines)
+        with pytest.raises(ManifestError) as caught:
+            found.require_service("http://127.0.0.1:8080")
+        assert str(caught.value) == (
+            f"{tmp_path} holds pictures of the real service, and http://127.0.0.1:8080 is a "
+            "simulator: give the simulated run an output of its own with --output."
+        )
+        found.require_service(REAL)
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [],
+            [run(), make_record(A), attempt(B)],
+            [run(endpoint=REAL), failed(A, endpoint=REAL)],
+            [run(endpoint=REAL), make_record(A, status=Status.FILTERED, endpoint=REAL)],
+            [run(endpoint=REAL), attempt(A), run(endpoint=REAL), failed(A, endpoint=REAL)],
+            [run(endpoint=REAL), make_record(A, endpoint=REAL), run(), make_record(A)],
+        ],
+    )
+    def test_where_nothing_real_is_kept_it_may_run(self, history, lines):
+        """No picture of the service, and no attempt that may have become one."""
+        history(*lines).require_service("simulator")
+
+    def test_each_service_has_its_account(self, history):
+        """Whether a run was killed, or ended before it was finished."""
+        found = history(
+            *(run(), attempt(A), make_record(A), attempt(B)),
+            *(run(endpoint=REAL), make_record(A, cost_usd=0.14, endpoint=REAL)),
+            *(run(), end(3, billed=0.5)),
+            *(run(endpoint=REAL), end(3, billed=0.3, maybe=0.1)),
+        )
+        assert found.accounts == {True: Decimal("0.58"), False: Decimal("0.54")}
+        assert found.spent == Decimal("1.12")
+
+    def test_a_finished_run_closes_the_account_of_its_service(self, history):
+        """A simulated rehearsal does not forget what was paid for."""
+        found = history(run(endpoint=REAL), end(3, billed=0.3), run(), end(0, billed=0.1))
+        assert found.accounts == {True: Decimal(0), False: Decimal("0.3")}
+
+
+class TestReseeds:
+    def test_the_last_run_tells_all_of_them(self, history):
+        """A run takes over those before it: none is lost with the next line."""
+        first, second = Reseed(key="a"), Reseed(key="b", only=("mug-*",))
+        found = history(run(reseeds=(first,)), end(0), run(reseeds=(first, second)))
+        assert found.reseeds == (first, second)
+        assert history(run()).reseeds == ()
+
+    @pytest.mark.parametrize("damage", [7, "x", [7], [{"only": []}]])
+    def test_what_cannot_be_read_is_refused(self, history, tmp_path, damage):
+        """To go on without it would make, and bill, other images."""
+        line = json.loads(run().to_json()) | {"reseeds": damage}
+        with pytest.raises(ManifestError) as caught:
+            history(run(), json.dumps(line).encode() + b"\n")
+        assert str(caught.value) == (
+            f"{tmp_path / MANIFEST_NAME} says in its line at byte {len(run().to_json())} what "
+            "--reseed chose in a way that cannot be read: without it other images would be made"
+        )
+
+
+def fresh(run_id="run-1", **changes):
+    return run(run_id=run_id, fresh=True, **changes)
+
+
+class TestFresh:
+    """`--fresh` makes again what the manifest had; a run that goes on needs to know what."""
+
+    def test_it_is_known_until_it_is_done(self, history):
+        """What was chosen, and where: a record before that place is to be made again."""
+        found = history(run(), end(0), fresh("run-2", only=("a", "b*"), limit=5), end(3))
+        start = len(run().to_json()) + len(end(0).to_json())
+        assert found.refreshes == [
+            Refresh(run_id="run-2", start=start, only=("a", "b*"), limit=5),
+        ]
+
+    def test_one_of_everything_has_no_bounds(self, history):
+        """Nothing was chosen: no patterns and no limit."""
+        assert history(fresh()).refreshes == [Refresh(run_id="run-1", start=0, only=(), limit=None)]
+
+    def test_a_run_that_only_goes_on_is_none(self, history):
+        """Only `fresh: true` says so."""
+        assert history(run(), run(fresh=False)).refreshes == []
+
+    @pytest.mark.parametrize(("only", "limit"), [(("a",), None), (None, 3), (("a",), 3)])
+    def test_those_of_a_part_add_up_and_one_of_everything_replaces_them(self, history, only, limit):
+        """Everything includes every part."""
+        parts = [fresh("run-1", only=("x",)), fresh("run-2", only=only, limit=limit)]
+        assert [each.run_id for each in history(*parts).refreshes] == ["run-1", "run-2"]
+        assert [each.run_id for each in history(*parts, fresh("run-3")).refreshes] == ["run-3"]
+
+    @pytest.mark.parametrize(
+        ("line", "left"),
+        [
+            (end(0), []),  # the whole job is done
+            (end(1), []),
+            (end(0, run_id="run-2", job_left=4), ["run-1"]),  # its own part is done
+            (end(0, run_id="run-2", left=2, job_left=4), ["run-1", "run-2"]),
+            (end(3, run_id="run-2"), ["run-1", "run-2"]),
+            (end(130, run_id="run-2", left=2, job_left=4), ["run-1", "run-2"]),
+        ],
+    )
+    def test_it_is_done_with_its_run_or_with_the_job(self, history, line, left):
+        """A run that stopped before leaves it to the next one."""
+        found = history(fresh("run-1", only=("a",)), end(3), fresh("run-2", only=("b",)), line)
+        assert [each.run_id for each in found.refreshes] == left
+
+    def test_damage_to_what_was_chosen_is_survived(self, history):
+        """What is no list of patterns and no number counts as not there."""
+        line = json.loads(fresh().to_json()) | {"only": "abc", "limit": True}
+        found = history(json.dumps(line).encode() + b"\n")
+        assert found.refreshes == [Refresh(run_id="run-1", start=0, only=(), limit=None)]
+        line |= {"only": [7], "limit": "5"}
+        found = history(json.dumps(line).encode() + b"\n")
+        assert found.refreshes == [Refresh(run_id="run-1", start=0, only=("7",), limit=None)]
+
+
+class TestProven:
+    def test_the_last_run_that_ended_says_it(self, history):
+        """What a run before it proved is older."""
+        quotas = [{"core": {"proven_per_minute": rate}} for rate in (30, 45)]
+        found = history(*(end(0, quotas=each) for each in quotas), run())
+        assert found.proven == {None: {"core": 45.0}}
+
 
 class TestSpent:
     def test_nothing_was_spent_before_the_first_call(self, history):
@@ -237,6 +597,25 @@ class TestSpent:
             end(exit_code, billed=0.1),
         )
         assert found.spent == Decimal("0.22")
+
+    @pytest.mark.parametrize(("job_left", "spent"), [(0, "0"), (None, "0"), (7, "0.54")])
+    def test_a_part_of_the_job_does_not_close_the_account(self, history, job_left, spent):
+        """`--limit` and `--only` end with 0 as well: the budget goes on until the job is done."""
+        found = history(run(), end(3, billed=0.04), run(), end(0, billed=0.5, job_left=job_left))
+        assert found.spent == Decimal(spent)
+
+    def test_what_follows_an_end_without_a_run_line_counts(self, history):
+        """The run line was damaged: its records and attempts say what was billed."""
+        found = history(run(), end(3, billed=0.5), b"{torn\n", make_record(A), attempt(B))
+        assert found.spent == Decimal("0.58")
+        assert found.unanswered == {B.id: 1}
+
+    def test_what_may_have_been_billed_is_what_the_line_says(self, history):
+        """An attempt with another model has another price; only older lines leave it to ours."""
+        told = make_record(A, maybe_billed=2, maybe_billed_usd=0.22)
+        assert history(run(), attempt(A), told).spent == Decimal("0.26")
+        untold = make_record(A, maybe_billed=2, maybe_billed_usd=None)
+        assert history(run(), attempt(A), untold).spent == Decimal("0.12")
 
     def test_a_run_that_ended_counts_once(self, history):
         """Its summary stands for its records and attempts, which do not count beside it."""
@@ -349,6 +728,9 @@ class TestDamage:
             ({"status": "sucheeded"}, 1),
             ({"status": None}, 1),
             ({"status": ["succeeded"]}, 1),
+            ({"status": "\ud800"}, 1),
+            ({"images": [7, None, {}, {"path": 7}]}, 0),
+            ({"images": {"path": "../x"}}, 0),
             ({"cost_usd": "0.04"}, 0),
             ({"cost_usd": True}, 0),
             ({"cost_usd": [1]}, 0),
@@ -365,6 +747,11 @@ class TestDamage:
         assert found.status(B.id) is Status.SUCCEEDED
         assert found.unreadable == unreadable
         assert found.spent in (Decimal("0.04"), Decimal("0.08"))
+
+    def test_every_damaged_status_is_counted(self, history):
+        """A person is told how many lines are lost."""
+        damaged = json.loads(make_record(A).to_json()) | {"status": "?"}
+        assert history(*[json.dumps(damaged).encode() + b"\n"] * 3).unreadable == 3
 
     def test_a_record_with_a_damaged_status_is_as_good_as_none(self, history):
         """Its task is made again; what it cost was spent all the same."""
@@ -415,7 +802,7 @@ class TestDamage:
         assert history(run(), b"\n  \n", make_record(A)).unreadable == 0
 
     @pytest.mark.parametrize("place", range(0, len(make_record(A).to_json()) - 1, 7))
-    @pytest.mark.parametrize("bit", [0, 3, 6])
+    @pytest.mark.parametrize("bit", [0, 3, 6, 7])
     def test_a_flipped_bit_costs_at_most_its_line(self, history, place, bit):
         """Any bit of a record may flip: the lines around it are read as they were."""
         data = bytearray(make_record(A).to_json())

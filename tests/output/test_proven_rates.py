@@ -9,9 +9,9 @@ def test_rates_are_read_by_route_and_model():
     """A job without routes has its models under None."""
     summary = {
         "quotas": {"core": {"proven_per_minute": 45}, "ultra": {"proven_per_minute": None}},
-        "routes": {"west": {"core": {"proven_per_minute": 7.5}}},
+        "routes": {"west": {"core": {"proven_per_minute": 0.5}}},
     }
-    assert proven_rates(summary) == {None: {"core": 45.0}, "west": {"core": 7.5}}
+    assert proven_rates(summary) == {None: {"core": 45.0}, "west": {"core": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ def test_rates_are_read_by_route_and_model():
         {"quotas": {"core": {"proven_per_minute": "45"}}},
         {"quotas": {"core": {"proven_per_minute": float("inf")}}},
         {"quotas": {"core": {"proven_per_minute": -1}}},
+        {"quotas": {"core": {"proven_per_minute": 0}}},
     ],
 )
 def test_what_is_not_a_rate_counts_as_not_there(summary):

@@ -78,7 +78,7 @@ class TestStop:
         sleeping = asyncio.create_task(stop.sleep(3600))
         await asyncio.sleep(5)
         stop.request(StopCause.INTERRUPTED, "INT")
-        with pytest.raises(NotStarted, match="the run is stopping"):
+        with pytest.raises(NotStarted, match=r"^the run is stopping$"):
             await sleeping
         assert asyncio.get_running_loop().time() == 5
 
@@ -225,6 +225,132 @@ class TestBudget:
             assert await budget.reserve(Decimal(1_000)) is True
             await budget.settle(Decimal(1_000), billed=Decimal(1_000), maybe=ZERO)
         assert (budget.left, budget.billed, budget.spent) == (None, 3_000, 3_007)
+
+
+class TestRunLimit:
+    """`limits.run_budget_usd`: what one run may spend, within what all of them may."""
+
+    @virtual_time
+    async def test_it_bounds_this_run_alone(self):
+        """What earlier runs spent is not taken from it; what this run reserved and spent is."""
+        budget = Budget(None, run_limit=Decimal("0.12"))
+        budget.open(spent=Decimal("5.00"), planned=Decimal("1.00"))
+        assert budget.left == Decimal("0.12")
+        assert await budget.reserve(PRICE) is True
+        assert budget.left == Decimal("0.08")
+        await budget.settle(PRICE, billed=PRICE, maybe=ZERO)
+        assert (budget.left, budget.spent) == (Decimal("0.08"), Decimal("5.04"))
+        assert await budget.reserve(3 * PRICE) is False
+
+    @pytest.mark.parametrize(
+        ("limit", "run_limit", "left"),
+        [("1.00", "0.30", "0.30"), ("0.20", "0.30", "0.20"), ("0.30", "0.30", "0.30")],
+    )
+    def test_of_two_limits_the_tighter_holds(self, limit, run_limit, left):
+        """Neither may be passed."""
+        assert Budget(Decimal(limit), run_limit=Decimal(run_limit)).left == Decimal(left)
+
+
+class TestOpen:
+    def test_a_run_begins_with_what_was_spent_before(self):
+        """It counts against the job's budget, and is nothing that this run was billed."""
+        budget = Budget(Decimal("1.00"))
+        budget.open(spent=Decimal("0.40"), planned=Decimal("0.20"))
+        assert (budget.spent, budget.planned) == (Decimal("0.40"), Decimal("0.20"))
+        assert (budget.left, budget.billed) == (Decimal("0.60"), ZERO)
+
+    def test_what_an_earlier_run_was_billed_is_found_once(self):
+        """An image that a killed run left: billed, but not out of this run's own budget."""
+        budget = Budget(Decimal("1.00"), run_limit=Decimal("0.30"))
+        budget.open(spent=Decimal("0.40"), planned=ZERO)
+        for _ in range(2):
+            budget.find(PRICE)
+        assert (budget.spent, budget.billed) == (Decimal("0.48"), Decimal("0.08"))
+        assert budget.left == Decimal("0.30")  # of this run, which spent nothing itself
+
+
+class TestShortage:
+    """Why one more image does not fit, in the sentence that ends the run."""
+
+    @pytest.mark.parametrize(
+        ("limit", "run_limit"), [(None, None), (PRICE, None), (None, PRICE), (PRICE, PRICE)]
+    )
+    def test_what_fits_is_no_shortage(self, limit, run_limit):
+        """To the last cent; and without a limit everything fits."""
+        budget = Budget(limit, run_limit=run_limit)
+        assert budget.shortage(PRICE) is None
+        assert budget.is_too_small is False
+
+    @pytest.mark.parametrize(
+        ("planned", "billed", "maybe", "raise_to"),
+        [
+            ("0.60", "0", "0", "0.70"),  # before the run 0.10, and 0.60 to make
+            ("0.60", "0", "0.04", "0.74"),  # what may have been billed made no image of the plan
+            ("0.60", "0.08", "0", "0.70"),  # what was billed made its images
+            ("0", "0", "0", "0.14"),  # at the least what was spent and this image
+            ("0", "0.08", "0", "0.22"),
+        ],
+    )
+    @virtual_time
+    async def test_the_job_s_budget_says_what_would_finish_the_job(
+        self, planned, billed, maybe, raise_to
+    ):
+        """Whoever raises it to that amount needs to raise it no second time."""
+        spent = Decimal(billed) + Decimal(maybe)
+        limit = Decimal("0.13") + spent
+        budget = Budget(limit)
+        budget.open(spent=Decimal("0.10"), planned=Decimal(planned))
+        await budget.settle(ZERO, billed=Decimal(billed), maybe=Decimal(maybe))
+        assert budget.shortage(PRICE) == (
+            f"0.04 needed, 0.03 left of {limit}, counted over all runs until the job is finished: "
+            f"raise it to {raise_to} to finish (limits.budget_usd)."
+        )
+        assert budget.is_too_small is True
+
+    def test_a_run_s_budget_that_is_used_up_is_there_again_in_the_next_run(self):
+        """Nothing needs to be raised: the next run goes on."""
+        budget = Budget(Decimal("9.00"), run_limit=Decimal("0.06"))
+        budget.spent = PRICE
+        assert budget.shortage(PRICE) == (
+            "0.04 needed, 0.02 left of 0.06 for this run (limits.run_budget_usd, --max-cost)."
+        )
+        assert budget.is_too_small is False
+
+    @pytest.mark.parametrize(
+        ("run_limit", "is_too_small"), [("0.03", True), ("0.04", False), ("0.05", False)]
+    )
+    def test_a_run_s_budget_below_one_image_must_be_raised(self, run_limit, is_too_small):
+        """No later run could make one either."""
+        budget = Budget(None, run_limit=Decimal(run_limit))
+        budget.spent = Decimal("0.02")
+        what_helps = ": raise it, else no run makes anything" if is_too_small else ""
+        left = Decimal(run_limit) - Decimal("0.02")
+        assert budget.shortage(PRICE) == (
+            f"0.04 needed, {left} left of {run_limit} for this run "
+            f"(limits.run_budget_usd, --max-cost){what_helps}."
+        )
+        assert budget.is_too_small is is_too_small
+
+    def test_the_job_s_budget_is_named_first(self):
+        """It is the one that a later run would meet again."""
+        budget = Budget(Decimal("0.03"), run_limit=Decimal("0.02"))
+        assert "limits.budget_usd" in budget.shortage(PRICE)
+
+    @pytest.mark.parametrize(
+        ("price", "said"),
+        [
+            ("7", "7.00"),
+            ("0.1", "0.10"),
+            ("0.04", "0.04"),
+            ("0.0456", "0.0456"),
+            ("0.04001", "0.0401"),  # never less than is needed
+            ("1000000", "1000000.00"),
+        ],
+    )
+    def test_money_is_said_with_as_many_digits_as_it_needs(self, price, said):
+        """Two at the least, and never in powers of ten."""
+        text = Budget(None, run_limit=ZERO).shortage(Decimal(price))
+        assert text.startswith(f"{said} needed, 0.00 left of 0.00 ")
 
 
 calls = st.lists(
@@ -387,7 +513,7 @@ class TestBudgeted:
     async def test_a_used_up_budget_stops_the_run(self):
         """The attempt is not started, and the run ends with the limit in its sentence."""
         budget, stop, admit = admitting(make_generation(), limit=Decimal("0.03"))
-        with pytest.raises(NotStarted, match="the budget is used up"):
+        with pytest.raises(NotStarted, match=r"^the budget is used up$"):
             await admit(make_attempt())
         text = (
             "The budget is used up: 0.04 needed, 0.03 left of 0.03, counted over all runs until "

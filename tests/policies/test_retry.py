@@ -225,6 +225,15 @@ class TestCounts:
         assert tries.counted == sum(kind not in FREE for kind in kinds)
         assert tries.maybe_billed_usd == (lost + faults) * Decimal("0.04")
 
+    def test_a_refusal_that_is_followed_by_another_try_may_have_been_billed(self):
+        """It is counted beside lost answers and faults, and bounds no attempts."""
+        tries = AttemptCounts()
+        tries.note(ERRORS[AnswerLost], Decimal("0.14"))
+        for price in (Decimal("0.04"), Decimal("0.08"), None):
+            tries.set_aside(price)
+        assert (tries.refused, tries.maybe_billed, tries.counted) == (3, 4, 1)
+        assert tries.maybe_billed_usd == Decimal("0.26")
+
     @given(
         st.integers(1, 8), st.integers(0, 8), st.integers(0, 8), st.booleans(), st.integers(0, 9)
     )
