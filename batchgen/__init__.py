@@ -10,7 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batchgen.api import load_job, plan_job, read_manifest, records, run
+    from batchgen.api import (
+        Reproduction,
+        load_job,
+        plan_job,
+        read_manifest,
+        records,
+        reproduce,
+        run,
+    )
     from batchgen.errors import (
         BatchgenError,
         InputError,
@@ -21,7 +29,9 @@ if TYPE_CHECKING:
         StorageError,
     )
     from batchgen.job import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
+    from batchgen.plan import Choice
     from batchgen.record import Record, Served, Status, StoredImage
+    from batchgen.report import Judged, Verdict
     from batchgen.runner import Selection, Summary
     from batchgen.task import Task
 
@@ -29,15 +39,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchgenError",
+    "Choice",
     "InputError",
     "Item",
     "Job",
     "JobError",
+    "Judged",
     "Limits",
     "ManifestError",
     "OnFiltered",
     "OutputBusy",
     "Record",
+    "Reproduction",
     "Retry",
     "Route",
     "Selection",
@@ -49,16 +62,26 @@ __all__ = [
     "StoredImage",
     "Summary",
     "Task",
+    "Verdict",
     "__version__",
     "load_job",
     "plan_job",
     "read_manifest",
     "records",
+    "reproduce",
     "run",
 ]
 
 _HOMES = {
-    "batchgen.api": ("load_job", "plan_job", "read_manifest", "records", "run"),
+    "batchgen.api": (
+        "Reproduction",
+        "load_job",
+        "plan_job",
+        "read_manifest",
+        "records",
+        "reproduce",
+        "run",
+    ),
     "batchgen.errors": (
         "BatchgenError",
         "InputError",
@@ -69,7 +92,9 @@ _HOMES = {
         "StorageError",
     ),
     "batchgen.job": ("Item", "Job", "Limits", "OnFiltered", "Retry", "Route", "Simulator"),
+    "batchgen.plan": ("Choice",),
     "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
+    "batchgen.report": ("Judged", "Verdict"),
     "batchgen.runner": ("Selection", "Summary"),
     "batchgen.task": ("Task",),
 }

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchgen import plan
-from batchgen.job import Job, load
-from batchgen.output import MANIFEST_NAME, load_history
+from batchgen.job import Job, Limits, load
+from batchgen.output import (
+    MANIFEST_NAME,
+    Originals,
+    in_thread,
+    load_history,
+    read_originals,
+    worker_threads,
+)
 from batchgen.output import read_manifest as read_lines
 from batchgen.record import Record, Status
 from batchgen.runner import Batch, Observer, RunOptions, Selection, Summary, deadline_of
 from batchgen.task import Task
+
+if TYPE_CHECKING:
+    from batchgen.report import Judged
 
 
 def load_job(path: str | Path) -> Job:
@@ -123,6 +135,66 @@ def read_manifest(path: str | Path) -> Iterator[Record]:
     for line in read_lines(path / MANIFEST_NAME if path.is_dir() else path):
         if isinstance(line, Record):
             yield line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproduction:
+    """What became of the images of a manifest that were made again."""
+
+    summary: Summary | None
+    """The figures of the run; None if no call could make any of them again."""
+    images: tuple[Judged, ...]
+    """Each original with its verdict, in the order of the manifest."""
+    output: Path
+    """The folder of the new images and their manifest."""
+
+
+async def reproduce(
+    manifest: str | Path,
+    *,
+    choice: plan.Choice | None = None,
+    limits: Limits | None = None,
+    on_record: Callable[[Record], None] | None = None,
+) -> Reproduction:
+    """Make the images of a manifest again from their records alone, and compare.
+
+    Called again it goes on where it was cut off, and pays nothing twice.
+
+    Args:
+        manifest: or the output folder that holds it.
+        choice: a part of it, another model, endpoint or output; None: all of it, as it was.
+        limits: of the run; `budget_usd` holds for all runs into the new output together.
+        on_record: as for `run`.
+
+    Raises:
+        ManifestError: it cannot be used.
+        InputError: nothing in it is chosen, or it does not tell what to call.
+        ServiceUnusable: as `run`.
+        OutputBusy: as `run`.
+        StorageError: as `run`.
+    """
+    from batchgen.report import judge  # noqa: PLC0415  # Pillow, for this alone
+
+    async with worker_threads(1):
+        originals, replay = await in_thread(
+            _replay, Path(manifest), choice or plan.Choice(), limits or Limits()
+        )
+    job = replay.job
+    options = replace(_options(job, None, on_record), plan=replay, reproduces=originals.manifest)
+    summary = await Batch(options).run() if replay.check().tasks else None
+    output = Path(job.output)
+    async with worker_threads(1):
+        judged = judge(replay.planned, originals.folder, output, job.endpoint)
+        images = await in_thread(tuple, judged)
+    return Reproduction(summary=summary, images=images, output=output)
+
+
+def _replay(manifest: Path, choice: plan.Choice, limits: Limits) -> tuple[Originals, plan.Replay]:
+    originals = read_originals(manifest, choice.run_id)
+    chosen = plan.choose(originals, choice)
+    job = plan.replay_job(chosen, originals.folder, originals.job_name)
+    job = job.model_copy(update={"limits": limits})
+    return originals, plan.Replay(job, chosen, originals.job_files)
 
 
 class _Callback(Observer):

@@ -11,7 +11,8 @@ import socket
 import sys
 
 import pytest
-from fakes import picture
+from fakes import make_record, picture
+from outputs import Output
 from PIL import Image
 from readme import ROOT, Catalog, Project, blocks, commands, prose
 
@@ -267,6 +268,37 @@ class TestMake:
     def test_what_is_no_job_is_refused(self, project, given, said):
         """With a sentence, and nothing is made."""
         ended = project.run(f"make run {given}")
+
+        assert (ended.code, ended.out) == (2, "")
+        assert said in ended.err
+        assert not (project.folder / "out").exists()
+
+    @pytest.mark.parametrize(
+        "given",
+        ["my/manifest.jsonl", "manifest=my/manifest.jsonl", "MANIFEST='my $own/manifest.jsonl'"],
+    )
+    def test_it_is_the_manifest_that_is_reproduced(self, project, given):
+        """In whatever way it is given, and by `make reproduce` alone."""
+        for name in ("my", "my $own"):
+            Output(project.folder / name, [make_record()]).write()
+
+        ended = project.run(f"make reproduce {given} ARGS=--dry-run")
+
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith("1 of 1 tasks would be made for 0.04 USD")
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ("", "there is no name: name a file or a folder"),
+            ("JOB=jobs/catalog.yaml", "takes MANIFEST= and ARGS=, and no JOB="),
+            ("one two", "takes one manifest, and a path with spaces only as MANIFEST="),
+            ("nowhere.jsonl", "nowhere.jsonl cannot be read"),
+        ],
+    )
+    def test_what_is_no_manifest_is_refused(self, project, given, said):
+        """With a sentence, and nothing is made."""
+        ended = project.run(f"make reproduce {given}")
 
         assert (ended.code, ended.out) == (2, "")
         assert said in ended.err

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import batchgen
 from batchgen import Item, Job, JobError, Limits, OnFiltered, Record, Retry, Route, Selection
-from batchgen import Simulator
+from batchgen import Choice, Simulator, Verdict
 
 products = ["mug", "lamp"]
 job = Job(
@@ -46,6 +46,9 @@ async def main() -> None:
     print(summary.succeeded, spent, summary.exit_code == 0)
     async for record in batchgen.records(job, new_only=True):
         show(record)
+    choice = Choice(only="mug-*", model="stability.sd3-5-large-v1:0")
+    again = await batchgen.reproduce("out/shop", choice=choice, limits=Limits(budget_usd=1))
+    print([each.original.label for each in again.images if each.verdict is Verdict.DIFFERENT])
 
 
 try:

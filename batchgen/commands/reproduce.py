@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands import options
+from batchgen.commands.file_bar import file_bar
 from batchgen.commands.streams import note, result
 from batchgen.errors import ExitCode, StorageError
 from batchgen.text import escaped, system_reason
 
 if TYPE_CHECKING:
     from batchgen.output import Originals
-    from batchgen.plan import Replay
+    from batchgen.plan import Choice, Replay
     from batchgen.report import Judged, Verdict
     from batchgen.runner import Summary
 
@@ -74,9 +75,10 @@ def command(manifest: Path, **given: Any) -> int:
     from batchgen.output import read_originals
     from batchgen.runner import Selection
 
-    originals = read_originals(manifest, given["run_id"])
+    choice = _choice(given)
+    originals = read_originals(manifest, choice.run_id)
     _notify(_notices(originals))
-    replay = _replay(originals, given)
+    replay = _replay(originals, choice, given)
     _notify(_warnings(replay))
     if given["dry_run"]:
         more = {"not_reproducible": dict(replay.reasons), "output": replay.job.output}
@@ -98,19 +100,25 @@ def command(manifest: Path, **given: Any) -> int:
     return code
 
 
-def _replay(originals: Originals, given: dict[str, Any]) -> Replay:
-    from batchgen.commands.run import Overrides
-    from batchgen.plan import Choice, Replay, choose, replay_job
+def _choice(given: dict[str, Any]) -> Choice:
+    from batchgen.plan import Choice
     from batchgen.record import Status
 
-    choice = Choice(
+    return Choice(
         only=given["only"],
         statuses=tuple(map(Status, given["status"])) or (Status.SUCCEEDED,),
+        run_id=given["run_id"],
         limit=given["limit"],
         model=given["model"],
         endpoint=given["endpoint"],
         output=given["output"],
     )
+
+
+def _replay(originals: Originals, choice: Choice, given: dict[str, Any]) -> Replay:
+    from batchgen.commands.run import Overrides
+    from batchgen.plan import Replay, choose, replay_job
+
     chosen = choose(originals, choice)
     overrides = Overrides(
         output=None,
@@ -207,13 +215,15 @@ def _compare(replay: Replay, originals: Originals, at_least: Verdict) -> Tally:
     tally = Tally(at_least)
     differing: list[Judged] = []
     total = 0
-    for judged in judge(replay.planned, originals.folder, output, replay.job.endpoint):
-        tally.add(judged)
-        if judged.verdict in (Verdict.SIMILAR, Verdict.DIFFERENT):
-            total += 1
-            differing.append(judged)
-            if len(differing) > 2 * SHOWN:
-                differing = nsmallest(SHOWN, differing, key=_by_distance)
+    with file_bar("Compared") as progress:
+        for judged in judge(replay.planned, originals.folder, output, replay.job.endpoint):
+            tally.add(judged)
+            progress(len(tally.judged), len(replay.chosen))
+            if judged.verdict in (Verdict.SIMILAR, Verdict.DIFFERENT):
+                total += 1
+                differing.append(judged)
+                if len(differing) > 2 * SHOWN:
+                    differing = nsmallest(SHOWN, differing, key=_by_distance)
     if differing:
         shown = nsmallest(SHOWN, differing, key=_by_distance)
         try:

@@ -36,8 +36,10 @@ class Choice:
     """Which records of a manifest are to be made again, and as what."""
 
     only: Sequence[str] = ()
-    """Patterns of item ids or labels; none: all."""
+    """Patterns of item ids or labels; none: all. One text is one pattern."""
     statuses: Collection[Status] = (Status.SUCCEEDED,)
+    run_id: str | None = None
+    """Of the only run whose records count, wherever their images are; None: the last records."""
     limit: int | None = None
     """The first so many; None: all."""
     model: str | None = None
@@ -46,6 +48,12 @@ class Choice:
     """What is called; None: what the records name."""
     output: str | None = None
     """Folder of images and manifest; None: beside the originals."""
+
+    def __post_init__(self) -> None:
+        only = (self.only,) if isinstance(self.only, str) else tuple(self.only)
+        object.__setattr__(self, "only", only)
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit cannot be {self.limit}; allowed: a whole number from 1 on.")
 
 
 @dataclass(slots=True)

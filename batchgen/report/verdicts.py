@@ -16,10 +16,14 @@ from batchgen.output import MANIFEST_NAME, History, hash_pixels, load_history, r
 from batchgen.plan import Planned
 from batchgen.record import Record, Status, StoredImage, is_simulated
 from batchgen.report.pictures import THRESHOLD, decode, distance
+from batchgen.task import task_id
 from batchgen.text import system_reason
 
 AT_ONCE = 256
 """Originals that are compared before the first of them is handed on."""
+
+
+ALTERED = "its record was altered: the id is that of another request"
 
 
 class Verdict(StrEnum):
@@ -145,7 +149,17 @@ def compare(original: Record, record: Record, originals: Path, output: Path) -> 
         return replace(judged, verdict=Verdict.DIFFERENT, reason=reason)
     pairs = zip(original.images, record.images, strict=True)
     found = [_of_images(judged, one, other, originals, output) for one, other in pairs]
-    return max(found, key=lambda each: Verdict(each.verdict or "").rank)
+    worst = max(found, key=lambda each: Verdict(each.verdict or "").rank)
+    if worst.verdict is Verdict.DIFFERENT and _is_altered(original):
+        return replace(worst, reason=f"{worst.reason}; {ALTERED}")
+    return worst
+
+
+def _is_altered(record: Record) -> bool:
+    """Whether somebody changed a record since: its id is not that of its request."""
+    wanted = task_id(record.model_id, record.request)
+    is_known = record.task_id.partition("-")[0] == wanted.partition("-")[0]
+    return is_known and record.task_id != wanted
 
 
 def _without_image(judged: Judged, original: Record, record: Record) -> Judged:

@@ -133,6 +133,20 @@ class TestManners:
 
         assert len(list(library.read_manifest(job.output))) == 1
 
+    def test_a_manifest_is_reproduced(self, job, service):
+        """Images with verdicts, into an output beside the first; again, and nothing is paid."""
+        service.reset()
+        asyncio.run(library.run(job.model_copy(update={"items": job.items[:3]})))
+        choice = library.Choice(only=["mug-0", "mug-1"])
+
+        made = asyncio.run(library.reproduce(job.output, choice=choice))
+        again = asyncio.run(library.reproduce(job.output, choice=choice))
+
+        assert {each.verdict for each in made.images} == {library.Verdict.IDENTICAL}
+        assert len(made.images) == made.summary.succeeded == again.summary.earlier_succeeded == 2
+        assert str(made.output) == f"{job.output}-reproduced"
+        assert service.charged() == 5
+
 
 def state_of(loop):
     """What a run could leave changed."""

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 
 import pytest
+from fakes import picture
 from shell import Service, Shell, until
 
 SD35 = "stability.sd3-5-large-v1:0"
@@ -198,6 +199,24 @@ def test_another_model_gets_the_same_prompts_and_seeds(shop):
         assert record["model_id"] == SD35
         for key in ("prompt", "seed", "aspect_ratio"):
             assert record["request"][key] == originals[label]["request"][key]
+
+
+def test_input_images_are_sent_again(shop):
+    """By path and hash from the folder of the job file; one that changed is a reason, and free."""
+    (shop.folder / "photo.png").write_bytes(picture(size=(128, 128)))
+    shop.job("a mug", "a lamp", model=SD35, parameters={"image": "photo.png", "strength": 0.6})
+    assert shop.run().code == 0
+    first = Counter(entry["body_sha256"] for entry in shop.service.ledger())
+
+    code, said = reproduce(shop)
+
+    assert (code, said["verdicts"]["identical"]) == (0, 2)
+    assert Counter(entry["body_sha256"] for entry in shop.service.ledger()) == first + first
+    (shop.folder / "photo.png").write_bytes(picture(size=(128, 128), shade=9))
+    code, said = reproduce(shop, "--output=third")
+    assert (code, said["verdicts"]["not reproducible"]) == (5, 2)
+    assert "has changed since" in said["images"][0]["reason"]
+    assert len(shop.service.ledger()) == 4
 
 
 def test_a_dry_run_tells_and_makes_nothing(shop):
