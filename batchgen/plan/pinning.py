@@ -212,21 +212,26 @@ def _price(known: Decimal | None, record: Record) -> Decimal | None:
 
 
 def _family_of(call: Sent) -> str | None:
-    """The family of a model whose id does not tell it: the only one that can read the request."""
+    """The family of a model whose id does not tell it: the first one that can read the request."""
     try:
         find(call.model_id)
     except UnknownModel:
-        readers = [name for name, family in FAMILIES.items() if _reads(family, call.request)]
-        return readers[0] if len(readers) == 1 else None
+        families = FAMILIES.items()
+        return next((name for name, family in families if _reads(family, call.request)), None)
     return None
 
 
 def _reads(family: Family, request: Mapping[str, Any]) -> bool:
+    """Whether a family finds all that it needs in a request, and a word for all that is there."""
+    model = family.generic("any")
     try:
-        family.parts(request)
+        asked = family.from_parts(family.parts(request), model)
+        if asked.problems or any(family.problems(model, asked.prompts, asked.parameters)):
+            return False
+        built = family.build(model, asked.prompts, asked.parameters, 1)
     except UNFIT:
         return False
-    return True
+    return built.keys() >= request.keys()
 
 
 def _stem(record: Record, sent_id: str, *, is_crowded: bool) -> str:
