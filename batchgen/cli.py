@@ -31,6 +31,7 @@ from batchgen.text import closest, escaped, system_reason
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
     "reproduce": ("batchgen.commands.reproduce", "Make the images of a manifest again; compare."),
+    "plan": ("batchgen.commands.plan", "Say what a run would make, its cost and its end."),
     "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
     "init": ("batchgen.commands.init", "Write a first job file, its CSV and the schema."),
     "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),

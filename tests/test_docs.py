@@ -58,6 +58,13 @@ def makes_six_products(project, ended):
     assert len(project.images("out/products")) == 6
 
 
+def plans_the_products(project, ended):
+    """Stages, cost and time, and nothing is written."""
+    assert (ended.code, ended.err) == (0, "")
+    assert "products: 21 tasks, 0 made already, 21 to make for 0.84 USD" in ended.out
+    assert not (project.folder / "out/products").exists()
+
+
 def makes_two_of_sdxl(project, ended):
     """One JSON object tells of them."""
     assert ended.code == 0
@@ -138,6 +145,7 @@ EXPECTED = {
     ".venv/bin/batchgen validate jobs/catalog.yaml": says(
         "jobs/catalog.yaml is right: 52 tasks, 2.08 USD."
     ),
+    ".venv/bin/batchgen plan jobs/products.yaml --explain": plans_the_products,
     ".venv/bin/batchgen doctor jobs/aws.yaml": finds_no_credentials,
     ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
     ".venv/bin/batchgen models us.stability.stable-outpaint-v1:0": says("creativity", "0.060 USD"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -20,6 +20,7 @@ from batchgen.text import closest, did_you_mean, quoted
 
 if TYPE_CHECKING:
     from batchgen.job import Job, Row
+    from batchgen.runner import Selection
 
 
 MOST_COMPARED = 10_000
@@ -55,36 +56,41 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-@click.command(name="run")
-@options.job_argument
-@click.option("--output", type=options.FOLDER, help="Folder of images and manifest.")
-@click.option("--endpoint", type=options.ENDPOINT, help="What is called.")
-@click.option("--limit", type=options.COUNT, help="Make this many tasks at most.")
-@click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'.")
-@click.option("--fresh", is_flag=True, help="Make again what the manifest has.")
-@click.option("--reseed", is_flag=True, help="Make what is chosen with new seeds.")
-@click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused.")
-@click.option("--max-cost", type=options.USD, help="Spend this much at most in this run.")
-@click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
-@click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
-@click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
-@click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
-@click.option(
-    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
+CHOOSING = (
+    click.option("--output", type=options.FOLDER, help="Folder of images and manifest."),
+    click.option("--endpoint", type=options.ENDPOINT, help="What is called."),
+    click.option("--limit", type=options.COUNT, help="Make this many tasks at most."),
+    click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'."),
+    click.option("--fresh", is_flag=True, help="Make again what the manifest has."),
+    click.option("--reseed", is_flag=True, help="Make what is chosen with new seeds."),
+    click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused."),
+    click.option("--max-cost", type=options.USD, help="Spend this much at most in this run."),
+    click.option("--until", type=options.UNTIL, help="Be done by this time of day."),
+    click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m."),
+    click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most."),
+    click.option("--rpm", type=options.RATE, help="Calls a minute and model."),
 )
-@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
-@options.json_option
-def command(job: Path, **given: Any) -> int:
-    """Make the images of a job that are not there yet.
+"""What chooses tasks, or stands for keys of the job file."""
 
-    The same command again makes only what is missing: after a crash, after an edit, every night.
+
+def choosing(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command these options; `ordered` reads them."""
+    for option in reversed(CHOOSING):
+        function = option(function)
+    return function
+
+
+def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
+    """The job with what options changed of it, and the part of it that they choose.
+
+    Raises:
+        JobError: the job file cannot be used.
+        InputError: a pattern fits no item.
     """
     from batchgen.job import load
-    from batchgen.plan import JobPlan
-    from batchgen.runner import RunOptions, Selection, deadline_of
+    from batchgen.runner import Selection
 
-    ordered = Overrides(
+    changed = Overrides(
         output=given["output"],
         concurrency=given["concurrency"],
         requests_per_minute=given["rpm"],
@@ -98,16 +104,37 @@ def command(job: Path, **given: Any) -> int:
         reseed=given["reseed"],
         retry_filtered=given["retry_filtered"],
     )
-    _refuse_unmatched(ordered, selection.only)
+    _refuse_unmatched(changed, selection.only)
+    return changed, selection
+
+
+@click.command(name="run")
+@options.job_argument
+@choosing
+@click.option(
+    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
+@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
+@options.json_option
+def command(job: Path, **given: Any) -> int:
+    """Make the images of a job that are not there yet.
+
+    The same command again makes only what is missing: after a crash, after an edit, every night.
+    """
+    from batchgen.plan import JobPlan
+    from batchgen.runner import RunOptions, deadline_of
+
+    chosen, selection = ordered(job, given)
     if given["dry_run"]:
         from batchgen.commands.dry_run import dry_run
 
-        return dry_run(JobPlan(ordered), selection, as_json=given["as_json"])
+        return dry_run(JobPlan(chosen), selection, as_json=given["as_json"])
     from batchgen.commands.foreground import ForegroundRun
 
-    deadline = deadline_of(ordered.limits.until, given["max_duration"], datetime.now(UTC))
+    deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     run_options = RunOptions(
-        job=ordered,
+        job=chosen,
         selection=selection,
         deadline=deadline,
         wait_lock=given["wait_lock"] or 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from heapq import heappop, heappush
 
 from batchgen.job import PARAMETER, Complaints, Job, Path, conflicts
 from batchgen.models import MODELS, LifeCycle, Model
@@ -14,6 +15,8 @@ from batchgen.plan.item import FixedRequest, PlannedItem
 from batchgen.plan.prepare import ItemPlanner
 from batchgen.text import closest, did_you_mean
 
+LONGEST = 3
+"""Prompts that are told by their length."""
 MAX_TASKS = 10_000_000
 """Of one job."""
 
@@ -43,6 +46,8 @@ class PlanSummary:
     """Sentences about what works and should not stay so: retired models and the like."""
     fallbacks: tuple[ModelSummary, ...] = ()
     """Models that only stand in for others: no task of the plan is theirs."""
+    longest: tuple[tuple[int, str], ...] = ()
+    """Characters and label of the longest prompts, the longest first."""
     stages: Mapping[str, int] = field(default_factory=dict)
     """Stage of the expansion -> how much there was after it, in the order of the stages."""
     is_partial: bool = False
@@ -93,6 +98,7 @@ def _summary(items: _Items, warnings: tuple[str, ...]) -> PlanSummary:
     return PlanSummary(
         tasks=sum(each.tasks for each in models),
         stages={**items.planner.rows.counts, "variants": items.tasks},
+        longest=tuple(sorted(items.longest, reverse=True)),
         is_partial=items.is_partial,
         models=models,
         price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
@@ -159,6 +165,8 @@ class _Items:
         self.planner = self._planned(found)
         self.tasks = 0
         self.is_partial = False
+        self.longest: list[tuple[int, str]] = []
+        """A heap of characters and labels of the longest prompts."""
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
@@ -244,8 +252,20 @@ class _Items:
             path: Path = planned.row.path("model") if is_own else ("model",)
             totals = self.totals[planned.model_id] = ModelTotals(planned.model, path)
         totals.add(planned)
+        self._measure(planned)
         if totals.model.life_cycle is LifeCycle.RETIRED:
             totals.add_stand_in(self.fallbacks.living(planned))
+
+    def _measure(self, planned: PlannedItem) -> None:
+        """Keep the longest prompts; of an item whose variants differ, that of its first one."""
+        requests = planned.requests
+        request = requests.request if isinstance(requests, FixedRequest) else planned.request(1)
+        prompt = request.get("prompt")
+        length = len(prompt) if isinstance(prompt, str) else 0
+        if length and (len(self.longest) < LONGEST or length > self.longest[0][0]):
+            heappush(self.longest, (length, f"{planned.row.label}/1"))
+            if len(self.longest) > LONGEST:
+                heappop(self.longest)
 
 
 class _Models:

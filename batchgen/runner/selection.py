@@ -114,6 +114,10 @@ class TaskSet:
             bits = self._bits[model_id] = IndexSet()
         bits.add(index)
 
+    def has(self, model_id: str, number: int) -> bool:
+        """Whether the task with this running index is one of them."""
+        return number in self._bits.get(model_id, ())
+
     def __len__(self) -> int:
         return sum(len(bits) for bits in self._bits.values())
 

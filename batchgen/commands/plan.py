@@ -1,0 +1,361 @@
+"""`batchgen plan`: what a run would make, what it costs and when it ends; nothing is called."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batchgen.commands import options
+from batchgen.commands.run import choosing, ordered
+from batchgen.commands.streams import note, result
+from batchgen.record import Record, is_simulated
+from batchgen.text import duration, escaped, quoted, usd
+
+if TYPE_CHECKING:
+    from batchgen.job import Job
+    from batchgen.output import History
+    from batchgen.plan import PlanSummary
+    from batchgen.runner import Deadline, Pending, Selection
+    from batchgen.task import Task
+
+FIRST = 3
+"""Tasks that are shown in full."""
+MOST_CHANGED = 20
+"""Changed tasks that are shown; `--json` has up to `MOST_COMPARED`."""
+MOST_COMPARED = 1_000
+MOST_REMEMBERED = 100_000
+"""Older records that changed tasks are compared with."""
+TELLING = 1_000
+"""Last records whose latency counts."""
+LONGEST_SHOWN = 200
+"""Characters of a value that changed."""
+
+
+@click.command(name="plan")
+@options.job_argument
+@choosing
+@click.option("--tasks", is_flag=True, help="Print every task instead, one JSON object a line.")
+@click.option("--explain", is_flag=True, help="Say how the tasks come about, and what changed.")
+@options.json_option
+def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: Any) -> int:
+    """Say what a run would make, for how much, and when it would end.
+
+    All tasks are checked; nothing is called or written. It takes the options of `run` that choose
+    tasks or change the job.
+    """
+    from batchgen import plan
+    from batchgen.runner import deadline_of, read_output, reseed, select
+
+    chosen, selection = ordered(job, given)
+    whole = plan.JobPlan(chosen)
+    outline = whole.check()
+    history = read_output(chosen, fresh=selection.fresh)
+    reseed(history, selection, "plan")
+    key = history.random_seed_key or "plan"
+    pending = select(whole, history, selection, key)
+    if tasks:
+        walked = whole.expand(random_seed_key=key, reseeds=history.reseeds)
+        for fields in _every_task(walked, pending):
+            result(json.dumps(fields))
+        return 0
+    view = _View(
+        job=chosen,
+        selection=selection,
+        outline=outline,
+        history=history,
+        pending=pending,
+        deadline=deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC)),
+    )
+    if as_json:
+        result(json.dumps(view.to_json(explain=explain)))
+        return 0
+    for text in (*outline.warnings, *pending.notices()):
+        note(escaped(text))
+    for line in view.lines(explain=explain):
+        result(line)
+    return 0
+
+
+def _every_task(tasks: Iterable[Task], pending: Pending) -> Iterator[dict[str, Any]]:
+    """Every task that was asked for, as a program reads it."""
+    for number, task in enumerate(tasks):
+        to_make = pending.to_make.has(task.model_id, number)
+        yield {**_fields(task), "to_make": to_make}
+
+
+def _fields(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "label": task.label,
+        "item_id": task.item_id,
+        "variant": task.variant,
+        "vars": dict(task.vars),
+        "model_id": task.model_id,
+        "seed": task.seed,
+        "request": dict(task.request),
+        "path": f"{task.file_stem}.{task.image_format}",
+        "price_usd": None if task.price_usd is None else float(task.price_usd),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """One plan, as a person or a program reads it."""
+
+    job: Job
+    selection: Selection
+    outline: PlanSummary
+    history: History
+    pending: Pending
+    deadline: Deadline | None
+
+    def to_json(self, *, explain: bool) -> dict[str, Any]:
+        """One object."""
+        cost, seconds = self._cost(), self._seconds()
+        fields: dict[str, Any] = {
+            "job": self.job.name,
+            "tasks": self.outline.tasks,
+            "made": self.pending.earlier.succeeded,
+            "filtered": self.pending.earlier.filtered,
+            "to_make": len(self.pending.to_make),
+            "cost_usd": None if cost is None else float(cost),
+            "simulated": is_simulated(self.job.endpoint),
+            "models": [
+                {
+                    "model_id": name,
+                    "tasks": tasks,
+                    "made": made,
+                    "to_make": to_make,
+                    "cost_usd": None if price is None else float(price),
+                }
+                for name, tasks, made, to_make, price in self._by_model()
+            ],
+            "stages": dict(self.outline.stages),
+            "budget": self._budget(),
+            "minutes": round(seconds / 6) / 10,
+            "ends_at": self._end(seconds).isoformat(timespec="seconds"),
+            "until": None if self.deadline is None else _local(self.deadline.at).isoformat(),
+            "before_until": self._is_in_time(seconds),
+            "first_tasks": [_fields(task) for task in self._first()],
+            "longest_prompts": [
+                {"characters": length, "label": label} for length, label in self.outline.longest
+            ],
+            "warnings": [*self.outline.warnings, *self.pending.notices()],
+        }
+        if explain:
+            fields["changed"] = [
+                {"label": task.label, "id": task.id, "older_id": older.task_id, "fields": changed}
+                for task, older, changed in islice(self._changed(), MOST_COMPARED)
+            ]
+        return fields
+
+    def lines(self, *, explain: bool) -> Iterator[str]:
+        """A page for the terminal."""
+        outline, pending, seconds = self.outline, self.pending, self._seconds()
+        if explain:
+            yield "How the tasks come about, with the count after each stage:"
+            for stage, count in outline.stages.items():
+                yield f"  {stage:10} {count:>12,}"
+        kind = " (simulated)" if is_simulated(self.job.endpoint) else ""
+        made = pending.earlier.succeeded + pending.earlier.filtered
+        yield (
+            f"{self.job.name}: {_tasks(outline.tasks)}, {made:,} made already, "
+            f"{len(pending.to_make):,} to make for {usd(self._cost())}{kind}."
+        )
+        for name, tasks, done, to_make, price in self._by_model():
+            told = f"{_tasks(tasks)}, {done:,} made, {to_make:,} to make, {usd(price)}"
+            yield f"  {escaped(name)}: {told}"
+        yield from self._money()
+        yield f"Time: about {duration(seconds)}; it would end {self._when(seconds)}."
+        yield from self._samples()
+        if explain:
+            yield from self._explained()
+        yield "Nothing was called or written."
+
+    def _money(self) -> Iterator[str]:
+        budget = self._budget()
+        if budget is None:
+            yield "Budget: none."
+            return
+        to_make = len(self.pending.to_make)
+        covers = "all of it" if budget["covers"] == to_make else f"about {budget['covers']:,} tasks"
+        left = usd(Decimal(str(budget["left_usd"])))
+        yield f"Budget: {left} left, which covers {covers}."
+
+    def _samples(self) -> Iterator[str]:
+        first = list(self._first())
+        if first:
+            yield "First tasks:"
+        for task in first:
+            yield (
+                f"  {escaped(task.label)} -> {escaped(task.file_stem)}.{task.image_format}, "
+                f"{escaped(task.model_id)}, {usd(task.price_usd)}"
+            )
+            yield f"    {json.dumps(dict(task.request), sort_keys=True)}"
+        if self.outline.longest:
+            yield "Longest prompts:"
+        for length, label in self.outline.longest:
+            yield f"  {length:,} characters: {escaped(label)}"
+
+    def _explained(self) -> Iterator[str]:
+        changed = list(islice(self._changed(), MOST_CHANGED + 1))
+        if not changed:
+            yield "No task is to be made again because something of it changed."
+            return
+        yield "To be made again, for these changed since an older record of the same item:"
+        for task, _, fields in changed[:MOST_CHANGED]:
+            yield f"  {escaped(task.label)}: {', '.join(map(escaped, fields))}"
+            for name, (old, new) in fields.items():
+                yield f"    {escaped(name)}: {_shown(old)} -> {_shown(new)}"
+        if len(changed) > MOST_CHANGED:
+            yield "  ... and more; --json has them."
+
+    def _by_model(self) -> Iterator[tuple[str, int, int, int, Decimal | None]]:
+        """Model, its tasks, how many are made, how many are to be made, and what these cost."""
+        to_make, made = self.pending.to_make.models(), self.pending.succeeded.models()
+        for each in self.outline.models:
+            count = to_make.get(each.model_id, 0)
+            yield (
+                each.model_id,
+                each.tasks,
+                made.get(each.model_id, 0),
+                count,
+                self._price(each.model_id, each.price_usd, each.tasks, count),
+            )
+
+    def _price(
+        self, model_id: str, price: Decimal | None, tasks: int, count: int
+    ) -> Decimal | None:
+        """US dollars of the tasks to make of one model, exact; None if unknown."""
+        if price is None or count in (0, tasks):
+            return price if count else Decimal(0)
+        of_tasks = (task.price_usd or Decimal(0) for task in self.pending.to_make.tasks(model_id))
+        one = next(of_tasks)
+        if one * tasks == price:  # no parameter changes it
+            return one * count
+        return sum(of_tasks, one)
+
+    def _cost(self) -> Decimal | None:
+        prices = [price for *_, price in self._by_model()]
+        known = [price for price in prices if price is not None]
+        return sum(known, Decimal(0)) if len(known) == len(prices) else None
+
+    def _budget(self) -> dict[str, Any] | None:
+        """What may be spent, and how many of the tasks to make that covers."""
+        limits, cost = self.job.limits, self._cost()
+        spent = self.history.accounts[is_simulated(self.job.endpoint)]
+        lefts = [] if limits.budget_usd is None else [max(Decimal(0), limits.budget_usd - spent)]
+        lefts += [] if limits.run_budget_usd is None else [limits.run_budget_usd]
+        if not lefts or cost is None:
+            return None
+        left, to_make = min(lefts), len(self.pending.to_make)
+        covers = to_make if left >= cost else math.floor(left * to_make / cost)
+        return {
+            "budget_usd": None if limits.budget_usd is None else float(limits.budget_usd),
+            "run_budget_usd": None
+            if limits.run_budget_usd is None
+            else float(limits.run_budget_usd),
+            "spent_usd": float(spent),
+            "left_usd": float(left),
+            "covers": covers,
+        }
+
+    def _seconds(self) -> float:
+        """How long the tasks to make take, by quota, calls in flight and usual latency."""
+        from batchgen import plan
+
+        usual = _latencies(self.history)
+        models = {
+            each.model_id: replace(
+                each.model, latency_s=usual.get(each.model_id, each.model.latency_s)
+            )
+            for each in self.outline.models
+        }
+        rates = {
+            name: plan.calls_a_minute_of_all_routes(self.job, name, model)
+            for name, model in models.items()
+        }
+        return plan.estimate(self.job, models, self.pending.to_make.models(), rates).seconds
+
+    def _end(self, seconds: float) -> datetime:
+        return _local(datetime.now(UTC).timestamp() + seconds)
+
+    def _is_in_time(self, seconds: float) -> bool | None:
+        if self.deadline is None:
+            return None
+        return self._end(seconds).timestamp() <= self.deadline.at
+
+    def _when(self, seconds: float) -> str:
+        ends = f"{self._end(seconds):%Y-%m-%d %H:%M}"
+        if self.deadline is None:
+            return f"at {ends}, if it began now"
+        word = "before" if self._is_in_time(seconds) else "only after"
+        return f"at {ends}, if it began now: {word} the deadline {self.deadline.text}"
+
+    def _first(self) -> Iterator[Task]:
+        """The first tasks to make, of each model in turn."""
+        tasks = (
+            task
+            for model_id in self.pending.to_make.models()
+            for task in islice(self.pending.to_make.tasks(model_id), FIRST)
+        )
+        return islice(tasks, FIRST)
+
+    def _changed(self) -> Iterator[tuple[Task, Record, dict[str, tuple[Any, Any]]]]:
+        """Tasks to make whose item has an older record, and what differs: field -> old and new."""
+        if not len(self.history):
+            return
+        by_label: dict[str, Record] = {}
+        by_item: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in islice(self.history.last_records(), MOST_REMEMBERED):
+            by_label[record.label] = record
+            by_item[record.item_id].append(record)
+        for model_id in self.pending.to_make.models():
+            for task in self.pending.to_make.tasks(model_id):
+                alike = by_item.get(task.item_id, [])
+                older = by_label.get(task.label, alike[0] if alike else None)
+                if older is not None and older.task_id != task.id:
+                    yield task, older, _differences(older, task)
+
+
+def _differences(older: Record, task: Task) -> dict[str, tuple[Any, Any]]:
+    before = {"model": older.model_id, **(older.request or {})}
+    now = {"model": task.model_id, **task.request}
+    names = sorted(before.keys() | now.keys())
+    return {
+        name: (before.get(name), now.get(name))
+        for name in names
+        if before.get(name) != now.get(name)
+    }
+
+
+def _latencies(history: History) -> Mapping[str, float]:
+    """Model -> the usual seconds of a call, from the output's own last records."""
+    seen: defaultdict[str, list[float]] = defaultdict(list)
+    for record in islice(history.last_records(), TELLING) if len(history) else ():
+        if record.latency_ms is not None:
+            seen[record.model_id].append(record.latency_ms / 1000)
+    return {name: median(values) for name, values in seen.items()}
+
+
+def _local(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC).astimezone()
+
+
+def _tasks(count: int) -> str:
+    return f"{count:,} task{'' if count == 1 else 's'}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else quoted(value, LONGEST_SHOWN)
