@@ -216,7 +216,9 @@ _SERVICES = (
 )
 MODELS: Mapping[str, Model] = MappingProxyType({model.id: model for model in _SERVICES})
 PROMPT_PARAMETERS = frozenset[str]()
-IMAGE_PARAMETERS = frozenset(("image", "init_image", "mask", "style_image"))
+IMAGE_PARAMETERS = frozenset(
+    name for model in _SERVICES for name, each in model.parameters.items() if each.kind == "image"
+)
 _ASKED_FOR = ("output_format", "prompt", "seed")
 """Keys of a body that all families share."""
 

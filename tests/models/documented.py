@@ -322,7 +322,7 @@ def of_model(model: Model) -> dict[str, st.SearchStrategy[Any]]:
     """The documented values of what one model takes."""
     known = DOCUMENTED[model.family].parameters
     values = {
-        name: known[name] if name in known else st.sampled_from(right(name, parameter))
+        name: known[name] if name in known else st.sampled_from(right(parameter))
         for name, parameter in model.parameters.items()
         if name != "mode"
     }
@@ -333,7 +333,7 @@ def of_model(model: Model) -> dict[str, st.SearchStrategy[Any]]:
     return {name: values[name] for name in model.parameters}
 
 
-def right(name: str, parameter: Parameter) -> list[Any]:
+def right(parameter: Parameter) -> list[Any]:
     """Values at the edges of what a parameter may be, as its own table says."""
     check: Any = parameter.check
     match parameter.kind:
@@ -341,8 +341,10 @@ def right(name: str, parameter: Parameter) -> list[Any]:
             return list(check.span)
         case "choice":
             return list(check.names)
-        case "text" if name != "negative_prompt":
+        case "text":
             return ["x", "x" * check.longest]
+        case "image":
+            return [IMAGE]
         case _:
             return []
 

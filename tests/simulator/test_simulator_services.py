@@ -64,9 +64,9 @@ def refused(service, **more):
     return error.value.message
 
 
-def test_there_are_thirteen():
-    """Each by its own profile, in three Regions."""
-    assert len(SERVICES) == 13
+def test_each_is_called_by_its_profile():
+    """In three Regions; there were thirteen in November 2026."""
+    assert len(SERVICES) >= 13
     for model in SERVICES.values():
         for region in ("us-east-1", "us-east-2", "us-west-2"):
             assert resolve(model.id, region, made()) is model
