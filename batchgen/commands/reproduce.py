@@ -17,7 +17,7 @@ from batchgen.commands import options
 from batchgen.commands.file_bar import file_bar
 from batchgen.commands.streams import note, result
 from batchgen.errors import ExitCode, StorageError
-from batchgen.text import escaped, system_reason
+from batchgen.text import counted, escaped, system_reason
 
 if TYPE_CHECKING:
     from batchgen.output import Originals
@@ -240,9 +240,14 @@ def _by_distance(judged: Judged) -> float:
 
 
 def _exit_code(summary: Summary | None, tally: Tally) -> int:
-    """As the run ended, if it was stopped; else what the verdicts say."""
-    if summary is not None and summary.exit_code not in (ExitCode.DONE, ExitCode.INCOMPLETE):
-        return summary.exit_code
+    """As the run ended, if it was stopped; else what the verdicts say.
+
+    Where a model is denied and nothing is left to be made, that is in the verdicts.
+    """
+    run = ExitCode.DONE if summary is None else summary.exit_code
+    is_judged = run in (ExitCode.DONE, ExitCode.INCOMPLETE)
+    if not is_judged and (tally.open or run is not ExitCode.SERVICE):
+        return run
     return ExitCode.DIFFERENT if tally.worse else ExitCode.DONE
 
 
@@ -272,6 +277,6 @@ def _report(tally: Tally) -> Iterator[str]:
         yield f"Side by side: {escaped(str(tally.page.absolute()))}"
     counts = ", ".join(f"{tally.counts[verdict]} {verdict}" for verdict in VERDICTS)
     left = f", {tally.open} not made yet" if tally.open else ""
-    yield f"{len(tally.judged)} images: {counts}{left}."
+    yield f"{counted(len(tally.judged), 'image')}: {counts}{left}."
     if tally.worse:
         yield f"Worse than {tally.at_least}: {tally.worse}."

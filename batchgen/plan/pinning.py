@@ -188,10 +188,8 @@ def _with_seed(record: Record, call: Sent, model: Model) -> Sent:
     """
     seed = call.request.get("seed")
     if seed is None:
-        raise NotReproducible(
-            f"{model.title} got no seed, and chose the picture by itself: another call makes "
-            "another picture"
-        )
+        why = "got no seed" if model.takes_seed else "takes no seed"
+        raise NotReproducible(f"{model.title} {why}: nothing makes another call the same picture")
     if type(seed) is not int or seed < 1:
         raise NotReproducible(f"its request has the seed {quoted(seed)}, which names no picture")
     if seed == call.seed:

@@ -165,9 +165,10 @@ def _is_altered(record: Record) -> bool:
 def _without_image(judged: Judged, original: Record, record: Record) -> Judged:
     said = "" if record.error is None else f": {record.error.message}"
     if original.status is record.status:
-        reason = f"it is {record.status} as it was{said}"
+        reason = f"{record.status}, as it was{said}"
         return replace(judged, verdict=Verdict.IDENTICAL, reason=reason)
-    reason = f"it is {record.status} now{said}"
+    what = "moderation refused it" if record.status is Status.FILTERED else "its call failed"
+    reason = f"{what}{said}"
     return replace(judged, verdict=Verdict.NOT_REPRODUCIBLE, reason=reason)
 
 

@@ -1,12 +1,17 @@
 """What `reproduce` says and refuses before anything is called."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from fakes import make_image, make_record, make_task
 from outputs import Output
 
 from batchgen.cli import main
+from batchgen.commands.reproduce import Tally
+from batchgen.commands.reproduce import _exit_code as exit_code_of
+from batchgen.errors import ExitCode
+from batchgen.report import Verdict
 
 RETIRED = "stability.sd3-large-v1:0"
 ESCAPE = "\x1b[31mred\x07\u202e"
@@ -61,6 +66,28 @@ def test_what_cannot_be_made_again_costs_nothing(shop, tmp_path, capsys):
     assert "past its end of life" in found["images"][1]["reason"]
     assert found["run"] is None
     assert not (tmp_path / "out-reproduced").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "left", "code"),
+    [
+        (None, 0, ExitCode.DIFFERENT),
+        (ExitCode.DONE, 0, ExitCode.DIFFERENT),
+        (ExitCode.INCOMPLETE, 0, ExitCode.DIFFERENT),
+        (ExitCode.SERVICE, 0, ExitCode.DIFFERENT),
+        (ExitCode.SERVICE, 1, ExitCode.SERVICE),
+        (ExitCode.RESUMABLE, 1, ExitCode.RESUMABLE),
+        (ExitCode.TERMINATED, 1, ExitCode.TERMINATED),
+        (ExitCode.RESUMABLE, 0, ExitCode.RESUMABLE),
+    ],
+)
+def test_the_exit_code_is_the_runs_while_something_is_left(run, left, code):
+    """A model that is denied to the last image is a verdict on each."""
+    tally = Tally(Verdict.SIMILAR)
+    tally.open, tally.worse = left, 1
+    summary = None if run is None else SimpleNamespace(exit_code=run)
+
+    assert exit_code_of(summary, tally) is code
 
 
 def test_hostile_texts_are_harmless_on_a_terminal(shop, capsys):

@@ -161,7 +161,7 @@ def test_the_bar_is_the_users(shop):
     first, *_, counts, worse = ended.out.splitlines()
     assert first.startswith("item-1/1: different (distance ")
     assert counts == (
-        "1 images: 0 identical, 0 same pixels, 0 similar, 1 different, 0 not reproducible."
+        "1 image: 0 identical, 0 same pixels, 0 similar, 1 different, 0 not reproducible."
     )
     assert worse == "Worse than same pixels: 1."
 

@@ -144,6 +144,15 @@ def test_without_a_seed_no_image_comes_again(change, said):
     assert said in reason(altered(make_record(), **change))
 
 
+def test_a_model_that_takes_no_seed_makes_no_picture_again():
+    """As removing a background: the record says so, and nothing is paid."""
+    model = "us.stability.stable-image-remove-background-v1:0"
+    request = {"image": {"path": "a.png", "sha256": "0" * 64}, "output_format": "png"}
+    record = make_record().model_copy(update={"model_id": model, "request": request})
+
+    assert "takes no seed" in reason(record)
+
+
 def test_a_model_past_its_end_is_not_called():
     """On AWS, which refuses it; the simulator still has it, and another model can be named."""
     record = make_record(make_task(RETIRED), endpoint="aws")

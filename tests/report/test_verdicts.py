@@ -148,7 +148,7 @@ def test_no_image_is_a_verdict_too(tmp_path):
         return judged.verdict, judged.reason
 
     now_refused, reason = verdict(made, refused)
-    assert (now_refused, reason) == (Verdict.NOT_REPRODUCIBLE, "it is filtered now: no mugs")
+    assert (now_refused, reason) == (Verdict.NOT_REPRODUCIBLE, "moderation refused it: no mugs")
     assert verdict(refused, refused)[0] is Verdict.IDENTICAL
     assert verdict(refused, made)[0] is Verdict.DIFFERENT
 

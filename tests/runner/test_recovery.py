@@ -253,6 +253,15 @@ class TestAdopt:
         (record,) = (await shop.adopt(run_line())).records
         assert record.cost_usd is None
 
+    async def test_it_names_the_original_that_was_made_again(self, shop, monkeypatch):
+        """What `reproduce` had in flight when it was killed is on record as what it is."""
+        original = {"task_id": "t", "run_id": "r", "path": "images/a.png", "sha256": "0"}
+        task = replace(shop.task("a"), original=original)
+        monkeypatch.setattr(JobPlan, "expand", lambda *_, **__: iter([task]))
+        shop.put(shop.part(task), picture())
+        (record,) = (await shop.adopt(run_line())).records
+        assert record.original.model_dump() == original
+
     async def test_twice_is_once(self, shop):
         """The next run finds nothing left to do."""
         task = shop.task("a")
