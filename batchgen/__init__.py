@@ -28,7 +28,17 @@ if TYPE_CHECKING:
         ServiceUnusable,
         StorageError,
     )
-    from batchgen.job import Item, Job, Limits, OnFiltered, Retry, Route, Simulator
+    from batchgen.job import (
+        ContentCredentials,
+        Item,
+        Job,
+        Limits,
+        Metadata,
+        OnFiltered,
+        Retry,
+        Route,
+        Simulator,
+    )
     from batchgen.plan import Choice
     from batchgen.record import Record, Served, Status, StoredImage
     from batchgen.report import Judged, Verdict
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchgenError",
     "Choice",
+    "ContentCredentials",
     "InputError",
     "Item",
     "Job",
@@ -47,6 +58,7 @@ __all__ = [
     "Judged",
     "Limits",
     "ManifestError",
+    "Metadata",
     "OnFiltered",
     "OutputBusy",
     "Record",
@@ -91,7 +103,17 @@ _HOMES = {
         "ServiceUnusable",
         "StorageError",
     ),
-    "batchgen.job": ("Item", "Job", "Limits", "OnFiltered", "Retry", "Route", "Simulator"),
+    "batchgen.job": (
+        "ContentCredentials",
+        "Item",
+        "Job",
+        "Limits",
+        "Metadata",
+        "OnFiltered",
+        "Retry",
+        "Route",
+        "Simulator",
+    ),
     "batchgen.plan": ("Choice",),
     "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
     "batchgen.report": ("Judged", "Verdict"),

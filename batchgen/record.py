@@ -106,7 +106,8 @@ class StoredImage(BaseModel):
     received_sha256: str | None = Field(default=None, exclude_if=_is_none)
     """Of the bytes that the service sent; left out where the file is these bytes."""
     pixels_sha256: str | None = Field(default=None, exclude_if=_is_none)
-    """Of the decoded pixels, as `output.hash_pixels` makes it; left out with `received_sha256`."""
+    """Of the decoded pixels, as `output.hash_pixels` makes it; left out where that is, and where
+    pixels are missing."""
     decoded: str | None = Field(default=None, exclude_if=_is_none)
     """The first 16 digits of the `sha256` of the file whose pixels were all decoded when it came;
     left out where some were missing, or nobody looked."""

@@ -39,10 +39,11 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
-from batchgen.job import FailureLimit, Item, Job
+from batchgen.job import FailureLimit, Item, Job, Metadata
 from batchgen.models import FAMILIES, MODELS, Prompts
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
+from batchgen.policies.labelling import Labelling
 from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.retry import Retry
 from batchgen.policies.stop import Stop
@@ -150,6 +151,15 @@ def make_image(**changes: Any) -> StoredImage:
         "finish_reason": None,
     }
     return StoredImage(**{**values, **changes})
+
+
+def make_labelling(told: list[str] | None = None, **metadata: Any) -> Labelling:
+    """What labels the images of a job with this metadata; without any, nothing."""
+    job = make_job(Path(), a="a mug")
+    job = job.model_copy(update={"metadata": Metadata(**metadata or {"level": "none"})})
+    labelling = Labelling(job, "run-1", ([] if told is None else told).append)
+    labelling.prepare()
+    return labelling
 
 
 SENT = Sent(at=NOON, target=Target(region="us-west-2"))

@@ -12,13 +12,25 @@ from batchgen.job.json_schema import schema_text
 from batchgen.job.loading import load, parse
 from batchgen.job.matrix import STAGES, Expansion
 from batchgen.job.rows import Row
-from batchgen.job.schema import Item, Job, Limits, OnFiltered, Retry, Route, Simulator, read_value
+from batchgen.job.schema import (
+    ContentCredentials,
+    Item,
+    Job,
+    Limits,
+    Metadata,
+    OnFiltered,
+    Retry,
+    Route,
+    Simulator,
+    read_value,
+)
 
 __all__ = [
     "PARAMETER",
     "PLAIN_HTTP",
     "STAGES",
     "Complaints",
+    "ContentCredentials",
     "Expansion",
     "FailureLimit",
     "InputGone",
@@ -26,6 +38,7 @@ __all__ = [
     "Item",
     "Job",
     "Limits",
+    "Metadata",
     "OnFiltered",
     "Path",
     "Retry",

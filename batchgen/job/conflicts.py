@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.matrix import axes_of, settings_of
-from batchgen.job.schema import Job, Route
-from batchgen.text import dotted, quoted
+from batchgen.job.schema import ContentCredentials, Job, Route
+from batchgen.text import LONGEST_NAME, dotted, quoted
 
 
 def conflicts(job: Job) -> Iterator[Complaint]:
@@ -22,6 +23,22 @@ def conflicts(job: Job) -> Iterator[Complaint]:
     yield from _routes(job)
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
         yield Complaint(path=("endpoint",), text=f"{quoted(job.endpoint)}: {PLAIN_HTTP}")
+    if job.metadata.content_credentials is not None:
+        yield from _credentials(job, job.metadata.content_credentials)
+
+
+def _credentials(job: Job, files: ContentCredentials) -> Iterator[Complaint]:
+    if not job.metadata.is_written:
+        text = "cannot be none beside content_credentials: allowed: ai-label, full"
+        yield Complaint(path=("metadata", "level"), text=text)
+    if find_spec("c2pa") is None:
+        text = "needs an extra that is not installed: pip install 'batchgen[c2pa]'"
+        yield Complaint(path=("metadata", "content_credentials"), text=text)
+    for key in ("certificate", "key"):
+        path = job.folder / getattr(files, key)
+        if not path.is_file():
+            text = f"{quoted(str(path), LONGEST_NAME)} is no file that can be read"
+            yield Complaint(path=("metadata", "content_credentials", key), text=text)
 
 
 def _items(job: Job) -> Iterator[Complaint]:

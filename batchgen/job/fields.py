@@ -261,6 +261,25 @@ def _folder(folder: str) -> str:
     return folder
 
 
+def _file(path: str) -> str:
+    if not path.strip() or not path.isprintable():
+        raise ValueError
+    if path.startswith("~"):
+        raise ValueError("~ stands for nothing here: write the path out")
+    return path
+
+
+def level_alone(value: Any) -> Any:
+    """The mapping that a level by itself stands for."""
+    if not isinstance(value, str):
+        return value
+    if value not in LEVELS:
+        allowed = _LEVEL_OR_MAPPING + did_you_mean(closest(value, LEVELS))
+        facts = {"said": f"cannot be {quoted(value)}", "allowed": allowed}
+        raise PydanticCustomError(REFUSED, "{said}; allowed: {allowed}", facts)
+    return {"level": value}
+
+
 def _trimmed(name: str) -> str:
     if not name.isprintable() or name != name.strip():
         raise ValueError
@@ -294,6 +313,9 @@ def _failure_limit(value: Any) -> FailureLimit:
 
 
 _ENDPOINTS = ("simulator", "aws")
+LEVELS = ("none", "ai-label", "full")
+"""What the files of images say of themselves."""
+_LEVEL_OR_MAPPING = "none, ai-label or full, or a mapping of level and content_credentials"
 _Text = Annotated[str, Field(strict=True), AfterValidator(_text)]
 _ModelId = Annotated[
     str, Field(strict=True, min_length=1, max_length=2_048, pattern=r"^[^\p{C}\p{Z}]+$")
@@ -368,6 +390,10 @@ Endpoint = Annotated[
     Allowed("simulator, aws, or an http:// or https:// URL with a host", names=_ENDPOINTS),
 ]
 Folder = Annotated[_Text, AfterValidator(_folder), Allowed("a folder, from the current one on")]
+File = Annotated[_Text, AfterValidator(_file), Allowed("a file, from the job file on")]
+Level = Annotated[
+    Literal["none", "ai-label", "full"], Allowed("none, ai-label or full", names=LEVELS)
+]
 Rate = Annotated[
     Literal["auto"] | Annotated[float, Field(strict=True, ge=1 / 1_440, le=1_000_000)],
     Allowed("calls a minute, a number above 0 and up to 1,000,000, or auto"),

@@ -17,6 +17,8 @@ from batchgen.job.yaml_document import as_written
 _STAND_INS: Mapping[str, object] = {
     "allow_retired": True,
     "endpoint": "simulator",
+    "certificate": "x",
+    "key": "x",
     "name": "job",
     "negative_prompt": "x",
     "prompt": "x",

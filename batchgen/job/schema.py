@@ -8,22 +8,32 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.dataclasses import dataclass
 
 from batchgen.errors import InputError, JobError
 from batchgen.job import fields
 from batchgen.job.axes import Axes, Pattern, file_name_of
-from batchgen.job.fields import OrNone, Parameters, Variables
+from batchgen.job.fields import OrNone, Parameters, Variables, level_alone
 from batchgen.job.images import InputImages
 from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import Source, meaning
 
 _Data = TypeVar("_Data")
 WITHIN: Mapping[str, tuple[str | int, ...]] = {
+    "ContentCredentials": ("metadata", "content_credentials"),
     "Item": ("items", 0),
     "Limits": ("limits",),
+    "Metadata": ("metadata",),
     "OnFiltered": ("on_filtered",),
     "Override": ("override", 0),
     "Changes": ("override", 0, "set"),
@@ -166,6 +176,40 @@ class Route(Section):
     def owner(self) -> str:
         """Whose quota it is, as far as the job tells."""
         return self.account or self.profile or "default"
+
+
+class ContentCredentials(Section):
+    """Who signs what an image says of itself; needs the extra `batchgen[c2pa]`."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, certificate: str, key: str) -> None:
+            """Paths of two files."""
+
+    certificate: fields.File
+    """Path of the certificate and those that vouch for it, PEM, from the job file on."""
+    key: fields.File
+    """Path of its private key, PEM, without a password."""
+
+
+class Metadata(Section):
+    """What the files of images say of themselves, beside their coded pixels."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say."""
+
+    level: fields.Level = "ai-label"
+    """`ai-label`: that a model made it, with which tool and when; `full`: prompts, model, seed and
+    parameters, too."""
+    content_credentials: OrNone[ContentCredentials] = None
+    """Signs that, so that any change shows (C2PA); written last."""
+
+    @property
+    def is_written(self) -> bool:
+        """Whether files say more than the service sent."""
+        return self.level != "none"
 
 
 class OnFiltered(Section):
@@ -336,6 +380,10 @@ class Job(Section):
     )
     """Template of the file names, without the extension; `/` makes folders. Left out: the id, the
     values of the matrix and the variant."""
+    metadata: Annotated[
+        Metadata, BeforeValidator(level_alone, json_schema_input_type=fields.Level | Metadata)
+    ] = Metadata(level="none")
+    """What the files of images say of themselves: `none`, `ai-label`, `full`, or a mapping."""
     limits: Limits = Limits()
     """Calls at once and a minute, money, and when to stop."""
     retry: Retry = Retry()
@@ -411,6 +459,8 @@ KEYS |= {
     "": tuple(Job.model_fields),
     "items": tuple(field.name for field in dataclasses.fields(Item)),
     "limits": tuple(Limits.model_fields),
+    "metadata": tuple(Metadata.model_fields),
+    "metadata.content_credentials": tuple(ContentCredentials.model_fields),
     "on_filtered": tuple(OnFiltered.model_fields),
     "override": tuple(Override.model_fields),
     "set": tuple(Changes.model_fields),

@@ -16,7 +16,8 @@ from batchgen.job.fields import REFUSED
 from batchgen.text import closest, did_you_mean, quoted
 
 KEYS: dict[str, tuple[str, ...]] = {}
-"""The keys of each mapping of fixed keys, by the first part of its path; `schema` names them."""
+"""The keys of each mapping of fixed keys, by its path or the first part of that; `schema` names
+them."""
 NOT_YET: Mapping[str, tuple[str, ...]] = {
     "": ("image", "mask"),
     "items": ("image", "mask"),
@@ -101,9 +102,13 @@ def _meant(key: str, mapping: str) -> str | None:
 
 
 def _mapping(path: Path) -> str:
+    """The name in `KEYS` of the mapping that a key stands in."""
     if path[:1] == ("override",) and path[2:3] == ("set",) and path[3:]:
         return "set"
-    return str(path[0]) if len(path) > 1 else ""
+    if len(path) == 1:
+        return ""
+    whole = ".".join(map(str, path[:-1]))
+    return whole if whole in KEYS else str(path[0])
 
 
 def _missing(details: ErrorDetails) -> str:
@@ -131,7 +136,7 @@ def _mapping_wanted(details: ErrorDetails) -> str:
     path = details["loc"]
     if not path:
         return "a job file is a mapping of keys such as name, model and items"
-    keys = KEYS.get("set" if path[-1] == "set" else str(path[0]), ())
+    keys = KEYS.get(_mapping((*path, "")), ())
     return _wants(f"a mapping of {', '.join(keys)}" if keys else "a mapping")(details)
 
 

@@ -13,7 +13,13 @@ from batchgen.output.folder import (
     require_limits,
 )
 from batchgen.output.history import ATTEMPT, RUN, TASK_ID, History, Refresh, load_history
-from batchgen.output.images import BrokenImage, Inspected, hash_pixels, inspect_image
+from batchgen.output.images import (
+    BrokenImage,
+    Inspected,
+    hash_pixels,
+    inspect_image,
+    read_structure,
+)
 from batchgen.output.lock import LOCK_NAME, lock_holder
 from batchgen.output.manifest import (
     MANIFEST_NAME,
@@ -23,6 +29,13 @@ from batchgen.output.manifest import (
     parse_object,
     read_manifest,
 )
+from batchgen.output.metadata.credentials import (
+    Credentials,
+    CredentialsUnusable,
+    Signer,
+    open_signer,
+    read_credentials,
+)
 from batchgen.output.metadata.label import (
     Asked,
     Embedded,
@@ -30,7 +43,7 @@ from batchgen.output.metadata.label import (
     Provenance,
     SourceType,
 )
-from batchgen.output.metadata.reading import embedded, read_embedded
+from batchgen.output.metadata.reading import embedded, inspect_stored, read_embedded
 from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.originals import Originals, read_image, read_originals
@@ -60,6 +73,8 @@ __all__ = [
     "UNUSABLE",
     "Asked",
     "BrokenImage",
+    "Credentials",
+    "CredentialsUnusable",
     "Embedded",
     "Finding",
     "History",
@@ -76,6 +91,7 @@ __all__ = [
     "Provenance",
     "Refresh",
     "Repaired",
+    "Signer",
     "SourceType",
     "Store",
     "Verified",
@@ -87,6 +103,7 @@ __all__ = [
     "in_thread",
     "inner_path",
     "inspect_image",
+    "inspect_stored",
     "is_manifest",
     "labelled",
     "load_history",
@@ -95,13 +112,16 @@ __all__ = [
     "open_manifest",
     "open_output",
     "open_regular",
+    "open_signer",
     "parse_line",
     "parse_object",
     "prune_output",
+    "read_credentials",
     "read_embedded",
     "read_image",
     "read_manifest",
     "read_originals",
+    "read_structure",
     "refuse_lost_manifest",
     "repair_output",
     "require_limits",

@@ -34,6 +34,10 @@ class Inspected:
     height: int
     is_decoded: bool
     """Whether all its pixels could be decoded."""
+    received_sha256: str | None = None
+    """Of the bytes that the service sent, where these say more than they did."""
+    pixels_sha256: str | None = None
+    """As `hash_pixels` makes it; told with `received_sha256`."""
 
 
 def inspect_image(data: bytes) -> Inspected:

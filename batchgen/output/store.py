@@ -84,6 +84,8 @@ class Store:
             path=path,
             sha256=inspected.sha256,
             decoded=inspected.sha256[:DECODED_DIGITS] if inspected.is_decoded else None,
+            received_sha256=inspected.received_sha256,
+            pixels_sha256=inspected.pixels_sha256,
             bytes=len(artifact.data),
             format=inspected.format,
             width=inspected.width,

@@ -6,6 +6,7 @@ from batchgen.policies.attempt_log import ROOM_FOR_LINES, ROOM_FOR_ONE, DiskRese
 from batchgen.policies.budget import Budget, may_be_billed
 from batchgen.policies.chain import RunContext, build_chain, health_of
 from batchgen.policies.credential_refresh import describe
+from batchgen.policies.labelling import Labelling
 from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.quotas import RouteQuotas, documented, open_quotas, require_quotas
 from batchgen.policies.retry import NOT_BILLED, Retry, retryable
@@ -17,6 +18,7 @@ __all__ = [
     "ROOM_FOR_ONE",
     "Budget",
     "DiskReserve",
+    "Labelling",
     "ModelHealth",
     "Retry",
     "RouteQuotas",

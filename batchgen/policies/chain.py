@@ -14,7 +14,7 @@ The order of the policies is written here and nowhere else, from the outside in:
 * budget: before the pacer, for no turn is spent on a call that cannot be paid.
 * pacer: the last wait. An attempt with its turn is sent at once.
 * attempt log: innermost, for a line means a call that is about to be sent and nothing else.
-* generate: one call: build, send, parse, inspect, store.
+* generate: one call: build, send, parse, inspect, label, store.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from batchgen.policies.circuit_breaker import (
 from batchgen.policies.credential_refresh import CredentialRefresh
 from batchgen.policies.fallback import Fallback
 from batchgen.policies.generate import generate_with
+from batchgen.policies.labelling import Labelling
 from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.quotas import RouteQuotas
 from batchgen.policies.retry import Retry, RetryPolicy, with_retry
@@ -58,6 +59,7 @@ class RunContext:
     manifest: Manifest
     store: Store
     images: InputImages
+    labelling: Labelling
     reserve: DiskReserve
     budget: Budget
     stop: Stop
@@ -135,7 +137,7 @@ def _route(
     breaker = CircuitBreaker(PAUSES, quiet=QUIET, refusals=REFUSALS, clock=clock)
     target = Target(region=opened.route.region or context.region, route=name)
 
-    generate = generate_with(opened.service, context.store, context.images)
+    generate = generate_with(opened.service, context.store, context.images, context.labelling)
     generate = with_attempt_log(
         generate, context.run_id, context.manifest, context.reserve, context.stop, target
     )

@@ -11,8 +11,9 @@ from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.bedrock import Answer, Service
 from batchgen.errors import Filtered, InputChanged, ServiceFault, UnusableReply
 from batchgen.job import InputGone, InputImages
-from batchgen.models import FAMILIES, Artifact, Reply, ReplyError, speaks_of_output
-from batchgen.output import BrokenImage, Inspected, Store, in_thread, inspect_image
+from batchgen.models import FAMILIES, Reply, ReplyError, speaks_of_output
+from batchgen.output import BrokenImage, Store, in_thread, inspect_image
+from batchgen.policies.labelling import Labelling, Written
 from batchgen.task import Task
 
 
@@ -21,10 +22,12 @@ class _Kept:
     """The images of a reply that are worth storing, each with what its bytes are."""
 
     reply: Reply
-    images: tuple[tuple[Artifact, Inspected], ...]
+    images: tuple[Written, ...]
 
 
-def generate_with(service: Service, store: Store, images: InputImages) -> Generate:
+def generate_with(
+    service: Service, store: Store, images: InputImages, labelling: Labelling
+) -> Generate:
     """The innermost `Generate`: with these inputs, against this service, into this store."""
 
     async def generate(attempt: Attempt) -> Generation:
@@ -36,15 +39,17 @@ def generate_with(service: Service, store: Store, images: InputImages) -> Genera
             await store.keep_unusable(name, error.body)
             raise
         try:
-            kept = await in_thread(_examine, call.family, answer)
+            kept = await in_thread(_examine, attempt, answer, labelling)
         except (Filtered, ServiceFault):
             raise
         except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
             await store.keep_unusable(name, answer.body)
             raise
+        for problem in (each.problem for each in kept.images if each.problem is not None):
+            labelling.tell(task.label, problem)
         saved = [
-            await store.save(_stem(task, index), task.id, artifact, inspected)
-            for index, (artifact, inspected) in enumerate(kept.images)
+            await store.save(_stem(task, index), task.id, written.image, written.inspected)
+            for index, written in enumerate(kept.images)
         ]
         return Generation(
             images=tuple(saved),
@@ -82,8 +87,8 @@ def _stem(task: Task, index: int) -> str:
     return task.file_stem if index == 0 else f"{task.file_stem}~{index + 1}"
 
 
-def _examine(family: str, answer: Answer) -> _Kept:
-    """Parse and check a reply; runs in a thread, for it takes milliseconds.
+def _examine(attempt: Attempt, answer: Answer, labelling: Labelling) -> _Kept:
+    """Parse and check a reply, and label its images; runs in a thread, for it takes milliseconds.
 
     Raises:
         Filtered: moderation refused it.
@@ -91,7 +96,7 @@ def _examine(family: str, answer: Answer) -> _Kept:
         UnusableReply: nothing in it can be kept.
     """
     try:
-        reply = FAMILIES[family].parse(answer.body)
+        reply = FAMILIES[attempt.call.family].parse(answer.body)
     except ReplyError as error:
         raise _unusable(str(error), answer) from error
     if reply.filtered:
@@ -105,10 +110,10 @@ def _examine(family: str, answer: Answer) -> _Kept:
     if reply.inference_error:
         raise ServiceFault(_said(reply), code="InferenceError", request_id=answer.request_id)
     try:
-        images = tuple((image, inspect_image(image.data)) for image in reply.images)
+        images = [(image, inspect_image(image.data)) for image in reply.images]
     except BrokenImage as error:
         raise _unusable(str(error), answer) from error
-    return _Kept(reply, images)
+    return _Kept(reply, tuple(labelling.write(attempt, answer, *image) for image in images))
 
 
 def _said(reply: Reply) -> str:

@@ -30,6 +30,7 @@ from batchgen.plan import JobPlan, PlanSummary
 from batchgen.policies import (
     Budget,
     DiskReserve,
+    Labelling,
     RouteQuotas,
     RunContext,
     Stop,
@@ -72,6 +73,7 @@ class Batch:
         self.stats.begun_with = options.selection.begun_with
         self._origin = RunIdentity.of(self.run_id, job)
         self._quotas: list[RouteQuotas] = []
+        self._labelling = Labelling(job, self.run_id, options.observer.notice)
         self._outline = PlanSummary(tasks=0, models=(), price_usd=None, warnings=())
 
     def snapshot(self) -> Summary:
@@ -97,6 +99,7 @@ class Batch:
         async with worker_threads(THREADS), AsyncExitStack() as stack:
             most = await in_thread(reach, self._plan, self.options.selection)
             self._outline = await in_thread(self._plan.check, most)
+            await in_thread(self._labelling.prepare)
             self.stats.total = self._outline.tasks
             self._notify(self._outline.warnings)
             endpoint = await self._open_service(stack)
@@ -288,6 +291,7 @@ class Batch:
             manifest=output.manifest,
             store=output.store,
             images=self.options.job.images,
+            labelling=self._labelling,
             reserve=DiskReserve(output.folder),
             budget=self.budget,
             stop=self.stop,

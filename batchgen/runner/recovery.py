@@ -27,7 +27,7 @@ from batchgen.output import (
     Leftover,
     OutputFolder,
     in_thread,
-    inspect_image,
+    inspect_stored,
     open_manifest,
     open_regular,
     parse_line,
@@ -275,7 +275,7 @@ def _read(path: Path) -> tuple[bytes, Inspected] | None:
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             data = file.read()
-            inspected = inspect_image(data)
+            inspected = inspect_stored(data)
             os.fsync(file.fileno())
             return data, inspected
     except BrokenImage:

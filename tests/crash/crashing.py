@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -248,6 +249,14 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def received(path: Path) -> str:
+    """sha256 of the bytes that the service sent, which a whole file with a label says."""
+    data = path.read_bytes()
+    said = re.search(rb"<batchgen:ReceivedSha256>([0-9a-f]{64})</", data)
+    is_whole = data.endswith(b"IEND\xaeB`\x82")
+    return said[1].decode() if said and is_whole else hashlib.sha256(data).hexdigest()
+
+
 @dataclass(slots=True)
 class Disk:
     """What an output folder holds, read without batchgen's own code."""
@@ -285,9 +294,12 @@ class Disk:
         return {name: it for name, it in self.records.items() if it["status"] == "succeeded"}
 
     def images(self) -> set[str]:
-        """sha256 of every file that is an image or may become one; a torn one has another."""
+        """sha256 of what came with every file that is an image or may become one.
+
+        A torn one has another.
+        """
         kinds = {".png", ".part"}
-        return {sha256(path) for path in self.folder.rglob("*") if path.suffix in kinds}
+        return {received(path) for path in self.folder.rglob("*") if path.suffix in kinds}
 
     def leftovers(self) -> list[str]:
         return [str(path) for path in self.folder.rglob("*.part")]
@@ -297,4 +309,6 @@ class Disk:
         for task_id, record in self.succeeded().items():
             assert record["images"]
             for image, place in zip(record["images"], self.places[task_id], strict=True):
-                assert sha256(self.folder / place) == image["sha256"], (task_id, place)
+                file = self.folder / place
+                assert sha256(file) == image["sha256"], (task_id, place)
+                assert received(file) == image.get("received_sha256", image["sha256"])

@@ -84,6 +84,8 @@ def label(told=None, data=b""):
         created_at=NOON,
         source_type=SourceType.GENERATED,
         received_sha256=sha256(data).hexdigest(),
+        model="stability.stable-image-core-v1:1",
+        seed=7,
         provenance=None if told is None else told.model_dump(mode="json"),
     )
 

@@ -9,6 +9,7 @@ from fakes import (
     FakeService,
     Step,
     make_attempt,
+    make_labelling,
     make_task,
     picture,
     reply,
@@ -40,7 +41,7 @@ class Desk:
     async def __call__(self, *script: Step, attempt=None):
         self.service = FakeService(script)
         store = Store(self.folder, self._make_room)
-        return await generate_with(self.service, store, InputImages(self.folder))(
+        return await generate_with(self.service, store, InputImages(self.folder), make_labelling())(
             attempt or make_attempt()
         )
 
@@ -94,7 +95,8 @@ class TestGood:
                 return await invoke(self, model_id, body)
 
         store = Store(generate.folder, None)
-        await generate_with(Listening(), store, InputImages(generate.folder))(make_attempt(task))
+        images = InputImages(generate.folder)
+        await generate_with(Listening(), store, images, make_labelling())(make_attempt(task))
         assert sent[0].isascii()
         assert json.loads(sent[0]) == {"prompt": "é\u2028😀", "seed": 1}
 

@@ -8,8 +8,11 @@ from datetime import timedelta
 import pytest
 from fakes import (
     NOON,
+    FakeAnswer,
+    make_attempt,
     make_image,
     make_job,
+    make_labelling,
     make_record,
     make_task,
     picture,
@@ -19,9 +22,10 @@ from batchgen import plan
 from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output import open_output
-from batchgen.output.images import inspect_image
+from batchgen.output.images import hash_pixels, inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
 from batchgen.output.manifest import MANIFEST_NAME, read_manifest
+from batchgen.output.store import EXTENSIONS, Store
 from batchgen.plan import JobPlan
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import AttemptLine, RunLine
@@ -157,6 +161,23 @@ class TestAdopt:
             started_at=record.started_at,
             finished_at=record.finished_at,
         )
+
+    @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+    @pytest.mark.parametrize("level", ["ai-label", "full"])
+    async def test_an_image_with_a_label_keeps_its_three_hashes(self, shop, kind, level):
+        """The file says what came; the record is as if the run had not been killed."""
+        task = shop.task("a")
+        data = picture(kind, size=(30, 20))
+        artifact = Artifact(data=data, seed=None, finish_reason=None)
+        written = make_labelling(level=level).write(
+            make_attempt(task), FakeAnswer(body=b""), artifact, inspect_image(data)
+        )
+        shop.put(shop.part(task, EXTENSIONS[kind]), written.image.data)
+        adopted = await shop.adopt(run_line(), attempt(task))
+        (image,) = adopted.records[0].images
+        assert image == Store.describe(image.path, written.image, written.inspected)
+        assert image.received_sha256 == hashlib.sha256(data).hexdigest()
+        assert image.pixels_sha256 == hash_pixels(data)
 
     async def test_an_image_that_only_lacks_its_record(self, shop):
         """Killed between rename and record: both names are there."""

@@ -58,10 +58,10 @@ class Provenance(BaseModel):
     run_id: str
     attempt: int
     """1-based within the run."""
-    region: str
+    region: str | None
     simulated: bool
     """Whether a simulator made it."""
-    started_at: UtcTime
+    started_at: UtcTime | None
     request_id: str | None
     latency_ms: int | None
     finish_reason: str | None
@@ -83,6 +83,9 @@ class Label:
     source_type: SourceType
     received_sha256: str
     """Of the bytes that the service sent: whoever finds the file can tell them by it."""
+    model: str
+    """The id that the image was asked of."""
+    seed: int
     provenance: Mapping[str, Any] | None = None
     """The fields of `Provenance` as JSON takes them; None: not told."""
 

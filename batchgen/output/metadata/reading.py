@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from batchgen.output.images import BrokenImage
+from batchgen.output.images import BrokenImage, Inspected, hash_pixels, inspect_image
 from batchgen.output.manifest import parse_object
 from batchgen.output.metadata import jpeg, png, webp, xmp
 from batchgen.output.metadata.label import Embedded, Provenance
 from batchgen.output.metadata.segments import Segment
 from batchgen.output.paths import open_regular
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def embedded(path: Path) -> Embedded | None:
@@ -38,6 +43,21 @@ def read_embedded(file: BinaryIO) -> Embedded | None:
             for name, value in part.items():
                 found.setdefault(name, value)
     return Embedded(**found) if found else None
+
+
+def inspect_stored(data: bytes) -> Inspected:
+    """As `inspect_image`, of a file that a run stored: with what its label says it was made of.
+
+    Raises:
+        BrokenImage: the bytes are not a whole image.
+    """
+    inspected = inspect_image(data)
+    found = read_embedded(io.BytesIO(data))
+    received = None if found is None else found.received_sha256
+    if received is None or not SHA256.fullmatch(received):
+        return inspected
+    pixels = hash_pixels(data) if inspected.is_decoded else None
+    return replace(inspected, received_sha256=received, pixels_sha256=pixels)
 
 
 def _parts(file: BinaryIO) -> Iterator[dict[str, Any]]:
