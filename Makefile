@@ -10,7 +10,7 @@ JOB ?= jobs/quickstart.yaml
 ARGS ?=
 # A job may also be given as `make run jobs/catalog.yaml` or `make run job=jobs/catalog.yaml`, and a
 # manifest in the same ways. What cannot be one is refused: the quickstart never runs in its place.
-TARGETS := help install dev run reproduce simulate fmt check test test-long mutation lock
+TARGETS := help install dev run reproduce simulate fmt check editor test test-long mutation lock
 WORDS := $(filter-out $(TARGETS),$(MAKECMDGOALS))
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 ORDER := $(firstword $(filter run reproduce,$(MAKECMDGOALS)))
@@ -84,6 +84,11 @@ check: $(DEV_READY) ## ruff, ruff format, mypy strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+editor: $(DEV_READY) ## what the YAML language server from npm says of a job; needs node
+	@npm install --silent --no-audit --no-fund --prefix $(VENV)/editor yaml-language-server@1.18.0
+	YAML_LANGUAGE_SERVER=$(VENV)/editor/node_modules/.bin/yaml-language-server \
+		$(PYTHON) -m pytest tests/e2e/test_e2e_editor.py
 
 test: $(DEV_READY) ## the test suite
 	$(PYTHON) -m pytest $(BESIDE) $(ARGS)

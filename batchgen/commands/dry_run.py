@@ -33,7 +33,8 @@ def dry_run(
     job, outline = whole.job, whole.check()
     history = read_output(job, fresh=selection.fresh)
     reseed(history, selection, "dry-run")
-    pending = select(whole, history, selection, history.random_seed_key or "dry-run")
+    key = history.random_seed_key or "dry-run"
+    pending = select(whole, history, selection, key, outline=outline)
     cost = None if outline.price_usd is None else pending.cost(outline)
     expected = _estimate(job, outline, pending.to_make.models())
     short = shortage(job, history, pending, outline)

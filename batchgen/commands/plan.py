@@ -63,7 +63,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
     history = read_output(chosen, fresh=selection.fresh)
     reseed(history, selection, "plan")
     key = history.random_seed_key or "plan"
-    pending = select(whole, history, selection, key)
+    pending = select(whole, history, selection, key, outline=outline)
     if tasks:
         walked = whole.expand(random_seed_key=key, reseeds=history.reseeds)
         for fields in _every_task(walked, pending):

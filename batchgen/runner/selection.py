@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -236,7 +236,7 @@ def select(
     known = filtered = 0
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
-    for each in islice(_walk(whole, selection, history, random_seed_key), most):
+    for each in islice(_walk(whole, selection, history, random_seed_key, outline), most):
         pending.walked += 1
         status, was_simulated = history.latest(each.task_id)
         known += status is not None
@@ -298,7 +298,13 @@ class _Refreshing:
         return 0 <= history.offset(walked.task_id) < self._refresh.start
 
 
-def _walk(whole: Plan, selection: Selection, history: History, key: str) -> Iterator[_Walked]:
+def _walk(
+    whole: Plan,
+    selection: Selection,
+    history: History,
+    key: str,
+    outline: PlanSummary | None,
+) -> Iterator[_Walked]:
     reseeds = history.reseeds
     if selection.only or any(each.only for each in history.refreshes):
         for index, task in enumerate(whole.expand(random_seed_key=key, reseeds=reseeds)):
@@ -306,7 +312,9 @@ def _walk(whole: Plan, selection: Selection, history: History, key: str) -> Iter
             yield _Walked(index, task.model_id, task.id, task, is_asked)
         return
     if not len(history):
-        for number, model_id in enumerate(whole.models()):
+        one = outline.models[0] if outline is not None and len(outline.models) == 1 else None
+        models = whole.models() if one is None else repeat(one.model_id, one.tasks)
+        for number, model_id in enumerate(models):
             yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
