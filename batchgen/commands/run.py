@@ -155,8 +155,11 @@ def _refuse_unmatched(job: Job, patterns: Sequence[str]) -> None:
         return  # the check of the plan says what is wrong, and the pattern may fit once it is right
     from batchgen.job import Complaints, Expansion
 
+    found = Complaints()
     for pattern in patterns:
-        if not any(_fits(job, row, pattern) for row in Expansion(job, Complaints())):
+        if not any(_fits(job, row, pattern) for row in Expansion(job, found)):
+            if found:
+                return  # as above: rows that are wrong are not known
             ids = (row.item.id for row in islice(Expansion(job, Complaints()), MOST_COMPARED))
             near = closest(pattern.strip("*?"), ids)
             raise InputError(

@@ -1,6 +1,6 @@
 """Runs from data files: what is checked before the first call, and what a limited run reads."""
 
-from shell import CORE
+from shell import CORE, until
 
 ROWS = 3_000
 
@@ -47,3 +47,32 @@ def test_rows_from_standard_input_are_made_once(batchgen):
         process = batchgen.start("run", "job.yaml", "--rpm=60000", via=via)
         process.communicate(timeout=60)
         assert (process.returncode, batchgen.service.charged()) == (0, charged)
+
+
+def test_a_file_that_is_written_into_stops_the_run(batchgen):
+    """What is in flight is finished and on record; the rows of the changed file wait."""
+    write(batchgen, 0)
+    rows = batchgen.folder / "rows.csv"
+    text = "".join(f"item-{n},{'mug ' * 900}{n}\n" for n in range(300))
+    rows.write_text(f"id,product\n{text}", "utf-8")
+    batchgen.service.script("late", seconds=0.05)
+    process = batchgen.start("run", "job.yaml", "--rpm=60000", "--concurrency=2")
+    until(lambda: batchgen.service.charged() > 2)
+    with rows.open("a", encoding="utf-8") as file:
+        file.write("late,a mug\n")
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 3
+    assert "rows.csv was changed after it was read first" in err
+    made = list((batchgen.folder / "out" / "images").iterdir())
+    assert 2 < len(made) == batchgen.service.charged() < 300
+
+
+def test_a_wrong_row_is_said_whatever_part_is_asked_for(batchgen):
+    """A pattern that would fit it is no slip."""
+    write(batchgen, 3)
+
+    ended = batchgen.run("--only=wrong")
+
+    assert ended.code == 2
+    assert "rows.csv:5: has 1 cell" in ended.err
