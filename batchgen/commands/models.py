@@ -108,8 +108,7 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "life cycle", f"{model.life_cycle}{ended}"
     yield "called by", "its inference profile alone" if model.by_profile else "its id"
     yield "answers in", ", ".join(model.output_formats)
-    seed = f"1 to {model.seed_max:,}" if model.takes_seed else "takes none: equal requests"
-    yield "seed", seed if model.takes_seed else f"{seed} make equal images"
+    yield "seed", f"1 to {model.seed_max:,}" if model.takes_seed else "takes none: one variant"
 
 
 def _parameters(model: Model) -> Iterator[tuple[str, str]]:

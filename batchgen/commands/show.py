@@ -13,6 +13,7 @@ import click
 from batchgen.commands import options
 from batchgen.commands.streams import result
 from batchgen.errors import ExitCode, InputError, ManifestError
+from batchgen.task import is_input_image
 from batchgen.text import duration, escaped, quoted, shortened, usd
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _image_lines(path: Path, origin: Origin, *, is_same: bool) -> Iterator[str]:
     if made.negative_prompt is not None:
         yield f"  negative prompt: {_text(made.negative_prompt)}"
     for name, value in made.parameters.items():
-        yield f"  {escaped(shortened(name, 100))}: {quoted(value)}"
+        yield f"  {escaped(shortened(name, 100))}: {_value(value)}"
     image = origin.image
     yield f"  image: {escaped(image.format)}, {image.width}x{image.height}, {image.bytes:,} bytes"
     if image.seed is not None and image.seed != made.seed:
@@ -387,3 +388,10 @@ def _task_line(record: Record) -> str:
     at = f"{record.finished_at.astimezone():%Y-%m-%d %H:%M}"
     head = f"{_label(record)}: {record.status} {at}, seed {_Made(record).seed}"
     return f"{head}: {escaped(shortened(said, 300))}"
+
+
+def _value(value: Any) -> str:
+    """A parameter; of an input image its path and the beginning of its hash."""
+    if not is_input_image(value):
+        return quoted(value)
+    return f"{quoted(value['path'], 200)}, sha256 {escaped(str(value['sha256'])[:12])}"

@@ -77,9 +77,19 @@ class Source:
     def _placed(self, complaint: Complaint) -> Complaint:
         """A complaint with the line of its path, in the file that has most of it."""
         path = as_written(complaint.path, self.renamed)
-        holder = max((self, *self.included), key=lambda it: it.positions.depth(path))
+        holder = self._holder(path)
         file = None if holder is self else holder.file
         return replace(complaint, line=holder.positions.line(path), file=file)
+
+    def folder_of(self, path: Path) -> str:
+        """Folder of the file in which a value stands, from this file's own on; empty for that."""
+        folders = (File(each.file).parent for each in (self._holder(path), self))
+        relative = os.path.relpath(*folders)
+        return "" if relative == "." else relative
+
+    def _holder(self, path: Path) -> Source:
+        """The file that has most of a path."""
+        return max((self, *self.included), key=lambda it: it.positions.depth(path))
 
 
 def _order(complaint: Complaint) -> tuple[bool, str, int]:

@@ -145,7 +145,7 @@ class Model:
     parameters: Mapping[str, Parameter] = field(compare=False, repr=False)
     """What a job may say under `parameters`, by the model's own names."""
     takes_seed: bool = True
-    """Whether a request carries the seed; without it equal requests make equal pictures."""
+    """Whether a request carries a seed; without one all variants of an item are one request."""
     by_profile: bool = False
     """Only the inference profile that is its id can be called, not the model behind it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -36,6 +37,8 @@ class Texts:
     """Finds the files that parameters name; None where a name is not known, as was said."""
     image_names: frozenset[str] = frozenset()
     """The parameters that name one."""
+    image_folders: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> folder of the included file in which its path stands, from the job's on."""
 
     def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
         """The texts and the parameters of one variant."""
@@ -53,9 +56,11 @@ class Texts:
         """The same, with what each image file is in place of its path."""
         if self.image_names.isdisjoint(parameters):
             return parameters
-        images = self.images
+        images, folders = self.images, self.image_folders
         found = {
-            name: {"path": "", "sha256": ""} if images is None else images.find(parameters[name])
+            name: {"path": "", "sha256": ""}
+            if images is None
+            else images.find(posixpath.join(folders.get(name, ""), parameters[name]))
             for name in self.image_names
             if isinstance(parameters.get(name), str)
         }

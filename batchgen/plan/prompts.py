@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
@@ -118,6 +118,7 @@ class ItemTexts:
             fallback_prompt=None if again is None else again.template,
             images=self._images if has_paths else None,
             image_names=family.IMAGE_PARAMETERS,
+            image_folders=self._image_folders(row, parameters, family),
         )
         return made, right
 
@@ -131,6 +132,23 @@ class ItemTexts:
             names.update(() if template is None else template.names)
         merged = {**self._job.vars, **item.vars}
         return {name: value for name, value in merged.items() if name in names}
+
+    def _image_folders(
+        self, row: Row, parameters: _Parameters, family: Family
+    ) -> Mapping[str, str]:
+        """Where paths of images begin that stand in included files.
+
+        A path that begins with a placeholder is that of its variable, which no file has.
+        """
+        source = self._job.source
+        if source is None or not source.included:
+            return {}
+        given = {**self._job.parameters, **row.item.parameters}
+        return {
+            name: source.folder_of(_place(row, parameters, (name,)))
+            for name in family.IMAGE_PARAMETERS & given.keys()
+            if not str(given[name]).startswith("{")
+        }
 
     def _parameters_of(self, item: Item) -> _Parameters:
         """Compiled once for all items that bring the same texts."""

@@ -104,6 +104,26 @@ def test_what_cannot_stand_together_is_said_beside_it(folder):
     assert any('"aspect_ratio" cannot stand beside "image"' in text for text in texts)
 
 
+def test_a_path_counts_from_the_file_that_it_stands_in(folder):
+    """Of an included file, too; one that is a variable's counts from the job file, as it does."""
+    (folder / "shared").mkdir()
+    (folder / "photos").rename(folder / "shared/photos")
+    text = JOB.format(more="")
+    (folder / "shared/defaults.yaml").write_text(text)
+    (folder / "job.yaml").write_text("include: shared/defaults.yaml\n")
+
+    paths = [task.request["image"]["path"] for task in plan.expand(load(folder / "job.yaml"))]
+
+    assert paths == ["shared/photos/blue.png", "shared/photos/sand.png"]
+    by_rows = text.replace("photos/{id}.png", "{path}").split("items:")[0]
+    (folder / "shared/defaults.yaml").write_text(by_rows)
+    rows = 'include: shared/defaults.yaml\nitems_from: "shared/photos/*.png"\n'
+    (folder / "job.yaml").write_text(rows)
+    assert paths == [
+        task.request["image"]["path"] for task in plan.expand(load(folder / "job.yaml"))
+    ]
+
+
 def test_a_file_that_changes_in_mid_plan_changes_no_task(folder):
     """Every walk of one job finds the same tasks; a run that starts later finds others."""
     job = job_in(folder)
