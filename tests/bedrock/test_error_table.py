@@ -444,7 +444,7 @@ class TestMessages:
     @pytest.mark.parametrize(
         ("status", "code", "message", "error", "sentence"),
         MESSAGES,
-        ids=[message[:60] for _, _, message, _, _ in MESSAGES],
+        ids=[message[:60].replace("\n", " ") for _, _, message, _, _ in MESSAGES],  # one line each
     )
     def test_a_real_message_is_understood(self, status, code, message, error, sentence):
         """What the service is known to say leads to the right class and the right advice."""

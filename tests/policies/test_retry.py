@@ -3,12 +3,12 @@ import random
 from decimal import Decimal
 
 import pytest
-from fakes import ERRORS, error_of, make_generation, make_task
+from fakes import ERRORS, ULTRA, error_of, make_generation, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run, virtual_time
 
-from batchgen.attempt import Attempt, Failed
+from batchgen.attempt import Attempt, Failed, Substitute
 from batchgen.errors import (
     AnswerLost,
     AttemptError,
@@ -225,6 +225,12 @@ class TestCounts:
         assert tries.counted == sum(kind not in FREE for kind in kinds)
         assert tries.maybe_billed_usd == (lost + faults) * Decimal("0.04")
 
+    def test_a_price_that_nobody_knows_adds_nothing(self):
+        """The attempt counts; what it may have cost is not known."""
+        tries = AttemptCounts()
+        tries.note(ERRORS[AnswerLost], None)
+        assert (tries.maybe_billed, tries.maybe_billed_usd) == (1, 0)
+
     def test_a_refusal_that_is_followed_by_another_try_may_have_been_billed(self):
         """It is counted beside lost answers and faults, and bounds no attempts."""
         tries = AttemptCounts()
@@ -431,6 +437,56 @@ class TestOthers:
         assert {(each.attempts, each.maybe_billed, error_of(each)) for each in made} == {
             (3, 2, None)
         }
+
+
+class TestSubstitute:
+    """A call may send something else than its task asks for, and go on with earlier counts."""
+
+    @pytest.mark.parametrize("error", [None, ERRORS[ModelDenied]])
+    def test_the_outcome_tells_task_and_substitute(self, error):
+        """Each attempt sends the substitute; the record is the task's."""
+        task = make_task()
+        substitute = Substitute(call=make_task(ULTRA), reason="filtered")
+        sent = []
+
+        async def generate(attempt):
+            sent.append((attempt.task, attempt.call))
+            if error is not None:
+                raise error
+            return make_generation()
+
+        make = with_retry(generate, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
+        made = run(make(task, substitute))
+        assert sent == [(task, substitute.call)]
+        assert (made.task, made.substitute, made.call) == (task, substitute, substitute.call)
+        assert error_of(made) is error
+
+    def test_earlier_calls_for_the_task_count(self):
+        """Numbers of attempts go on, and the limit of those that may have been billed holds."""
+        counts = AttemptCounts(attempts=4, counted=2, faults=2, maybe_billed_usd=Decimal("0.08"))
+        script = Script(ERRORS[ServiceFault])
+        make = with_retry(script, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
+        made = run(make(make_task(), counts=counts))
+        assert (error_of(made), script.attempts) == (ERRORS[ServiceFault], [5])
+        assert (made.attempts, made.maybe_billed) == (5, 3)
+        assert made.maybe_billed_usd == Decimal("0.12")
+
+    @pytest.mark.parametrize("kind", [Throttled, Unavailable, ServiceFault])
+    def test_a_refusal_that_cost_nothing_may_be_left(self, kind):
+        """Whoever calls goes elsewhere at once; what may have been billed is never asked about."""
+        asked = []
+
+        def leave(error):
+            asked.append(error)
+            return True
+
+        script = Script(ERRORS[kind])
+        make = with_retry(script, RetryPolicy(), sleep=asyncio.sleep, on_retry=lambda _: None)
+        made = run(make(make_task(), leave=leave))
+        is_free = kind in FREE
+        assert asked == ([ERRORS[kind]] if is_free else [])
+        assert error_of(made) is (ERRORS[kind] if is_free else None)
+        assert made.attempts == (1 if is_free else 2)
 
 
 def steadily(outcomes, policy=None):
