@@ -39,6 +39,8 @@ def folder(tmp_path):
     """A folder with the files that the examples name."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "owl.jpg").write_bytes(b"")
+    for name in ("shop.pem", "shop.key"):
+        (tmp_path / name).write_text("")
     (tmp_path / "shared.yaml").write_text("variants: 2\n")
     (tmp_path / "products.csv").write_text("id,product\nmug,blue mug\nlamp,brass lamp\n")
     (tmp_path / "more.jsonl").write_text('{"id": "vase", "product": "vase"}\n')
