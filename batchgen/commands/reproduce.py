@@ -82,7 +82,7 @@ def command(manifest: Path, **given: Any) -> int:
     _notify(_warnings(replay))
     if given["dry_run"]:
         more = {"not_reproducible": dict(replay.reasons), "output": replay.job.output}
-        for reason, count in replay.reasons.most_common():
+        for reason, count in replay.reasons.most_common(LISTED):
             note(f"{count} not reproducible: {escaped(reason)}")
         return dry_run(replay, Selection(), as_json=given["as_json"], more=more)
     summary = None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from batchgen.errors import InputError, JobError
 from batchgen.job import Item, Job, Route
 from batchgen.models import Model, UnknownModel, find
+from batchgen.plan.item import FOLDER
 from batchgen.plan.pinning import sent
 from batchgen.record import Record, Status
 from batchgen.text import closest, did_you_mean, quoted
@@ -128,7 +129,8 @@ def replay_job(chosen: Chosen, folder: Path, job_name: str | None) -> Job:
     choice = chosen.choice
     name = _NOT_IN_NAMES.sub("-", f"{(job_name or folder.absolute().name)[:80]}-reproduced")
     output = choice.output or _beside(folder, choice.model)
-    if Path(output).resolve() == folder.resolve():
+    place, originals = Path(output).resolve(), folder.resolve()
+    if place == originals or place.is_relative_to(originals / FOLDER):
         raise InputError(
             f"{folder} holds the originals, and nothing is made there: name another --output."
         )

@@ -149,7 +149,10 @@ class Pinning:
         try:
             made = self._substitutes.of_model(task, task, target)
         except ValueError as error:
-            raise NotReproducible(str(error)) from error
+            # Without the label, so that equal reasons are equal.
+            said = error.__cause__ or error
+            text = f"{target} cannot stand in for {task.model_id}: {said}"
+            raise NotReproducible(text) from error
         self._known.setdefault(target, find(target))
         return made
 

@@ -290,7 +290,7 @@ class TestSettings:
             replay(record, model=SD35).job.output == f"out/shop-reproduced-{SD35.replace(':', '-')}"
         )
         assert replay(record, output="there").job.output == "there"
-        for same in ("out/shop", "./out/../out/shop/"):
+        for same in ("out/shop", "./out/../out/shop/", "out/shop/images", "out/shop/images/new"):
             with pytest.raises(InputError, match="holds the originals"):
                 replay(record, output=same)
         monkeypatch.chdir(tmp_path)
