@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         records,
         reproduce,
         run,
+        verify,
     )
     from batchgen.errors import (
         BatchgenError,
@@ -82,6 +83,7 @@ __all__ = [
     "records",
     "reproduce",
     "run",
+    "verify",
 ]
 
 _HOMES = {
@@ -93,6 +95,7 @@ _HOMES = {
         "records",
         "reproduce",
         "run",
+        "verify",
     ),
     "batchgen.errors": (
         "BatchgenError",

@@ -18,9 +18,11 @@ from batchgen.job import Job, Limits, load
 from batchgen.output import (
     MANIFEST_NAME,
     Originals,
+    Verified,
     in_thread,
     load_history,
     read_originals,
+    verify_output,
     worker_threads,
 )
 from batchgen.output import read_manifest as read_lines
@@ -195,6 +197,24 @@ def _replay(manifest: Path, choice: plan.Choice, limits: Limits) -> tuple[Origin
     job = plan.replay_job(chosen, originals.folder, originals.job_name)
     job = job.model_copy(update={"limits": limits})
     return originals, plan.Replay(job, chosen, originals.job_files)
+
+
+def verify(path: str | Path, *, quick: bool = False) -> Verified:
+    """Hold an output against its manifest, on all cores; blocks, and changes nothing.
+
+    Args:
+        path: of a manifest, or of the output folder that holds it.
+        quick: look at sizes and times, and read only what is newer than its record.
+
+    Returns:
+        What was looked at; its `findings` are empty where all is as the manifest says.
+
+    Raises:
+        ManifestError: it cannot be read, or no run of batchgen wrote it.
+        StorageError: the lock of the output cannot be read.
+    """
+    path = Path(path)
+    return verify_output(path / MANIFEST_NAME if path.is_dir() else path, quick=quick)
 
 
 class _Callback(Observer):

@@ -11,6 +11,15 @@ from typing import Any
 
 from fakes import NOON, make_image, make_record, make_task, picture
 
+from batchgen.output import (
+    Label,
+    SourceType,
+    adopt_images,
+    inspect_image,
+    labelled,
+    read_manifest,
+    verify_output,
+)
 from batchgen.record import EndLine, Line, MovedLine, Record, RunLine
 from batchgen.task import Task
 
@@ -101,6 +110,69 @@ class Output:
         at = [n for n, line in enumerate(lines) if line.startswith(b'{"kind": "record"')][number]
         lines[at] = change(lines[at])
         self.manifest.write_bytes(b"".join(lines))
+
+
+def provenance(task: Task, **changes: Any) -> dict[str, Any]:
+    """As `metadata: full` tells it."""
+    texts = {"prompt", "negative_prompt", "seed"}
+    return {
+        "version": 1,
+        "prompt": task.request.get("prompt"),
+        "negative_prompt": task.request.get("negative_prompt"),
+        "model": task.model_id,
+        "seed": task.seed,
+        "parameters": {key: value for key, value in task.request.items() if key not in texts},
+        "task_id": task.id,
+        "label": task.label,
+        "item_id": task.item_id,
+        "vars": dict(task.vars),
+        "run_id": "run-1",
+        "attempt": 2,
+        "region": "us-west-2",
+        "simulated": True,
+        "started_at": "2026-11-21T12:00:00.000Z",
+        "request_id": "r-1",
+        "latency_ms": 2890,
+        "finish_reason": None,
+        "request": dict(task.request),
+        **changes,
+    }
+
+
+def talking(data: bytes, told: dict[str, Any] | None) -> bytes:
+    """An image that says this of itself."""
+    label = Label(
+        creator_tool="batchgen 0.1.0",
+        created_at=NOON,
+        source_type=SourceType.GENERATED,
+        received_sha256=hashlib.sha256(data).hexdigest(),
+        model="stability.stable-image-core-v1:1",
+        seed=1,
+        provenance=told,
+    )
+    return labelled(data, inspect_image(data), label)
+
+
+class Lost(Output):
+    """An output whose images say how they were made, and whose manifest goes."""
+
+    def tell(self, kind="png", /, path=None, task=None, **changes):
+        task = task or make_task()
+        data = picture(kind, shade=len(self.tasks))
+        extension = {"jpeg": "jpg"}.get(kind, kind)
+        told = talking(data, provenance(task, **changes))
+        return self.add(
+            told, task=task, kind=kind, path=path or f"{task.file_stem}.{extension}", attempts=2
+        )
+
+    async def adopt(self):
+        return await adopt_images(self.manifest, progress=lambda *_: None)
+
+    def records(self):
+        return [line for line in read_manifest(self.manifest) if isinstance(line, Record)]
+
+    def findings(self):
+        return {str(kind): n for kind, n in verify_output(self.manifest).counts.items()}
 
 
 def sound(folder: Path, images: int = 6) -> Output:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from batchgen.commands.streams import DUMB
+
 EVERY = 0.1
 """Share of a second between two moves of the bar."""
 
@@ -14,8 +16,6 @@ EVERY = 0.1
 @contextmanager
 def file_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function that takes how many files are done, and of how many."""
-    from batchgen.commands.screens import DUMB  # brings what a run needs
-
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in DUMB:
         yield lambda *_: None
         return

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from batchgen.commands.figures import status_line
-from batchgen.commands.streams import begin_log, note
+from batchgen.commands.streams import DUMB, begin_log, note
 from batchgen.runner import Summary
 
 LINE_EVERY = 5.0
@@ -18,8 +18,6 @@ LINE_EVERY = 5.0
 LOG_EVERY = 60.0
 """Seconds between those of a log."""
 BAR_EVERY = 0.25
-DUMB = ("dumb", "unknown")
-"""Values of TERM of terminals that cannot move their cursor."""
 
 
 class Screen(Protocol):

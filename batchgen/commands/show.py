@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ from batchgen.commands import options
 from batchgen.commands.streams import result
 from batchgen.errors import ExitCode, InputError, ManifestError
 from batchgen.task import is_input_image
-from batchgen.text import duration, escaped, quoted, shortened, usd
+from batchgen.text import duration, escaped, quoted, shortened, system_reason, usd
 
 if TYPE_CHECKING:
-    from batchgen.output import History, Origin
+    from batchgen.output import Embedded, History, Origin
     from batchgen.record import Record, Status
     from batchgen.report import Night, RunFigures, Tally
 
@@ -75,25 +76,106 @@ def _show_image(path: Path, manifest: Path | None, *, as_json: bool) -> int:
     given = None if manifest is None else options.manifest_in(manifest)
     origin = find_origin(path, given)
     is_same = origin is not None
-    if origin is None:
-        try:
+    if origin is None and given is None and not _says_how(path):
+        with suppress(ManifestError):
             origin = find_named(path)
-        except ManifestError:
-            origin = None
     if origin is None:
-        where = "No manifest around it" if given is None else str(given)
-        raise InputError(
-            f"{path}: {where} has an image with these bytes, and nothing is embedded in it. Name "
-            "the output that it came from with --manifest."
-            if given is None
-            else f"{path}: {where} has no image with these bytes."
-        )
+        return _show_embedded(path, given, as_json=as_json)
     if as_json:
         result(json.dumps(_image_fields(path, origin, is_same=is_same)))
     else:
         for line in _image_lines(path, origin, is_same=is_same):
             result(line)
     return ExitCode.DONE if is_same else ExitCode.DIFFERENT
+
+
+def _says_how(path: Path) -> bool:
+    from batchgen.output import embedded
+
+    try:
+        told = embedded(path)
+    except OSError:
+        return False
+    return told is not None and told.provenance is not None
+
+
+def _show_embedded(path: Path, manifest: Path | None, *, as_json: bool) -> int:
+    """What the file says of itself, where no manifest knows it; anybody may have written that.
+
+    Raises:
+        InputError: it says nothing.
+    """
+    from batchgen.output import embedded
+
+    where = "No manifest around it" if manifest is None else str(manifest)
+    try:
+        told = embedded(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {system_reason(error)}.") from error
+    if told is None:
+        text = f"{path}: {where} has an image with these bytes, and nothing is embedded in it."
+        if manifest is None:
+            raise InputError(f"{text} Name the output that it came from with --manifest.")
+        raise InputError(f"{path}: {where} has no image with these bytes; nothing is embedded.")
+    if as_json:
+        result(json.dumps(_embedded_fields(path, told)))
+        return ExitCode.DONE
+    for line in _embedded_lines(path, told):
+        result(line)
+    result("  on record: nowhere that was looked; this is what the file says of itself")
+    return ExitCode.DONE
+
+
+def _embedded_fields(path: Path, told: Embedded) -> dict[str, Any]:
+    made = told.provenance
+    fields: dict[str, Any] = {
+        "image": str(path),
+        "found_by": "embedded",
+        "creator_tool": told.creator_tool,
+        "source_type": told.source_type,
+        "created_at": told.created_at,
+        "has_credentials": told.has_credentials,
+        "parameters_text": told.parameters,
+        "problem": told.problem,
+    }
+    if made is not None:
+        fields |= {
+            "label": made.label,
+            "task_id": made.task_id,
+            "seed": made.seed,
+            "model_id": made.model,
+            "prompt": made.prompt,
+            "negative_prompt": made.negative_prompt,
+            "parameters": made.parameters,
+            "simulated": made.simulated,
+            "provenance": made.model_dump(mode="json"),
+        }
+    return fields
+
+
+def _embedded_lines(path: Path, told: Embedded) -> Iterator[str]:
+    made, shown = told.provenance, escaped(str(path))
+    if made is None:
+        yield f"{shown}: made by {_text(told.creator_tool or 'an unknown program')}."
+    else:
+        start = made.started_at
+        at = "" if start is None else f"{start.astimezone():%Y-%m-%d %H:%M:%S} "
+        yield f"{shown}: seed {made.seed}, {_text(made.model)}, made {at}as {_text(made.label)}."
+        for name, text in (("prompt", made.prompt), ("negative prompt", made.negative_prompt)):
+            if text is not None:
+                yield f"  {name}: {_text(text)}"
+        for name, value in made.parameters.items():
+            yield f"  {escaped(shortened(name, 100))}: {_value(value)}"
+        simulated = " (simulated)" if made.simulated else ""
+        yield f"  run: {_text(made.run_id)}, task {_text(made.task_id)}{simulated}"
+    if told.source_type is not None:
+        yield f"  source type: {_text(told.source_type)}"
+    if made is None and told.parameters is not None:
+        yield f"  parameters: {_text(told.parameters)}"
+    if told.has_credentials:
+        yield "  it holds Content Credentials"
+    if told.problem is not None:
+        yield f"  not all of it could be read: {_text(told.problem)}"
 
 
 class _Made:

@@ -11,6 +11,9 @@ import click
 
 from batchgen.errors import StorageError
 
+DUMB = ("dumb", "unknown")
+"""Values of TERM of terminals that cannot move their cursor."""
+
 
 def result(text: str) -> None:
     """Print one result; a reader that went away (`| head`) changes nothing.

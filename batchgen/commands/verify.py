@@ -21,7 +21,7 @@ from batchgen.text import counted, duration, escaped, shortened, usd
 
 if TYPE_CHECKING:
     from batchgen.job import Job
-    from batchgen.output import Finding, Kind, Obsolete, Repaired, Verified
+    from batchgen.output import Adopted, Finding, Kind, Obsolete, Repaired, Verified
 
 SHOWN = 20
 """Findings of a kind that are printed; --json has all."""
@@ -41,48 +41,51 @@ ZERO = Decimal(0)
     help="Move strays and damaged files aside, and let the next run make just these again.",
 )
 @click.option(
+    "--adopt",
+    is_flag=True,
+    help="First rebuild a lost manifest from what the images say of themselves.",
+)
+@click.option(
     "--job", type=options.JobFile(), help="List what the manifest has and this job no longer."
 )
 @click.option("--prune", is_flag=True, help="Move that aside; with --job.")
 @options.json_option
-def command(
-    path: Path | None,
-    *,
-    quick: bool,
-    repair: bool,
-    job: Path | None,
-    prune: bool,
-    as_json: bool,
-) -> int:
+def command(path: Path | None, *, job: Path | None, as_json: bool, **asked: bool) -> int:
     """Hold the files of an output against its manifest.
 
     Every file that a record names is there, has its size and sha256, and decodes to its last
     pixel; every image file is named by a record; every line can be read; every id is that of its
     request. Ends with 0 if all of this holds, and with 5 if anything does not, also where it was
-    repaired. Without --repair and --prune nothing is changed; nothing is ever deleted.
+    repaired. Without --repair, --prune and --adopt nothing is changed; nothing is ever deleted.
     """
     loaded = None if job is None else _load(job)
     if path is None and loaded is None:
         raise InputError("Name an output or its manifest, or a job with --job.")
-    if prune and loaded is None:
+    if asked["prune"] and loaded is None:
         raise InputError("--prune needs --job: what is no longer in which job?")
     place = Path(loaded.output) if path is None and loaded is not None else path or Path()
     manifest = options.manifest_in(place)
+    adopted = _adopt(manifest) if asked["adopt"] else None
     started = time.monotonic()
     with file_bar("verifying") as progress:
-        repaired = _examine(manifest, progress, quick=quick, is_repair=repair)
+        repaired = _examine(manifest, progress, quick=asked["quick"], is_repair=asked["repair"])
     elapsed = time.monotonic() - started
     obsolete = [] if loaded is None else _obsolete(loaded, manifest)
-    pruned = _prune(manifest, obsolete) if prune else None
+    pruned = _prune(manifest, obsolete) if asked["prune"] else None
     if as_json:
-        fields = _fields(repaired.verified, quick=quick)
-        if repair:
+        fields = _fields(repaired.verified, quick=asked["quick"])
+        if adopted is not None:
+            left = [{"path": path, "reason": reason} for path, reason in adopted.left]
+            fields["adopted"] = {"records": adopted.records, "left": left}
+        if asked["repair"]:
             fields["repaired"] = _repaired_fields(repaired)
         if loaded is not None:
             fields["obsolete"] = [_obsolete_fields(each) for each in obsolete]
             fields["pruned"] = None if pruned is None else _repaired_fields(pruned)
         result(json.dumps(fields))
     else:
+        for line in () if adopted is None else _adopted_lines(adopted):
+            result(line)
         _print(repaired.verified, elapsed)
         for line in (
             *_repaired_lines(repaired, manifest),
@@ -109,6 +112,13 @@ def _examine(
     if is_repair:
         return asyncio.run(repair_output(manifest, quick=quick, progress=progress))
     return Repaired(verified=verify_output(manifest, quick=quick, progress=progress))
+
+
+def _adopt(manifest: Path) -> Adopted:
+    from batchgen.output import adopt_images
+
+    with file_bar("adopting") as progress:
+        return asyncio.run(adopt_images(manifest, progress=progress))
 
 
 def _obsolete(job: Job, manifest: Path) -> list[Obsolete]:
@@ -224,6 +234,12 @@ def _verdict(verified: Verified, elapsed: float) -> str:
         return f"{name} is sound: {looked}."
     found = ", ".join(f"{number} {kind}" for kind, number in counts.most_common())
     return f"{name}: {counted(counts.total(), 'difference')} ({found}); {looked}."
+
+
+def _adopted_lines(adopted: Adopted) -> Iterator[str]:
+    yield f"Put on record by what they say of themselves: {counted(adopted.records, 'image')}."
+    for path, reason in adopted.left[:SHOWN]:
+        yield escaped(shortened(f"not adopted: {path}: {reason}", LONGEST))
 
 
 def _repaired_lines(repaired: Repaired, manifest: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batchgen.output.adopt import Adopted, adopt_images
 from batchgen.output.folder import (
     FILES_BESIDE,
     Leftover,
@@ -71,6 +72,7 @@ __all__ = [
     "SUPERSEDED",
     "TASK_ID",
     "UNUSABLE",
+    "Adopted",
     "Asked",
     "BrokenImage",
     "Credentials",
@@ -95,6 +97,7 @@ __all__ = [
     "SourceType",
     "Store",
     "Verified",
+    "adopt_images",
     "embedded",
     "find_named",
     "find_obsolete",

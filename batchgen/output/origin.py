@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 from batchgen.errors import InputError, ManifestError
 from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME, open_manifest, parse_line, read_manifest
+from batchgen.output.metadata.reading import embedded
 from batchgen.output.paths import open_regular
 from batchgen.record import MovedLine, Record, StoredImage
 from batchgen.text import system_reason
@@ -26,6 +29,7 @@ ABOVE = 3
 ENTRIES = 2_000
 """Entries of one folder that are looked at: it may be anything, a home or a system's folder."""
 SNIFF = 16
+SHA256 = re.compile(r"[0-9a-f]{64}")
 IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 
 
@@ -86,12 +90,12 @@ def find_origin(image: Path, manifest: Path | None = None) -> Origin | None:
     Raises:
         InputError: the image cannot be read, or the given manifest.
     """
-    digest = hash_file(image)
+    digests = frozenset((hash_file(image), *_received(image)))
     if manifest is not None:
-        return _search(manifest, digest)
+        return _search(manifest, digests)
     for found in _manifests_near(image):
         try:
-            origin = _search(found, digest)
+            origin = _search(found, digests)
         except ManifestError:
             continue  # somebody else's, or a later version's
         if origin is not None:
@@ -130,19 +134,35 @@ def _search_name(manifest: Path, name: str) -> Origin | None:
     return Origin(manifest=manifest, record=record, image=record.images[0], path=name, is_last=True)
 
 
-def _search(manifest: Path, digest: str) -> Origin | None:
-    """The last record with an image of this hash, and where that lies now."""
-    wanted = needle = digest.encode()
+def _received(image: Path) -> Iterator[str]:
+    """The hash that a labelled image says it had when it came: it may have been labelled since."""
+    with suppress(OSError):
+        told = embedded(image)
+        if told is not None and SHA256.fullmatch(told.received_sha256 or ""):
+            yield str(told.received_sha256)
+
+
+def _search(manifest: Path, digests: frozenset[str]) -> Origin | None:
+    """The last record with an image of one of these hashes, and where that lies now."""
+    wanted = [digest.encode() for digest in digests]
+    needle = wanted[0]
     found: tuple[Record, StoredImage] | None = None
     path, is_last = "", True
     try:
         with open_manifest(manifest, buffering=1 << 20) as file:
             for data in file:
-                if wanted not in data and needle not in data:
+                if needle not in data and not any(each in data for each in wanted):
                     continue  # a million others, which need no parsing
                 line = parse_line(data)
                 if isinstance(line, Record):
-                    image = next((each for each in line.images if each.sha256 == digest), None)
+                    image = next(
+                        (
+                            each
+                            for each in line.images
+                            if not digests.isdisjoint((each.sha256, each.received_sha256))
+                        ),
+                        None,
+                    )
                     if image is not None:
                         found, path, is_last = (line, image), image.path, True
                         needle = json.dumps(line.task_id).encode()

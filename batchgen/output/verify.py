@@ -461,16 +461,17 @@ def _image_files(folder: Path) -> Iterator[str]:
                 yield entry.name
     for name in (IMAGES, SPOOL):
         if not (folder / name).is_symlink():
-            yield from _files_below(folder, name)
+            yield from files_below(folder, name)
 
 
-def _files_below(folder: Path, inside: str) -> Iterator[str]:
+def files_below(folder: Path, inside: str) -> Iterator[str]:
+    """The files in a folder of an output and in the folders below it; no link is followed."""
     try:
         with os.scandir(folder / inside) as entries:
             for entry in entries:
                 path = f"{inside}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _files_below(folder, path)
+                    yield from files_below(folder, path)
                 elif entry.name not in NOT_OURS:
                     yield path
     except (FileNotFoundError, NotADirectoryError):

@@ -213,14 +213,16 @@ class _Reader:
         self._pay(run, billed=billed, maybe=_usd(maybe))
 
     def _end(self, line: EndLine) -> None:
-        run = self._run(line.run_id, line.finished_at, None)
+        self._present, self._open = None, {}
+        run = self.runs.get(line.run_id)
+        if run is None:
+            return  # its line is damaged and it has no record, or it closes what was adopted
         run.finished_at, run.exit_code = line.finished_at, line.exit_code
         told = [_told(line.summary.get(name)) for name in ("billed_usd", "maybe_billed_usd")]
         if None not in told:
             tally = run.tally
             tally.billed_usd = tally.maybe_billed_usd = tally.simulated_usd = ZERO
             self._pay(run, billed=told[0] or ZERO, maybe=told[1] or ZERO)
-        self._present, self._open = None, {}
 
     @staticmethod
     def _pay(run: RunFigures, *, billed: Decimal = ZERO, maybe: Decimal = ZERO) -> None:

@@ -1,5 +1,6 @@
 """`show`: how an image was made, found by its bytes; and what past runs came to."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from fakes import make_record, make_task, picture
-from outputs import Output, end_line, run_line, sound
+from outputs import Lost, Output, end_line, provenance, run_line, sound, talking
 
 from batchgen.cli import main
 from batchgen.record import ErrorInfo, Served, Status
@@ -103,6 +104,49 @@ def test_an_image_that_moved_is_told_where_it_is_now(show, tmp_path):
     shown = json.loads(show(moved, "--json").out)
 
     assert shown["path"] == f"superseded/{moved.name}"
+
+
+def test_an_image_that_no_manifest_knows_tells_itself(show, tmp_path):
+    """What is embedded in it is shown, cleaned, and said to be its own word."""
+    task = make_task(label="\x1b[31mred")
+    image = tmp_path / "x.png"
+    image.write_bytes(talking(picture(size=(31, 17)), provenance(task)))
+
+    shown = show(image)
+
+    assert shown.code == 0
+    assert f"seed {task.seed}, {task.model_id}, made 2026-11-21" in shown.lines[0]
+    assert shown.lines[-1].endswith("this is what the file says of itself")
+    assert all(line.isprintable() for line in shown.lines)
+    fields = json.loads(show(image, "--json").out)
+    assert (fields["found_by"], fields["seed"]) == ("embedded", task.seed)
+    assert fields["prompt"] == task.request["prompt"]
+
+
+def test_a_label_that_came_later_hides_nothing(show, output, tmp_path):
+    """The bytes that the service sent are named in the label: their record is found by them."""
+    record = output.add(picture(size=(33, 17)))
+    folder = output.write()
+    image = folder / "labelled.png"
+    image.write_bytes(talking(picture(size=(33, 17)), None))
+
+    assert json.loads(show(image, "--json").out)["task_id"] == record.task_id
+
+
+def test_an_image_without_its_label_is_known(show, tmp_path):
+    """A record of a labelled image has the hash of what came, too."""
+    output = Lost(tmp_path / "out")
+    record = output.tell()
+    received = picture(shade=0)
+    known = record.images[0].model_copy(
+        update={"received_sha256": hashlib.sha256(received).hexdigest()}
+    )
+    output.lines[0] = record.model_copy(update={"images": (known,)})
+    folder = output.write()
+    bare = output.put("bare.png", received)
+
+    assert json.loads(show(bare, "--json").out)["task_id"] == record.task_id
+    assert show(folder).code == 0
 
 
 def test_what_was_sent_counts(show, output):

@@ -5,7 +5,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from outputs import sound
+from outputs import Lost, sound
 
 from batchgen.cli import main
 from batchgen.output.lock import hold_lock
@@ -100,6 +100,24 @@ def test_what_cannot_be_verified(verify, tmp_path, name):
 
     assert (ended.code, ended.out) == (2, "")
     assert ended.err
+
+
+def test_a_lost_manifest_is_adopted_and_verified(verify, tmp_path):
+    """Where the images say how they were made; else it is refused in a sentence."""
+    output = Lost(tmp_path / "lost")
+    output.tell()
+    assert verify(output.folder).code == 2
+
+    ended = verify(output.folder, "--adopt")
+
+    said = "Put on record by what they say of themselves: 1 image."
+    assert (ended.code, ended.lines[0]) == (0, said)
+    again = json.loads(verify(output.folder, "--adopt", "--json").out)
+    assert (again["sound"], again["adopted"]["records"]) == (True, 0)
+    (tmp_path / "silent/images").mkdir(parents=True)
+    refused = verify(tmp_path / "silent", "--adopt")
+    assert (refused.code, refused.out) == (2, "")
+    assert "metadata: full" in refused.err
 
 
 @pytest.fixture
