@@ -15,7 +15,7 @@ from .edits import EDITS
 from .lettering import darken, letter
 from .palette import Palette, choose
 from .png import png
-from .request import PictureRequest
+from .request import Edit, PictureRequest
 from .scenes import SCENES
 
 _SHRINK = 384 / 1024
@@ -28,6 +28,8 @@ _SAVE: dict[str, dict[str, int]] = {
 }
 _SLATE = (46, 56, 72)
 _WHITE = (255, 255, 255)
+_UNPAINTED = frozenset({Edit.ENLARGE, Edit.CUT_OUT})
+"""Edits that show nothing but what was sent."""
 _HEAD = 60
 """Rows that the words take."""
 
@@ -48,6 +50,8 @@ def _painted(request: PictureRequest) -> tuple[Image.Image, Palette]:
     # Not for secrets: the dice only have to fall the same way each time.
     dice = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())  # noqa: S311
     palette = choose(request.prompt, dice)
+    if request.edit in _UNPAINTED:
+        return Image.new("RGB", (1, 1)), palette
     scene = dice.choice(SCENES)
     width, height = request.size
     small = (max(round(width * _SHRINK), _SMALLEST), max(round(height * _SHRINK), _SMALLEST))
