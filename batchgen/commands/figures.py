@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from batchgen.text import counted, duration, escaped, usd
 A_MINUTE = 60.0
 HELD = 0.9
 """Of the quota; a pace below it is explained."""
+LONG = 5.0
+"""Seconds to the next call that are worth a word."""
 SLOW = 10.0
 """Calls a minute below which tenths count."""
 
@@ -80,13 +83,20 @@ def _pace(summary: Summary) -> Iterator[str]:
 
 
 def _held(summary: Summary) -> Iterator[str]:
-    """Why the calls are slower than what the job asks."""
+    """Why the calls are slower than what the job asks, and until when."""
     for model_id, state in summary.pace.items():
         allowed, quota = state.allowed_per_minute, state.quota_per_minute
-        if allowed is not None and quota is not None and allowed < HELD * quota:
-            text = f"{model_id} held at {_rate(allowed)} calls/min although the job says"
-            soon = duration(A_MINUTE / allowed)
-            yield f"{text} {_rate(quota)} ({state.phase}, next call within {soon})"
+        held = allowed is not None and quota is not None and allowed < HELD * quota
+        if state.reason is None or not (held or state.next_start_s >= LONG):
+            continue
+        text = model_id
+        if allowed is not None and quota is not None and held:
+            told = f"although the job says {_rate(quota)}"
+            text = f"{model_id} throttled at {_rate(allowed)} a minute {told}"
+        text = f"{text}: {state.reason}"
+        if state.next_start_s < math.inf:
+            text = f"{text}; next call in {duration(state.next_start_s)}"
+        yield text
 
 
 def _rate(per_minute: float) -> str:

@@ -6,15 +6,24 @@ No clock, no waiting: the instants, in seconds of any clock that never goes back
 from __future__ import annotations
 
 import math
+from collections import deque
 
 from batchgen.pacing.evidence import Refusal
 from batchgen.pacing.in_flight import InFlightLimit
-from batchgen.pacing.rate import Phase, Rate
+from batchgen.pacing.rate import Rate
+from batchgen.pacing.states import Phase
 from batchgen.pacing.window import MINUTE_S, WINDOW_S, Call, StartLog
 
-_MEASURED_S = 20.0
-_MEASURED_CALLS = 5
-"""A series of refusals tells a rate once it is so long, and holds so many calls."""
+_MEASURED_S, _MEASURED_CALLS, _MEASURED_MANY = 20.0, 5, 20
+"""The time since a refusal tells a rate once it is so long and holds so many calls, or once it
+holds twenty: one call more or less is 5 % then."""
+_BETWEEN_S, _BETWEEN_CALLS = 20.0, 3
+"""Refusals of so many seconds with so many calls between show that no minute is full."""
+_IDLE = 1.1
+"""What is longer than this share of a distance between two calls is a pause: nothing is measured
+in it."""
+_REMEMBERED = 16
+"""Refusals that are remembered: those of a level that is far too high come two calls apart."""
 _NEAR = 0.9
 """A minute that held less than this of the level proven does not make the rate guilty."""
 _SEVERAL = 3
@@ -34,7 +43,10 @@ class Estimator:
         self._log = StartLog()
         self._newest = 0
         self._corrected_at = 0
-        self._series_at = -math.inf
+        self._refusals: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
+        self._refused = 0
+        self._idle_s = 0.0
+        self._started_at = -math.inf
         self._refused_at = -math.inf
         self._refused_at_count = 0
 
@@ -51,6 +63,10 @@ class Estimator:
 
     def start(self, now: float) -> Call:
         """A call starts now."""
+        interval_s = WINDOW_S / self._rate.level
+        if self._started_at > -math.inf:
+            self._idle_s += max(0.0, now - self._started_at - _IDLE * interval_s)
+        self._started_at = now
         call = self._places.start(now)
         self._newest = call.number
         self._log.add(call, self._rate.level)
@@ -74,20 +90,25 @@ class Estimator:
         """The quota refused `call` (429)."""
         self._places.leave(call, now)
         self._log.drop(call)
+        self._refused += 1
         refusal = self._refusal(call)
-        innocent = (
+        innocent = self._rate_is_innocent(refusal)
+        self._refused_at_count = refusal.in_window
+        self._refused_at = call.started_at
+        if self._places.explains(call, now, rate_is_innocent=innocent):
+            self._rate.absolve(self._places.cap, now)
+        elif call.number <= self._corrected_at:
+            self._rate.repeated()
+        elif self._rate.throttled(refusal, call.in_flight, now):
+            self._corrected_at = self._newest
+
+    def _rate_is_innocent(self, refusal: Refusal) -> bool:
+        """Whether the minute before a refusal held too little for the rate to be the reason."""
+        return (
             refusal.in_window < _NEAR * self._rate.proven
             or (refusal.passed > 0 and refusal.in_window > self._refused_at_count + 1)
             or (self._rate.searching and self._places.proven >= _SEVERAL)
         )
-        self._refused_at_count = refusal.in_window
-        self._refused_at = call.started_at
-        if self._places.explains(call, now, rate_is_innocent=innocent):
-            return
-        if call.number <= self._corrected_at:
-            return
-        if self._rate.throttled(refusal, now):
-            self._corrected_at = self._newest
 
     def allowed_per_minute(self) -> float | None:
         """The rate that calls may start at; None while the quota is being searched for."""
@@ -142,16 +163,28 @@ class Estimator:
         at = call.started_at
         passed = self._log.between(self._refused_at, at)
         in_window = max(1, self._log.between(at - WINDOW_S, at))
-        measured = self._measured(at)
-        # A bucket is empty at each 429: what it admits between two is what it is filled with.
-        if not passed or at - self._refused_at > MINUTE_S or at - self._series_at > MINUTE_S:
-            self._series_at = at
-        rate = MINUTE_S * passed / (at - self._refused_at) if at > self._refused_at else 0.0
-        return Refusal(passed=passed, in_window=in_window, rate=rate, measured=measured)
+        now = (at - self._idle_s, call.number - self._refused)
+        since = [(now[0] - busy_s, now[1] - calls) for busy_s, calls in self._refusals]
+        if not passed:
+            self._refusals.clear()
+        self._refusals.append(now)
+        return Refusal(
+            passed=passed, in_window=in_window, between=_between(since), measured=_measured(since)
+        )
 
-    def _measured(self, until: float) -> float | None:
-        begin = self._log.first_after(self._series_at)
-        if begin is None or until - begin < _MEASURED_S:
-            return None
-        calls = self._log.between(self._series_at, until)
-        return calls * WINDOW_S / (until - begin) if calls >= _MEASURED_CALLS else None
+
+def _between(since: list[tuple[float, int]]) -> float | None:
+    """Calls a minute since the first refusal of the last seconds; of seconds and calls since."""
+    for seconds, calls in since:
+        if 0 < seconds < _BETWEEN_S and calls >= _BETWEEN_CALLS:
+            return calls * MINUTE_S / seconds
+    return None
+
+
+def _measured(since: list[tuple[float, int]]) -> float | None:
+    """Calls a minute since the last refusal that is far enough back to tell."""
+    for seconds, calls in reversed(since):
+        long = calls >= _MEASURED_CALLS and seconds >= _MEASURED_S
+        if long or (calls >= _MEASURED_MANY and seconds > 1):
+            return calls * MINUTE_S / seconds
+    return None

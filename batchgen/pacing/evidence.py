@@ -1,17 +1,23 @@
 """What refusals say: about a level of the rate, or about nothing that we do.
 
-Three figures answer "is this 429 about our rate?". A `Refusal` holds what the last minute held: a
-minute meter refuses at its quota and never before. A `Doubt` adds up refusals that come close
-together: strays seldom do. A `Share` is the part of the calls that is refused: it falls when the
-rate was the reason and is cut, and stays when it was not.
+A 429 has one of two causes: our rate, or something that is not ours (noise). `Evidence` weighs the
+two as a sequential test does: each call and each refusal shifts the odds. `Share` is the part of
+the calls that is refused, and `TryBudget` holds what refusals may be spent on tries for more.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-ALLOWANCE = 0.02
-"""What each call takes away of a doubt: one stray in fifty calls never adds up to anything."""
+_LIMIT_SHARE = 0.25
+"""Share of calls refused above a limit: few a little above it, half of them at twice the quota."""
+_NOISE_LEAST = 0.005
+"""Noise that is always possible: one call in 200."""
+ONE, TWO, SEVERAL = 3.0, 5.5, 8.0
+"""Odds (log) that are enough, for different questions. While no noise is known a refusal adds
+log(0.25 / 0.005) = 3.9 and a call takes 0.28 away: so one is enough, or two within eight calls, or
+three within thirteen. The more noise is known, the more refusals it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,32 +27,40 @@ class Refusal:
     passed: int
     """Calls that were admitted since the refusal before it."""
     in_window: int
-    """Calls of the minute before it that were admitted, at least 1: what a minute meter counted."""
-    rate: float
-    """Calls a minute admitted since the refusal before it."""
+    """Calls of the minute before it that were admitted, at least 1: what a minute meter counted,
+    and more than a bucket is filled with in a minute. So the quota is at most this, if the
+    refusal is about our rate at all."""
+    between: float | None
+    """Calls a minute admitted between refusals of the last seconds, None if there are none."""
     measured: float | None
-    """Calls a minute admitted since the first of a series of refusals; None if too few to tell."""
+    """Calls a minute admitted since a refusal before it, None if too few to tell. A bucket is empty
+    at each refusal: what it admits between two is what it is filled with."""
 
 
-class Doubt:
-    """How much refusals speak against a level: each adds one, each call takes a little away."""
+class Evidence:
+    """The odds that refusals are about our rate, and the noise that is known."""
 
     def __init__(self) -> None:
-        self.score = 0.0
+        self.odds = 0.0
+        """Logarithm of limit to noise; never below 0, so that a change is seen soon."""
         self.noise = 0.0
         """Share of calls refused for reasons that are not ours, once that is known."""
 
-    def call(self, allowance: float = ALLOWANCE) -> None:
-        """A call starts; of known noise twice its share is forgiven."""
-        self.score = max(0.0, self.score - allowance - 2 * self.noise)
+    def call(self) -> None:
+        """A call starts: a little less likely to be above a limit."""
+        self.odds = max(0.0, self.odds + math.log((1 - _LIMIT_SHARE) / (1 - self._expected)))
 
     def refused(self) -> None:
         """A call was refused."""
-        self.score += 1
+        self.odds += math.log(_LIMIT_SHARE / self._expected)
 
     def clear(self) -> None:
         """Another level, another question."""
-        self.score = 0.0
+        self.odds = 0.0
+
+    @property
+    def _expected(self) -> float:
+        return max(_NOISE_LEAST, self.noise)
 
 
 class Share:
@@ -54,20 +68,56 @@ class Share:
 
     def __init__(self, memory: float) -> None:
         """`memory`: calls after which one counts for about a third."""
-        self.calls = 0.0
-        self._refused = 0.0
+        self.calls = self.refusals = 0.0
         self._keep = 1 - 1 / memory
 
     def call(self) -> None:
         """A call starts."""
         self.calls = self.calls * self._keep + 1
-        self._refused *= self._keep
+        self.refusals *= self._keep
 
     def refused(self) -> None:
         """A call was refused."""
-        self._refused += 1
+        self.refusals += 1
 
     @property
     def value(self) -> float:
         """0 to 1."""
-        return self._refused / self.calls if self.calls else 0.0
+        return self.refusals / self.calls if self.calls else 0.0
+
+
+class TryBudget:
+    """Tries for more are paid out of the calls admitted since: one refusal for so many calls."""
+
+    _PRICE, _PRICE_SMALL = 150.0, 15.0
+    """Calls for one refusal: 0.7 % of them; the search costs what is left of one percent. That is
+    more where an hour holds few calls: twice the price at 15 a minute."""
+    _MOST, _LEAST = 1.0, -1.5
+    """One try may be saved up; a bad hour is forgotten after two tries' time."""
+    _NOISE = 1.2
+    """Noise is not paid for, and is rarely known to the percent."""
+
+    def __init__(self) -> None:
+        self._balance = 0.0
+
+    def call(self, level: float, noise: float) -> None:
+        """A call starts at `level` calls a minute, while so much noise is known."""
+        price = self._PRICE * (1 + self._PRICE_SMALL / level)
+        self._balance = min(self._MOST, self._balance + 1 / price + self._NOISE * noise)
+
+    def refused(self) -> None:
+        """A call was refused, whatever for."""
+        self._balance = max(self._LEAST, self._balance - 1)
+
+    def refund(self) -> None:
+        """The refusal was of a level that is proven: no try's."""
+        self._balance = min(self._MOST, self._balance + 1)
+
+    def clear(self) -> None:
+        """What was spent is forgotten."""
+        self._balance = 0.0
+
+    @property
+    def allows(self) -> bool:
+        """Whether a try can be paid."""
+        return self._balance >= 0

@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from batchgen.pacing.window import MINUTE_S, SURE_S, Call
+from batchgen.pacing.window import SURE_S, Call
 
 _FIRST = 8
 """Calls in flight that are tried at once, the default of a job; beyond, twice as many as surely
 were admitted. So a cap costs few refusals, not one for each call that an absurd rate allows."""
-_DOUBTS = 2
-"""Refusals at a new number in flight that make a cap: a single one may be a stray."""
+_DOUBTS, _NEAR = 2, 12
+"""So many refusals at new numbers in flight within so many calls make a cap: one may be a stray."""
 _WIDEN_S, _WIDEN_MOST_S, _WIDEN_FACTOR = 4.0, 600.0, 3.0
-"""From a refusal to one call more than the cap, first, at most, and how the time grows while that
-is refused. A cap that is none ends within seconds; a true one costs ten refusals an hour, which is
-1.5 % at a cap of 3."""
+"""From a refusal to calls more than the cap, first, at most, and how the time grows while they are
+refused. A cap that is none ends within seconds; a true one costs ten tries an hour, which is 1.5 %
+at a cap of 3."""
+_WIDER = 6
+"""A try is a sixth more, at least one call: of many in flight some end before one more shows."""
 _SHORTAGE_S, _SHORTAGE_MOST_S = 1.0, 30.0
 """Pause after a 503 with a single place left, doubled up to the most: retries should be rare while
 the service is down, and soon once it is back."""
@@ -36,9 +38,10 @@ class InFlightLimit:
         self._sure: set[int] = set()
         self._proven = 0
         self._served_cap: int | None = None
-        self._doubts: list[tuple[float, int]] = []
+        self._doubts: list[tuple[int, int]] = []
         self._widen_at = math.inf
         self._widen_s = _WIDEN_S
+        self._wider_left = 0
         self._number = 0
         self._capped_at = 0
         self._last_cut = 0
@@ -61,14 +64,20 @@ class InFlightLimit:
         cap = self._cap if self._served_cap is None else min(self._cap, self._served_cap)
         return max(1, min(cap, int(self._share)))
 
+    @property
+    def _widest(self) -> int:
+        """Calls in flight while more than the cap is tried."""
+        cap = self._served_cap or 0
+        return min(self._cap, int(self._share), cap + max(1, cap // _WIDER))
+
     def next_start(self, now: float) -> float:
         """The earliest instant for one call more; infinite until a call in flight ends."""
         self._confirm(now)
         in_flight = len(self._flights)
         if in_flight >= self.cap:
-            if in_flight != self._served_cap or in_flight >= min(self._cap, int(self._share)):
+            if self._served_cap is None or in_flight >= self._widest:
                 return math.inf
-            return max(self._not_before, self._widen_at)
+            return max(self._not_before, now if self._wider_left else self._widen_at)
         if self._unsure and in_flight >= max(_FIRST, 2 * self._proven):
             return max(self._not_before, self._unsure[0].started_at + SURE_S)
         return self._not_before
@@ -77,8 +86,11 @@ class InFlightLimit:
         """Take a place."""
         self._confirm(now)
         if self._served_cap is not None and len(self._flights) >= self._served_cap:
-            self._widen_s = min(_WIDEN_MOST_S, self._widen_s * _WIDEN_FACTOR)
-            self._widen_at = now + self._widen_s
+            if not self._wider_left:
+                self._widen_s = min(_WIDEN_MOST_S, self._widen_s * _WIDEN_FACTOR)
+                self._widen_at = now + self._widen_s
+                self._wider_left = self._widest - self._served_cap
+            self._wider_left -= 1
         self._number += 1
         call = Call(number=self._number, started_at=now, in_flight=len(self._flights) + 1)
         self._flights[call.number] = call
@@ -123,8 +135,8 @@ class InFlightLimit:
         if self._served_cap is not None:
             self._served_cap = max(1, self._proven, min(self._served_cap, call.in_flight - 1))
             return call.in_flight > self._served_cap
-        self._doubts = [(at, n) for at, n in self._doubts if now - at < 2 * MINUTE_S]
-        self._doubts.append((now, call.in_flight))
+        self._doubts = [each for each in self._doubts if each[0] > call.number - _NEAR]
+        self._doubts.append((call.number, call.in_flight))
         if len(self._doubts) >= _DOUBTS and self._proven and rate_is_innocent:
             self._served_cap = max(1, self._proven, min(n for _, n in self._doubts) - 1)
             self._widen_s = _WIDEN_S

@@ -298,6 +298,8 @@ def merged(states: Iterable[PaceState]) -> PaceState:
             started=total.started + each.started,
             throttled=total.throttled + each.throttled,
             unavailable=total.unavailable + each.unavailable,
+            reason=total.reason or each.reason,
+            next_start_s=min(total.next_start_s, each.next_start_s),
         )
     return total
 

@@ -1,6 +1,7 @@
 """What a person reads of a run: lines, figures, failures told once, a report at the end."""
 
 import asyncio
+import math
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -121,16 +122,29 @@ class TestFigures:
         )
 
     def test_a_pace_below_the_quota_is_explained(self):
-        """Why it is slow, and how long a call may have to wait."""
-        state = replace(STATE, allowed_per_minute=3.0, quota_per_minute=200.0, phase="backing off")
-
-        line = status_line(replace(SUMMARY, pace={CORE: state}))
+        """Why it is slow, and how long it is to the next call."""
+        held = replace(
+            STATE,
+            allowed_per_minute=3.0,
+            quota_per_minute=200.0,
+            reason="sharing the quota",
+            next_start_s=40.2,
+        )
 
         assert (
-            f"{CORE} held at 3.0 calls/min although the job says 200 "
-            "(backing off, next call within 20 s)"
-        ) in line
-        assert "held" not in status_line(replace(SUMMARY, pace={CORE: STATE}))
+            f"{CORE} throttled at 3.0 a minute although the job says 200: "
+            "sharing the quota; next call in 40 s"
+        ) in figures(replace(SUMMARY, pace={CORE: held}))
+        assert "throttled" not in status_line(replace(SUMMARY, pace={CORE: STATE}))
+
+    def test_a_wait_after_refusals_is_explained(self):
+        """At the level of before, too; while no place is free nobody knows when the next starts."""
+        waiting = replace(STATE, reason="waiting after refusals", next_start_s=12.0)
+        assert f"{CORE}: waiting after refusals; next call in 12 s" in figures(
+            replace(SUMMARY, pace={CORE: waiting})
+        )
+        full = replace(waiting, next_start_s=math.inf)
+        assert f"{CORE}: waiting after refusals" in figures(replace(SUMMARY, pace={CORE: full}))
 
     def test_no_time_left_without_a_pace(self):
         """Before the first image nobody knows how long the rest takes."""

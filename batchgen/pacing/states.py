@@ -1,0 +1,560 @@
+"""The six states of a rate, each with its question and its evidence.
+
+*Searching* doubles the rate until refusals end it. *Holding* keeps a level. *Trying* raises one
+that is proven, now and then. *Backing off* probes with single calls while nothing goes through;
+*recovering* comes back to the level of before. *Sharing* adapts to programs with the same quota.
+"""
+
+# ruff: noqa: ARG002, B027, D102 - `State` says what the methods do, and what they are given
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from batchgen.pacing.evidence import ONE, SEVERAL, TWO, Refusal, Share
+from batchgen.pacing.window import MINUTE_S, SURE_S
+
+if TYPE_CHECKING:
+    from batchgen.pacing.rate import Rate
+
+_STEP_S, _STEP_CALLS = 15.0, 1.5
+"""A step of a search or a try lasts so long, and until so many calls were made."""
+BLOCK, BLOCK_OF_FEW, FEW = 3, 2, 20
+"""So many refusals in a row, with nothing admitted between: a block. Strays of 5 % do that once
+in 8,000 calls. Two are enough while a minute holds fewer than `FEW` of a quota to be found: there
+each refusal is a percent of an hour."""
+_TELLING = 3
+"""With fewer calls admitted in the minute a refusal says nothing: an outage looks the same."""
+
+
+class Phase(StrEnum):
+    """The states, in words for people."""
+
+    SEARCHING = "searching for the quota"
+    HOLDING = "steady"
+    TRYING = "trying for more"
+    BACKING_OFF = "waiting after refusals"
+    RECOVERING = "coming back after refusals"
+    SHARING = "sharing the quota"
+    LOWERED = "the service admits fewer calls than the quota that was given"
+    """Holding or trying below it; said to people, never a state of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lowered:
+    """One time that a level was lowered for refusals that were spread."""
+
+    call: int
+    refusals: int
+    """How many there had been."""
+    level: float
+    """What it was before, or what its minute held if nothing was proven."""
+
+
+class State(ABC):
+    """What all states have in common."""
+
+    phase: ClassVar[Phase]
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+
+    def called(self, now: float) -> None:
+        """A call starts."""
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        """Time passed."""
+
+    @abstractmethod
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        """A call was refused after others were admitted; whether that changed anything."""
+
+    def blocked(self, refusal: Refusal, now: float) -> None:
+        """Nothing goes through."""
+
+    @property
+    def _step_s(self) -> float:
+        return max(_STEP_S, MINUTE_S * _STEP_CALLS / self.rate.level)
+
+
+class Searching(State):
+    """Where is the quota? Twice the rate every 15 s, until refusals end it."""
+
+    phase = Phase.SEARCHING
+    _FREELY, _BEYOND = 24.0, 4.0
+    """Up to the first rate freely, then to four times what the last minute held at most: a minute
+    meter refuses only when it is full, and all that runs ahead of it is refused at once."""
+    """Two refusals close together end it while the minute holds few calls, else three do: strays of
+    5 % come in pairs every sixty calls."""
+    _PAUSE_BELOW, _PAUSE_S = 40, 30.0
+    """So little found, nothing starts for half a minute: a fixed minute that is full refuses until
+    it ends, and each of these refusals would be a good part of a percent."""
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        rate = self.rate
+        if rate.kept(self._step_s, now) and rate.evidence.odds < ONE:
+            most = max(self._FREELY, self._BEYOND * reached(now))
+            rate.set(min(2 * rate.level, most), now)
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        need = TWO if refusal.in_window < FEW else SEVERAL
+        if self.rate.proven:
+            need = ONE
+        if refusal.in_window < _TELLING or self.rate.evidence.odds < need:
+            return False
+        self._end(refusal, now)
+        return True
+
+    def blocked(self, refusal: Refusal, now: float) -> None:
+        if refusal.in_window >= _TELLING:
+            self._end(refusal, now)
+
+    def _end(self, refusal: Refusal, now: float) -> None:
+        rate = self.rate
+        if rate.proven:
+            _end_try(rate, refusal, now)
+            return
+        # What goes through between refusals is more than the minute held: no minute is full.
+        level = max(rate.bound(refusal), refusal.between or 0.0)
+        rate.settle(min(rate.level, level), now)
+        if refusal.in_window < self._PAUSE_BELOW:
+            rate.not_before = now + self._PAUSE_S
+
+
+class Trying(State):
+    """Is there more? Three percent above what is proven, then nine, and on."""
+
+    phase = Phase.TRYING
+    _GAIN, _GAIN_CALLS = 0.03, 0.5
+    """First step: a share of the level, or calls a minute; doubled with each step."""
+    _STEPS, _LONG_S = 3, 55.0
+    """Three steps, 21 % more, show within a minute on nearly any meter whether there is more; after
+    that the try goes on as a search. Larger ones would fill a fixed minute before its end, so that
+    it holds more than the quota for the 60 s that we see."""
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        super().__init__(rate)
+        self._steps = 0
+        self._until = now + max(self._LONG_S, (self._STEPS + 1) * self._step_s)
+        rate.evidence.clear()
+        self._step_up(now)
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        rate = self.rate
+        if self._steps < self._STEPS:
+            if rate.kept(self._step_s, now):
+                self._step_up(now)
+        elif now >= self._until and rate.kept(0.0, now):
+            rate.state = Searching(rate)
+            rate.set(2 * rate.level, now)
+
+    def _step_up(self, now: float) -> None:
+        rate = self.rate
+        self._steps += 1
+        gain = max(self._GAIN * rate.proven, self._GAIN_CALLS) * (2**self._steps - 1)
+        rate.set(rate.proven + gain, now)
+        if rate.level >= rate.ceiling:
+            rate.settle(rate.level, now)
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        if self.rate.evidence.odds < ONE:
+            return False
+        _end_try(self.rate, refusal, now)
+        return True
+
+    def blocked(self, refusal: Refusal, now: float) -> None:
+        _end_try(self.rate, refusal, now)
+
+
+_ROSE, _ROSE_CALLS = 1.15, 3.0
+"""A minute that held more than this above the proven level is a quota that rose."""
+_GAINED, _GAINED_MOST, _GAINED_LEAST = 1 / 3, 0.02, 0.5
+"""What else a failed try gains: a third of what it showed, at most 2 %, for a fixed minute shows
+the rest of the minute before. Less than half a call would be refused as often as it is admitted."""
+_SAME = 0.01
+"""A sliding minute refuses at the same count each time; so near, it is the same, and the quota."""
+
+
+def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
+    """A try, or a search that came of one, was refused."""
+    bound = rate.bound(refusal)
+    rate.tried_at = now
+    if bound > _ROSE * rate.proven + _ROSE_CALLS:
+        rate.settle(bound, now)
+        return
+    wall, rate.wall = rate.wall, refusal.in_window
+    if abs(rate.wall - wall) <= max(1, _SAME * wall):
+        rate.settle(max(rate.proven, float(rate.wall)), now)
+        return
+    gain = min(_GAINED * (bound - rate.proven), _GAINED_MOST * rate.proven)
+    rate.settle(rate.proven + (gain if gain >= _GAINED_LEAST else 0.0), now)
+
+
+class Holding(State):
+    """Is this level right? Kept up without a blame it is proven; then more is tried."""
+
+    phase = Phase.HOLDING
+    _PROOF_S, _NEW_S = 60.0, 120.0
+    """A level is proven after a minute, a new one after two: a fixed minute, and what is left of
+    the one before. A bucket shows one call a minute too many in that time."""
+    _FREE_TRY = 12.0
+    """What a search found of at least so much is tried at once, whatever the search cost: strays
+    may have ended it far too low. Of fewer calls each is dear."""
+    _FELL_TRY_S, _FELL_S, _FELL = 90.0, 1000.0, 0.9
+    """For a quarter of an hour after a quota fell by a tenth, it is tried every 90 s: it may come
+    back. That costs a refusal or two in 90 s."""
+    _TRIM, _TRIM_CALLS, _TRIM_MOST = 0.03, 0.6, 0.1
+    """What a proven level loses by refusals now and then: it may be a little too high."""
+    _EXCESS, _EXCESS_CALLS = 1.5, 250.0
+    """Two refusals within 125 calls lower a level that was found: it may be a call too high."""
+    _EXCESS_TOLD, _EXCESS_TOLD_CALLS, _EXCESS_NOISE, _NOISES = 3.0, 150.0, 30.0, 1.5
+    """A quota that was told, or noise that is known, takes three more than one in 150 calls and
+    half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
+    _LOWER = 0.92
+    """With nothing proven and no minute of ours to tell more."""
+    _FULL, _PAUSED = 0.97, 0.9
+    """A minute that holds so much of the level is full; one that holds less, within a minute of a
+    change, began with a pause: its count says little."""
+    _HALF = 0.7
+    """A window that holds less than this of the level, kept up for a minute: the quota fell."""
+
+    _BLOCKS_S, _OURS = 240.0, 0.8
+    """Blocks so close are about our rate: a quota that fell where so much of the minute was ours,
+    another program where it was not."""
+    _DROP, _DROP_FULL = 0.95, 0.8
+    """A block leaves so much of a level that is not proven, or of one whose minute was full."""
+
+    def __init__(self, rate: Rate) -> None:
+        super().__init__(rate)
+        self._excess = 0.0
+
+    @property
+    def _believed(self) -> bool:
+        return self.rate.told is not None or self.rate.evidence.noise > 0
+
+    def called(self, now: float) -> None:
+        calls = self._EXCESS_TOLD_CALLS if self._believed else self._EXCESS_CALLS
+        less = 1 / calls + self._NOISES * self.rate.evidence.noise
+        self._excess = max(0.0, self._excess - less)
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        rate = self.rate
+        if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
+            return
+        if not rate.proven and rate.level >= self._FREE_TRY:
+            rate.budget.clear()
+        rate.proven = max(rate.proven, rate.level)
+        rate.best = max(rate.best, rate.proven)
+        if rate.level < rate.ceiling and self._may_try(now):
+            rate.state = Trying(rate, now)
+
+    def _may_try(self, now: float) -> bool:
+        rate = self.rate
+        fell = rate.proven < self._FELL * rate.best and now - rate.fell_at < self._FELL_S
+        if fell:
+            return now - rate.tried_at >= self._FELL_TRY_S
+        return rate.budget.allows
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        rate = self.rate
+        if not refusal.passed:
+            return False  # one block, which is another question
+        still_full = rate.kept_s(now) < _STEP_S and refusal.in_window >= self._FULL * rate.level
+        if still_full and rate.evidence.odds < TWO:
+            return False
+        self._excess += 1
+        if rate.level > rate.proven:
+            return self._unproven_refused(refusal, now)
+        rate.budget.refund()
+        return self._proven_refused(refusal, now)
+
+    def _unproven_refused(self, refusal: Refusal, now: float) -> bool:
+        rate = self.rate
+        paused = rate.kept_s(now) < MINUTE_S and refusal.in_window < self._PAUSED * rate.level
+        if rate.evidence.odds < (TWO if paused else ONE):
+            return False
+        if not _shown_as_noise(rate, refusal, now):
+            rate.settle(self._between(refusal, now), now)
+        return True
+
+    def _between(self, refusal: Refusal, now: float) -> float:
+        """A level between what is proven and what was refused."""
+        rate = self.rate
+        if rate.level <= (1 + self._TRIM) * rate.proven:
+            return rate.proven
+        bound = rate.bound(refusal)
+        if bound > (1 - self._TRIM) * rate.level:
+            bound = math.sqrt(rate.proven * rate.level) if rate.proven else self._LOWER * rate.level
+        return max(rate.proven, bound)
+
+    def _proven_refused(self, refusal: Refusal, now: float) -> bool:
+        rate, noise = self.rate, self.rate.evidence.noise
+        if rate.evidence.odds >= (TWO if rate.noise_is_new else SEVERAL):
+            self._surprise(refusal, now)
+            return True
+        most = self._EXCESS_TOLD + self._EXCESS_NOISE * noise if self._believed else self._EXCESS
+        if self._excess < most:
+            return False
+        if _shown_as_noise(rate, refusal, now):
+            return True
+        if self._believed:
+            self._surprise(refusal, now)
+            return True
+        trim = max(self._TRIM * rate.level, min(self._TRIM_CALLS, self._TRIM_MOST * rate.level))
+        level = min(rate.level - trim, rate.bound(refusal))
+        if level < self._FELL * rate.level:
+            rate.fall(level, now)
+        else:
+            rate.proven = level
+            rate.settle(level, now)
+        return True
+
+    def _surprise(self, refusal: Refusal, now: float) -> None:
+        """A proven level is refused again and again: the quota fell, or somebody else uses it."""
+        rate = self.rate
+        if rate.noise_is_new:
+            rate.refuted_at = now
+        rate.evidence.noise = 0.0
+        quiet_s = min(now - rate.block_ended_at, rate.kept_s(now))
+        bound = rate.bound(refusal)
+        if bound < self._HALF * rate.level and quiet_s >= MINUTE_S:
+            rate.fall(max(bound, rate.level / 2), now)
+        else:
+            _share(rate, now)
+
+    def blocked(self, refusal: Refusal, now: float) -> None:
+        """Two blocks within four minutes are about our rate; one alone may be an outage."""
+        rate = self.rate
+        calls, since_s = rate.calls - rate.block_call, now - rate.block_began_at
+        rate.block_began_at, rate.block_call = now, rate.calls
+        self._excess = 0.0
+        count = float(refusal.in_window)
+        if rate.level > rate.proven:
+            if rate.kept_s(now) >= _STEP_S:
+                rate.settle(max(rate.proven, min(count, self._DROP * rate.level)), now)
+        elif since_s > self._BLOCKS_S:
+            return
+        elif calls < self._OURS * count:
+            _share(rate, now)
+        elif count >= _TELLING:
+            measured = max(MINUTE_S * calls / since_s, self._DROP_FULL * rate.level)
+            level = measured if count >= self._DROP * rate.level else count
+            rate.fall(min(rate.level, max(level, rate.level / 3)), now)
+
+
+LOWERED, _LOWERED_CALLS, _LOWERED_TO = 5, 500, 0.94
+"""Lowered so often, no more calls apart than that, down to this share, and refused as ever."""
+_RARER = 2.0
+"""Refusals that come so much rarer at the lower levels fell with the rate: it was the reason."""
+_NOISE_MOST, _NOISE_FORGIVEN = 0.08, 0.015
+"""A larger share is never taken for noise: going on would cost too much. Once there is noise, one
+refusal alone is never enough: log(0.25 / 0.015) is below `ONE`."""
+_SPREAD = 5
+"""Refusals with so many calls between are spread, as strays are; a full meter refuses in a row."""
+_REFUTED_S = 600.0
+"""A noise that was refuted is not believed for so long."""
+
+
+def _shown_as_noise(rate: Rate, refusal: Refusal, now: float) -> bool:
+    """Lower and lower and refused as ever, one here and one there: back to where it began."""
+    lowered = rate.lowered
+    if rate.gap < _SPREAD or (lowered and rate.calls - lowered[-1].call > _LOWERED_CALLS):
+        lowered.clear()
+        return False
+    level = min(rate.level, max(rate.proven, float(refusal.in_window)))
+    lowered.append(Lowered(call=rate.calls, refusals=rate.refusals, level=level))
+    first, middle = lowered[0], lowered[len(lowered) // 2]
+    if len(lowered) < LOWERED or rate.level > _LOWERED_TO * first.level:
+        return False
+    share = (rate.refusals - first.refusals) / (rate.calls - first.call)
+    rarer = rate.calls - middle.call > _RARER * (middle.call - first.call)
+    if rarer or share > _NOISE_MOST or now - rate.refuted_at < _REFUTED_S:
+        return False
+    _take_for_noise(rate, share, first.level, now)
+    return True
+
+
+def _take_for_noise(rate: Rate, share: float, level: float, now: float) -> None:
+    rate.evidence.noise = max(share, _NOISE_FORGIVEN)
+    rate.noise_call = rate.calls
+    rate.lowered.clear()
+    rate.proven = level
+    rate.settle(level, now)
+
+
+class BackingOff(State):
+    """Is it over? Single calls, ever more rarely, until one goes through."""
+
+    phase = Phase.BACKING_OFF
+    _PAUSE_S, _MOST_S = 2.0, 15.0
+    """Pause after a block, doubled with each probe refused, up to the most: a block of five
+    minutes costs some twenty probes, and its end is seen 15 s later."""
+
+    def __init__(self, rate: Rate, before: State, now: float) -> None:
+        super().__init__(rate)
+        self.before, self.level, self.since = before, rate.level, now
+        if isinstance(before, Recovering):
+            self.before, self.level, self.since = before.before, before.level, before.since
+        self._probed_at: float | None = None
+        self._pause_s = max(self._PAUSE_S, MINUTE_S / rate.level) / 2
+        rate.evidence.clear()
+        self._wait(now)
+
+    def called(self, now: float) -> None:
+        self._probed_at = now
+        self.rate.not_before = now + SURE_S
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        self._wait(now)
+        return True
+
+    def _wait(self, now: float) -> None:
+        self._pause_s = min(max(self._MOST_S, MINUTE_S / self.level), 2 * self._pause_s)
+        self._probed_at = None
+        self.rate.not_before = now + self._pause_s
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        if self._probed_at is None or now < self._probed_at + SURE_S:
+            return
+        self.rate.unblocked(now)
+        if now - self.since <= MINUTE_S:
+            self.rate.enter(self.before, self.level, now)
+        else:
+            state = Recovering(self)
+            self.rate.enter(state, state.first, now)
+
+
+class Recovering(State):
+    """Is all of it back? Twice the rate every five seconds, up to the level of before."""
+
+    phase = Phase.RECOVERING
+    _STEP_S = 5.0
+    _BEGIN, _BEGIN_LEAST = 8, 6.0
+    """From an eighth of the level, and 6 a minute at least: 15 s until all is back."""
+
+    def __init__(self, block: BackingOff) -> None:
+        super().__init__(block.rate)
+        self.before, self.level, self.since = block.before, block.level, block.since
+        self.first = max(min(self.level, self._BEGIN_LEAST), self.level / self._BEGIN)
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        rate = self.rate
+        if not rate.kept(self._STEP_S, now):
+            return
+        if rate.level >= self.level:
+            rate.state = self.before
+        rate.set(min(self.level, 2 * rate.level), now)
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        rate = self.rate
+        if rate.evidence.odds < TWO:
+            return False
+        if now - rate.block_ended_at >= MINUTE_S:
+            rate.fall(max(rate.bound(refusal), rate.level / 2), now)
+        else:
+            rate.evidence.clear()
+            rate.set(rate.level / 2, now)
+        return True
+
+
+class Sharing(State):
+    """How much is ours? A fifth less at a refusal, and the same few calls more every 15 s."""
+
+    phase = Phase.SHARING
+    _CUT = 0.8
+    """What to keep at a refusal: who has more gives more, until all have alike."""
+    _NEAR = 0.9
+    """A refusal above this share of the level refused last is what sharing is about; an early one,
+    below it, comes from others who still adapt, or is noise."""
+    _ADD, _ADD_SHARE, _ADD_TOLD = 1.2, 0.06, 100.0
+    """Calls a minute added each step, alike for all who share, whatever each has: that makes it
+    fair. Less for the smallest quotas, and a hundredth of a quota that was told."""
+    _ALONE = 1.05
+    """So far above the level refused last the others have gone: steps double."""
+    _SIGNS, _SIGNS_TOLD, _SIGN_NEAR = 3.5, 2.6, 0.5
+    """Early spread refusals that show noise, fewer where a quota was told, for that is believed.
+    One that is near takes half a sign back, one that is not spread a whole one."""
+    _PEAKS, _PEAK_SPREAD, _PEAK_S = 4, 1.15, 240.0
+    """Refused so often at the same level for so long: a limit that stays, to be held from below."""
+    _BELOW = 0.98
+    """Of what it refused, for it was refused there."""
+    _PROOF_S = 75.0
+    """Back at the level of before for so long, the others have gone: a fixed minute and a step."""
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        super().__init__(rate)
+        self._entry = rate.lowered[0].level if rate.lowered else rate.level
+        self._share = Share(300)
+        self._signs = 0.0
+        self._peaks: deque[float] = deque(maxlen=self._PEAKS)
+        self._entered_at = now
+        self._steps = 0
+        self._last_refused = rate.level
+
+    def called(self, now: float) -> None:
+        self._share.call()
+
+    def refused(self, refusal: Refusal, now: float) -> bool:
+        rate = self.rate
+        self._share.refused()
+        if rate.level >= self._NEAR * self._last_refused:
+            self._signs = max(0.0, self._signs - self._SIGN_NEAR)
+            self._peaks.append(rate.bound(refusal))
+            if self._limit_stays(now):
+                rate.fall(self._BELOW * min(self._peaks), now)
+            else:
+                self.give(now)
+            return True
+        self._signs = max(0.0, self._signs + (1 if rate.gap > _SPREAD else -1))
+        believed = self._share.value < _NOISE_MOST and now - rate.refuted_at >= _REFUTED_S
+        if believed and self._signs >= (self._SIGNS if rate.told is None else self._SIGNS_TOLD):
+            _take_for_noise(rate, self._share.value, self._entry, now)
+            return True
+        if rate.evidence.odds < SEVERAL:
+            return False
+        self._signs = 0.0
+        self.give(now)
+        return True
+
+    def blocked(self, refusal: Refusal, now: float) -> None:
+        self.give(now)
+
+    def _limit_stays(self, now: float) -> bool:
+        steady = len(self._peaks) == self._PEAKS and max(self._peaks) < self._PEAK_SPREAD * min(
+            self._peaks
+        )
+        return steady and now - self._entered_at > self._PEAK_S
+
+    def give(self, now: float) -> None:
+        """Make room."""
+        rate = self.rate
+        rate.evidence.clear()
+        self._last_refused = rate.level
+        rate.set(self._CUT * rate.level, now)
+
+    def advance(self, now: float, reached: Callable[[float], int]) -> None:
+        """A step up; at the level of before, and after its proof, others have gone."""
+        rate = self.rate
+        if rate.level >= min(self._entry, rate.ceiling):
+            if rate.kept(self._PROOF_S, now):
+                rate.proven = rate.level
+                rate.enter(Holding(rate), rate.level, now)
+            return
+        if not rate.kept(self._step_s, now):
+            return
+        self._steps = self._steps + 1 if rate.level > self._ALONE * self._last_refused else 0
+        step = min(self._ADD, self._ADD_SHARE * self._entry)
+        if rate.told is not None:
+            step = rate.told / self._ADD_TOLD
+        rate.set(rate.level + step * 2.0 ** min(6, self._steps), now)
+
+
+def _share(rate: Rate, now: float) -> None:
+    state = Sharing(rate, now)
+    rate.state = state
+    state.give(now)
