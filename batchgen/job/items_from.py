@@ -23,7 +23,8 @@ from batchgen.job.data_file import LONGEST_LINE, DataFile, RegularFile, Standard
 from batchgen.job.rows import Row, item_of
 from batchgen.job.schema import Item, Job
 from batchgen.job.validation_errors import KEYS, wrongs
-from batchgen.job.yaml_document import WIDE, WrittenFloat, is_wide, meaning
+from batchgen.job.yaml_document import WIDE, is_wide
+from batchgen.job.yaml_scalars import WrittenFloat, meaning
 from batchgen.models import MODELS, Model, UnknownModel, find
 from batchgen.text import closest, did_you_mean, quoted
 

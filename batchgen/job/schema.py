@@ -26,7 +26,8 @@ from batchgen.job.axes import Axes, Pattern, file_name_of
 from batchgen.job.fields import OrNone, Parameters, Variables, level_alone
 from batchgen.job.images import InputImages
 from batchgen.job.validation_errors import KEYS, wrongs
-from batchgen.job.yaml_document import Source, meaning
+from batchgen.job.yaml_document import Source
+from batchgen.job.yaml_scalars import meaning
 
 _Data = TypeVar("_Data")
 WITHIN: Mapping[str, tuple[str | int, ...]] = {
