@@ -79,6 +79,8 @@ def shortened(text: str, longest: int = LONGEST_SAID) -> str:
 
 def escaped(text: str) -> str:
     """A text with everything that could steer a terminal escaped: controls, line ends, marks."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text

@@ -41,8 +41,8 @@ class Complaints:
                 as a whole of which something is mended, only follows from that.
         """
         self._kept: dict[tuple[Path, str], Complaint] = {}
-        self._alike: Counter[str] = Counter()
-        self._more: Counter[str] = Counter()
+        self._alike: Counter[Path] = Counter()
+        self._more: Counter[Path] = Counter()
         self._mended = mended
         for complaint in found:
             self.keep(complaint)
@@ -57,6 +57,10 @@ class Complaints:
         """Take one more thing that is wrong at `path`, unless it follows from what was said."""
         if not (self._mended and self._follows(path)):
             self.keep(Complaint(path=path, text=text, line=line))
+
+    def stands_in(self, at: Path) -> bool:
+        """Whether there is nothing of the file in an item."""
+        return at in self._mended
 
     def is_mended(self, at: Path) -> bool:
         """Whether an item is not as the file has it, so that another one like it says nothing."""
@@ -86,9 +90,9 @@ class Complaints:
         """Take a complaint as it is."""
         if (complaint.path, complaint.text) in self._kept:
             return
-        key = re.sub(r"\[\d+\]", "[]", dotted(complaint.path))
+        key = tuple(part if isinstance(part, str) else 0 for part in complaint.path)
         if len(self._kept) >= SHOWN:
-            self._more[""] += 1
+            self._more[()] += 1
         elif self._alike[key] >= SHOWN_ALIKE:
             self._more[key] += 1
         else:
@@ -135,6 +139,6 @@ def said_once(complaints: Iterable[Complaint]) -> tuple[Complaint, ...]:
     return tuple(map(shorter, complaints))
 
 
-def _rest(key: str, count: int) -> Complaint:
-    about = f" about {key}" if key else ""
+def _rest(key: Path, count: int) -> Complaint:
+    about = f" about {dotted(key).replace('[0]', '[]')}" if key else ""
     return Complaint(path=(), text=f"... and {count:,} more{about}")

@@ -51,6 +51,9 @@ def wrongs(error: ValidationError, within: Path = ()) -> Iterator[Wrong]:
     found = error.errors(include_url=False)
     for details in found:
         details["loc"] = (*within, *details["loc"])
+    if not within:
+        yield from _wrongs(found)
+        return
     for wrong in _wrongs(found):
         path = wrong.complaint.path[len(within) :]
         yield replace(wrong, complaint=replace(wrong.complaint, path=path))

@@ -202,7 +202,8 @@ class _Items:
                 self.is_partial = True
                 break
             self.tasks += self.planner.variants(row)
-            planned = self.planner.of(row) if self.tasks <= most else None
+            is_judged = self.tasks <= most and not self._found.stands_in(row.at)
+            planned = self.planner.of(row) if is_judged else None
             if planned is not None:
                 yield planned
         if self.tasks > most:
