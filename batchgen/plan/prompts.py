@@ -43,6 +43,9 @@ class _Parameters:
         return (leaf.template for leaf in self.nested.leaves)
 
 
+MOST_FILLED_IN = 1_000_000
+"""Characters that the placeholders of an item become: a long value that stands in a text a thousand
+times would fill the memory before any limit of a model is looked at."""
 MOST_COMPILED = 1_000
 """Kinds of parameters that are kept for the items to come."""
 _STAND_IN = Template(("x",), ())
@@ -106,8 +109,14 @@ class ItemTexts:
         right = has_paths = self._right_parameters(row, parameters, values)
         for text in texts:
             right = self._right(row, text, values) and right
+        templates = (*(text.template for text in texts), *parameters.templates)
         if not right:
-            _fill_in(values, (*(text.template for text in texts), *parameters.templates))
+            _fill_in(values, templates)
+        length = _filled_in(values, templates)
+        if length > MOST_FILLED_IN:
+            what = f"its texts would have {length:,} characters with the values filled in"
+            self._found.add(row.at, f"{what}; {MOST_FILLED_IN:,} is the most")
+            right, values = False, dict.fromkeys(values, "x")  # the rest of it can be judged
         made = Texts(
             prompt=None if prompt is None else prompt.template or _STAND_IN,
             negative_prompt=None if negative is None else negative.template or _STAND_IN,
@@ -202,6 +211,12 @@ class ItemTexts:
         for name, sentence in unknown(template, allowed).items():
             if name in self._somewhere:
                 self._found.add(row.path("vars"), f"{sentence}; the job's {dotted(path)} needs it")
+
+
+def _filled_in(values: Mapping[str, str], templates: Iterable[Template | None]) -> int:
+    """How many characters the placeholders become."""
+    names = [name for template in templates if template is not None for name in template.names]
+    return sum([len(values.get(name, "")) for name in names])
 
 
 def _fill_in(values: dict[str, str], templates: Iterable[Template | None]) -> None:

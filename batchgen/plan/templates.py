@@ -37,21 +37,25 @@ class Template:
 
     def render(self, values: Mapping[str, str]) -> str:
         """The text with every name's value; a name that has none is a `KeyError`."""
-        text, *literals = self.literals
+        first, *literals = self.literals
+        parts = [first]
         for name, literal in zip(self.names, literals, strict=True):
-            text += values[name] + literal
-        return text
+            parts += (values[name], literal)
+        return "".join(parts)
 
     def bind(self, values: Mapping[str, str]) -> Template:
         """The template in which only the names without a value are left."""
-        literals, names = [self.literals[0]], []
+        literals, names = [], []
+        parts = [self.literals[0]]
         for name, literal in zip(self.names, self.literals[1:], strict=True):
             if name in values:
-                literals[-1] += values[name] + literal
+                parts.append(values[name])
             else:
                 names.append(name)
-                literals.append(literal)
-        return Template(tuple(literals), tuple(names))
+                literals.append("".join(parts))
+                parts.clear()
+            parts.append(literal)
+        return Template((*literals, "".join(parts)), tuple(names))
 
 
 def compiled(text: str) -> Template:
@@ -62,17 +66,20 @@ def compiled(text: str) -> Template:
     """
     if "{" not in text and "}" not in text:
         return Template((text,), ())
-    literals, names, end = [""], [], 0
+    literals, names, end = [], [], 0
+    parts: list[str] = []
+    """Of the literal that is not closed: one text that grows takes quadratic time."""
     for token in _TOKEN.finditer(text):
-        literals[-1] += text[end : token.start()]
+        parts.append(text[end : token.start()])
         end = token.end()
         if token[0] in ("{{", "}}"):
-            literals[-1] += token[0][0]
+            parts.append(token[0][0])
         else:
             names.append(_name(token))
-            literals.append("")
-    literals[-1] += text[end:]
-    return Template(tuple(literals), tuple(names))
+            literals.append("".join(parts))
+            parts.clear()
+    parts.append(text[end:])
+    return Template((*literals, "".join(parts)), tuple(names))
 
 
 def unknown(template: Template, allowed: Collection[str]) -> dict[str, str]:

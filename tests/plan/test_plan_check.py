@@ -7,6 +7,7 @@ import pytest
 from batchgen import plan
 from batchgen.errors import JobError
 from batchgen.job import Item, Job, parse
+from batchgen.plan.templates import Template
 
 CORE = "stability.stable-image-core-v1:1"
 SD3 = "stability.sd3-large-v1:0"
@@ -167,3 +168,26 @@ def test_more_tasks_than_a_job_may_have_are_refused_without_a_walk():
 
     (only,) = complaints(*items)
     assert only.startswith("job catalog: items: the job would make 11,000,000 images; 10,000,000 ")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"prompt": "{v}" * 400},
+        {"parameters": {"negative_prompt": "{v}" * 400}},
+        {"file_name": "{id}" + "{v}" * 400},
+        {"on_filtered": {"fallback_prompt": "{v}" * 400}},
+    ],
+)
+def test_a_value_that_would_fill_the_memory_is_counted_before_it_is_filled_in(where, monkeypatch):
+    """A few megabytes in a job file must not become gigabytes; every item is told of."""
+    longest = []
+    render = Template.render
+    monkeypatch.setattr(
+        Template, "render", lambda *given: longest.append(render(*given)) or longest[-1]
+    )
+    found = complaints(Item(id="a", variants=3), Item(id="b"), vars={"v": "x" * 10_000}, **where)
+
+    text = "its texts would have 4,000,0"
+    assert [line for line in found if text in line and "1,000,000 is the most" in line][1:]
+    assert max(map(len, longest)) < 10_000

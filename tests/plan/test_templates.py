@@ -1,5 +1,7 @@
 """Templates take plain names and nothing else, and values are taken literally."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +167,24 @@ def test_what_is_no_template_in_a_nested_value_is_told_with_its_place():
 
     assert [error.path for error in made.errors] == [("a", 0), ("b", "c")]
     assert made.render({}) == {"a": ["{", "ok"], "b": {"c": "{x.y}"}}
+
+
+@given(st.lists(st.sampled_from(["{{", "}}", "{a}", "{b}", "x", ""])))
+def test_what_is_bound_renders_as_what_is_not(parts):
+    """A value that is known before the others changes nothing in the end."""
+    template = compiled("".join(parts))
+    values = {"a": "A{", "b": "B"}
+
+    assert template.bind({"a": "A{"}).render(values) == template.render(values)
+
+
+@pytest.mark.parametrize("text", ["{{", "x{{y}}", "{a}"])
+def test_a_long_text_takes_as_long_as_it_is(text):
+    """A job file may hold 16 MB in one text; ten times as much takes ten times as long."""
+
+    def steps(count):
+        began = time.process_time()
+        compiled(text * count).bind({"a": "A"}).render({})
+        return time.process_time() - began
+
+    assert min(steps(100_000) for _ in range(3)) < 60 * max(steps(10_000) for _ in range(3)) + 0.1
