@@ -231,7 +231,8 @@ class OnFiltered(Section):
     frozen=True,
     slots=True,  # a third of a model's size, and a job may have 100,000 of them
     kw_only=True,
-    config=ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True),
+    # Not deferred: once an item was made, pydantic finds no docstrings for the schema any more.
+    config=ConfigDict(extra="forbid", use_attribute_docstrings=True),
 )
 class Item(metaclass=_Complaining):
     """One thing to make pictures of. What it leaves out, the job gives."""
