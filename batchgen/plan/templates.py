@@ -9,10 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from batchgen.text import closest, did_you_mean, quoted
 
+MOST_REMEMBERED = 1_000
+"""Complaints that are not made anew: a mistake of one item is often that of all."""
 LISTED = 30
 """Names that a complaint lists."""
 
@@ -84,7 +87,8 @@ def compiled(text: str) -> Template:
 
 def unknown(template: Template, allowed: Collection[str]) -> dict[str, str]:
     """A sentence for each name that is not allowed, with the nearest that is."""
-    return {name: _unknown(name, allowed) for name in template.names if name not in allowed}
+    known = frozenset(allowed)
+    return {name: _unknown(name, known) for name in template.names if name not in known}
 
 
 def _name(token: re.Match[str]) -> str:
@@ -99,7 +103,8 @@ def _name(token: re.Match[str]) -> str:
     return name
 
 
-def _unknown(name: str, allowed: Collection[str]) -> str:
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _unknown(name: str, allowed: frozenset[str]) -> str:
     near = closest(name, allowed)
     hint = did_you_mean(near and f"{{{near}}}")
     names = sorted(allowed)
