@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from batchgen.attempt import Attempt, Generate, Generation
-from batchgen.errors import AttemptError, NotStarted
+from batchgen.errors import AttemptError, InputChanged, NotStarted
 from batchgen.policies.retry import NOT_BILLED
 from batchgen.policies.stop import Stop
 from batchgen.text import duration
@@ -118,6 +118,8 @@ def with_circuit_breaker(
                 generation = await generate(attempt)
             except NOT_BILLED as error:
                 _refused(breaker, error, notify)
+                raise
+            except InputChanged:  # nothing was sent: it says nothing of the service
                 raise
             except AttemptError:
                 _served(breaker, notify)

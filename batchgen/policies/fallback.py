@@ -15,6 +15,7 @@ from batchgen.attempt import Failed, Outcome, Substitute, Succeeded
 from batchgen.errors import (
     AttemptError,
     Filtered,
+    InputChanged,
     ModelDenied,
     NoRoute,
     NotStarted,
@@ -181,7 +182,7 @@ class Fallback:
             self._health.worked(model_id)
         elif isinstance(error, ModelDenied):
             self._health.denied(model_id, error)
-        elif not isinstance(error, NOT_BILLED):
+        elif not isinstance(error, (*NOT_BILLED, InputChanged)):
             self._health.served(model_id)
 
 

@@ -6,7 +6,7 @@ from fakes import ERRORS, make_generation, make_task
 from virtual_time import virtual_time
 
 from batchgen.attempt import Attempt
-from batchgen.errors import AttemptError, NotStarted, Rejected, Throttled, Unavailable
+from batchgen.errors import AttemptError, InputChanged, NotStarted, Rejected, Throttled, Unavailable
 from batchgen.policies.circuit_breaker import (
     PAUSES,
     QUIET,
@@ -119,6 +119,18 @@ async def test_open_it_lets_one_probe_through_at_a_time():
 
 
 @virtual_time
+async def test_what_was_not_sent_does_not_close_it():
+    """An input that changed fails its task and says nothing of the service."""
+    rig = Rig()
+    await rig.refuse(REFUSALS)
+    rig.service.error = ERRORS[InputChanged]
+
+    await rig.call()
+
+    assert rig.breaker.is_open()
+
+
+@virtual_time
 async def test_one_success_closes_it_and_all_go_on():
     """When a probe gets through, everybody who waited calls at once, and a person is told."""
     rig = Rig()
@@ -132,7 +144,11 @@ async def test_one_success_closes_it_and_all_go_on():
     assert rig.told[-1].startswith("The service is back")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ERRORS if not issubclass(kind, NOT_BILLED)])
+UNSAID = (*NOT_BILLED, InputChanged)
+"""What says nothing of whether the service serves calls, or that it does not."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ERRORS if not issubclass(kind, UNSAID)])
 @virtual_time
 async def test_an_answer_is_an_answer(kind):
     """A failure that is no refusal shows that the service serves calls."""
