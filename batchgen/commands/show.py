@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,10 +82,12 @@ def _show_image(path: Path, manifest: Path | None, *, as_json: bool) -> int:
             origin = find_named(path)
     if origin is None:
         return _show_embedded(path, given, as_json=as_json)
+    credentials = _credentials(path)
     if as_json:
-        result(json.dumps(_image_fields(path, origin, is_same=is_same)))
+        fields = _image_fields(path, origin, is_same=is_same)
+        result(json.dumps({**fields, "credentials": credentials.fields}))
     else:
-        for line in _image_lines(path, origin, is_same=is_same):
+        for line in (*_image_lines(path, origin, is_same=is_same), *credentials.lines):
             result(line)
     return ExitCode.DONE if is_same else ExitCode.DIFFERENT
 
@@ -117,13 +120,46 @@ def _show_embedded(path: Path, manifest: Path | None, *, as_json: bool) -> int:
         if manifest is None:
             raise InputError(f"{text} Name the output that it came from with --manifest.")
         raise InputError(f"{path}: {where} has no image with these bytes; nothing is embedded.")
+    credentials = _credentials(path)
     if as_json:
-        result(json.dumps(_embedded_fields(path, told)))
+        fields = {**_embedded_fields(path, told), "credentials": credentials.fields}
+        result(json.dumps(fields))
         return ExitCode.DONE
-    for line in _embedded_lines(path, told):
+    for line in (*_embedded_lines(path, told), *credentials.lines):
         result(line)
     result("  on record: nowhere that was looked; this is what the file says of itself")
     return ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The Content Credentials of an image, for a person and for a program."""
+
+    lines: tuple[str, ...] = ()
+    fields: dict[str, Any] | None = None
+
+
+def _credentials(path: Path) -> _Shown:
+    """What an image's Content Credentials say and are worth; nothing where it has none."""
+    from batchgen.output import CredentialsUnusable, embedded, read_credentials
+
+    try:
+        told = embedded(path)
+        if told is None or not told.has_credentials:
+            return _Shown()
+        found = read_credentials(path)
+    except (CredentialsUnusable, OSError) as error:
+        line = f"  Content Credentials: not read: {_text(str(error))}"
+        return _Shown((line,), {"problem": str(error)})
+    if found is None:
+        return _Shown()
+    state = "intact" if found.is_intact else f"not intact ({_text(', '.join(found.problems))})"
+    signer = _text(found.signed_by or "an unknown signer")
+    trust = "trusted" if found.is_trusted else "untrusted: no trust list names who signed"
+    said = f"  Content Credentials: {state}, signed by {signer}, {trust}"
+    if found.model is not None:
+        said += f"; model {_text(found.model)}, seed {found.seed}"
+    return _Shown((said,), asdict(found))
 
 
 def _embedded_fields(path: Path, told: Embedded) -> dict[str, Any]:
@@ -172,8 +208,6 @@ def _embedded_lines(path: Path, told: Embedded) -> Iterator[str]:
         yield f"  source type: {_text(told.source_type)}"
     if made is None and told.parameters is not None:
         yield f"  parameters: {_text(told.parameters)}"
-    if told.has_credentials:
-        yield "  it holds Content Credentials"
     if told.problem is not None:
         yield f"  not all of it could be read: {_text(told.problem)}"
 

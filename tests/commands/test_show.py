@@ -7,10 +7,12 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from fakes import make_record, make_task, picture
+from certificates import write_pair
+from fakes import NOON, make_record, make_task, picture
 from outputs import Lost, Output, end_line, provenance, run_line, sound, talking
 
 from batchgen.cli import main
+from batchgen.output import Label, SourceType, inspect_image, labelled, open_signer
 from batchgen.record import ErrorInfo, Served, Status
 
 
@@ -121,6 +123,33 @@ def test_an_image_that_no_manifest_knows_tells_itself(show, tmp_path):
     fields = json.loads(show(image, "--json").out)
     assert (fields["found_by"], fields["seed"]) == ("embedded", task.seed)
     assert fields["prompt"] == task.request["prompt"]
+
+
+def test_content_credentials_are_told_with_what_they_are_worth(show, tmp_path):
+    """Who signed, whether anything was changed since, and never more trust than there is."""
+    data = picture(size=(37, 17))
+    label = Label(
+        creator_tool="batchgen 0.1.0",
+        created_at=NOON,
+        source_type=SourceType.GENERATED,
+        received_sha256=hashlib.sha256(data).hexdigest(),
+        model="the-model",
+        seed=77,
+    )
+    signer = open_signer(*write_pair(tmp_path))
+    image = tmp_path / "signed.png"
+    signed = signer.signed(labelled(data, inspect_image(data), label), "png", label)
+    image.write_bytes(signed)
+
+    said = next(line for line in show(image).lines if "Content Credentials" in line)
+
+    assert "intact, signed by A signer, untrusted" in said
+    assert said.endswith("model the-model, seed 77")
+    fields = json.loads(show(image, "--json").out)["credentials"]
+    assert (fields["is_intact"], fields["is_trusted"], fields["seed"]) == (True, False, 77)
+    at = signed.index(b"IDAT") + 10
+    image.write_bytes(signed[:at] + bytes([signed[at] ^ 1]) + signed[at + 1 :])
+    assert "not intact" in show(image).out
 
 
 def test_a_label_that_came_later_hides_nothing(show, output, tmp_path):
