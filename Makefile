@@ -94,6 +94,7 @@ test: $(DEV_READY) ## the test suite
 	$(PYTHON) -m pytest $(BESIDE) $(ARGS)
 
 test-long: $(DEV_READY) ## the sweeps that take longer than a suite should
+	@$(PIP) install --require-hashes -r requirements-formats.txt
 	$(PYTHON) -m pytest --long $(BESIDE) $(ARGS)
 
 mutation: $(DEV_READY) ## how many small faults in the money's modules the tests notice (half an hour)
@@ -108,5 +109,7 @@ lock: $(DEV_READY) ## renew the lock files from pyproject.toml
 		pyproject.toml --group flit --group dev -c requirements.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --group flit --group dev --group mutation -c requirements-dev.txt -o requirements-mutation.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --group flit --group dev --group formats -c requirements-dev.txt -o requirements-formats.txt
 
 .PHONY: $(TARGETS)

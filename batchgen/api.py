@@ -21,11 +21,12 @@ from batchgen.output import (
     Verified,
     in_thread,
     load_history,
+    manifest_of,
     read_originals,
+    read_records,
     verify_output,
     worker_threads,
 )
-from batchgen.output import read_manifest as read_lines
 from batchgen.record import Record, Status
 from batchgen.runner import Batch, Observer, RunOptions, Selection, Summary, deadline_of
 from batchgen.task import Task
@@ -112,7 +113,7 @@ def _earlier(job: Job, selection: Selection, run_id: str) -> Iterator[Record]:
     history = load_history(Path(job.output) / MANIFEST_NAME)
     for task_id in _task_ids(job, selection, history.random_seed_key):
         if history.status(task_id) in {Status.SUCCEEDED, Status.FILTERED}:
-            record = history.record(task_id)
+            record = history.present(task_id)
             if record is not None and record.run_id != run_id:
                 yield record
 
@@ -127,16 +128,15 @@ def _task_ids(job: Job, selection: Selection, random_seed_key: str | None) -> It
 def read_manifest(path: str | Path) -> Iterator[Record]:
     """The records of a manifest in the order of writing; of several with one task id the last wins.
 
+    An image that was moved since has the path that it has now.
+
     Args:
         path: of a manifest, or of the output folder that holds it.
 
     Raises:
         ManifestError: it cannot be read, or a later version wrote it.
     """
-    path = Path(path)
-    for line in read_lines(path / MANIFEST_NAME if path.is_dir() else path):
-        if isinstance(line, Record):
-            yield line
+    yield from read_records(manifest_of(Path(path)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ COMMANDS = {
     "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),
     "verify": ("batchgen.commands.verify", "Hold the files of an output against its manifest."),
     "show": ("batchgen.commands.show", "Tell how an image was made, or what past runs came to."),
+    "manifest": ("batchgen.commands.manifest", "Merge manifests, or write one as a table."),
     "models": ("batchgen.commands.models", "List the models: prices, quotas, Regions, life cycle."),
     "schema": ("batchgen.commands.schema", "Print the JSON Schema of a job file, for editors."),
     "simulate": ("batchgen.simulator.cli", "Run a local Bedrock that costs nothing."),

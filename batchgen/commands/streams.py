@@ -81,6 +81,11 @@ def flush_streams() -> bool:
     return whole
 
 
+def drop_output() -> None:
+    """Send what is still written to standard output, whose reader went away, to nowhere."""
+    _drop(sys.__stdout__)
+
+
 def _drop(stream: TextIO | None) -> None:
     """Send whatever is written to a stream from now on to /dev/null."""
     if stream is not None:

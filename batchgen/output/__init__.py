@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchgen.output.adopt import Adopted, adopt_images
+from batchgen.output.export import COLUMNS, rows_of, to_csv, to_json_lines, to_parquet
 from batchgen.output.folder import (
     FILES_BESIDE,
     Leftover,
@@ -30,6 +31,8 @@ from batchgen.output.manifest import (
     parse_object,
     read_manifest,
 )
+from batchgen.output.manifest_schema import manifest_schema
+from batchgen.output.merge import Merged, merge
 from batchgen.output.metadata.credentials import (
     Credentials,
     CredentialsUnusable,
@@ -49,6 +52,7 @@ from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.originals import Originals, read_image, read_originals
 from batchgen.output.paths import inner_path, open_regular
+from batchgen.output.records import manifest_of, read_records
 from batchgen.output.repair import (
     Obsolete,
     Repaired,
@@ -56,6 +60,7 @@ from batchgen.output.repair import (
     prune_output,
     repair_output,
 )
+from batchgen.output.replacing import replacing
 from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
@@ -63,6 +68,7 @@ from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 __all__ = [
     "ASIDE",
     "ATTEMPT",
+    "COLUMNS",
     "EXTENSIONS",
     "FILES_BESIDE",
     "LOCK_NAME",
@@ -86,6 +92,7 @@ __all__ = [
     "Leftover",
     "LockWait",
     "Manifest",
+    "Merged",
     "Obsolete",
     "Origin",
     "Originals",
@@ -111,6 +118,9 @@ __all__ = [
     "labelled",
     "load_history",
     "lock_holder",
+    "manifest_of",
+    "manifest_schema",
+    "merge",
     "network_file_system",
     "open_manifest",
     "open_output",
@@ -124,10 +134,16 @@ __all__ = [
     "read_image",
     "read_manifest",
     "read_originals",
+    "read_records",
     "read_structure",
     "refuse_lost_manifest",
     "repair_output",
+    "replacing",
     "require_limits",
+    "rows_of",
+    "to_csv",
+    "to_json_lines",
+    "to_parquet",
     "verify_output",
     "worker_threads",
 ]

@@ -168,6 +168,14 @@ class History:
         line = None if data is None else parse_line(data)
         return line if isinstance(line, Record) else None
 
+    def present(self, task_id: str) -> Record | None:
+        """The last record of a task, with the path that its image has now."""
+        record, path = self.record(task_id), self.moved.get(task_id)
+        if record is None or path is None or not record.images:
+            return record
+        first = record.images[0].model_copy(update={"path": path})
+        return record.model_copy(update={"images": (first, *record.images[1:])})
+
     def counts(self) -> dict[Status, int]:
         """How many tasks have a last record of each status."""
         found = Counter(entry & (SIMULATED - 1) for entry in self.entries.values())
