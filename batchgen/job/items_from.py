@@ -53,6 +53,10 @@ class DataRows:
         self._found = found
         self._variables = variables
         self._number = -1
+        # A path counts from the file that it stands in, which may be an included one.
+        below = "" if job.source is None else job.source.folder_of(("items_from",))
+        self._below = PurePath(below)
+        self._folder = job.folder / below
 
     def __iter__(self) -> Iterator[Row]:
         """Those that nothing is wrong with, in the order of the files."""
@@ -69,20 +73,20 @@ class DataRows:
                 "standard input", self._job.data_file(named, StandardInput)
             )
             return
-        path = self._job.folder / named
+        path = self._folder / named
         if not glob.has_magic(named) or path.exists():
             yield from self._read(path)
             return
         # Not `Path.glob`: a pattern may be absolute, and `*` leaves out hidden files.
-        names = glob.iglob(named, root_dir=self._job.folder, recursive=True)  # noqa: PTH207
+        names = glob.iglob(named, root_dir=self._folder, recursive=True)  # noqa: PTH207
         found = sorted(names)
-        files = [each for each in found if (self._job.folder / each).is_file()]
+        files = [each for each in found if (self._folder / each).is_file()]
         if not files:
-            raise InputError(f"fits no file in {quoted(str(self._job.folder), fields.LONGEST_ID)}")
+            raise InputError(f"fits no file in {quoted(str(self._folder), fields.LONGEST_ID)}")
         suffixes = {PurePath(each).suffix.lower() for each in files}
         if suffixes <= {*_TABLES, *_JSON_LINES}:
             for each in files:
-                yield from self._read(self._job.folder / each)
+                yield from self._read(self._folder / each)
             return
         self._variables.update(("stem", "path"))
         fixed = _fixed_parts(named)
@@ -103,14 +107,14 @@ class DataRows:
     def _of_image(self, path: str, fixed: int) -> Iterator[Row]:
         """The row of one file of a pattern; its id is the path below what the pattern fixes."""
         pure = PurePath(path)
-        at: Path = ("items_from", str(self._job.folder / path))
+        at: Path = ("items_from", str(self._folder / path))
         try:
             path.encode()
             name = fields.item_id(PurePath(*pure.parts[fixed:]).with_suffix("").as_posix())
         except ValueError as error:
             self._found.add(at, f"its name cannot be an id: {error}")
             return
-        item = item_of(id=name, vars={"stem": pure.stem, "path": pure.as_posix()})
+        item = item_of(id=name, vars={"stem": pure.stem, "path": (self._below / pure).as_posix()})
         self._number += 1
         yield Row(self._number, item, at, (), name)
 

@@ -133,3 +133,18 @@ def test_words_that_were_truth_values_are_texts_and_warned_of(folder):
         "put it in quotes to say so"
         for place, word in (("4: matrix.backdrop[0]", "on"), ("5: items[0].vars.product", "no"))
     ]
+
+
+def test_a_data_file_counts_from_the_file_that_names_it(folder):
+    """An included one too; what a pattern finds is told from the job file's folder on."""
+    job = JOB.replace("items: [{id: mug, vars: {product: mug}}]", "")
+    path = folder.write(job=job, shared__defaults=f"{DEFAULTS}items_from: rows.csv\n")
+    (folder.path / "shared" / "rows.csv").write_text("id,product\nmug,mug\n", "utf-8")
+    assert [task.item_id for task in plan.expand(load(path))] == ["mug"]
+
+    defaults = DEFAULTS.replace("{product}", "{path}")
+    path = folder.write(job=job, shared__defaults=f'{defaults}items_from: "*.jpg"\n')
+    (folder.path / "shared" / "owl.jpg").write_bytes(b"")
+    assert [task.request["prompt"] for task in plan.expand(load(path))] == [
+        "shared/owl.jpg on white"
+    ]
