@@ -167,12 +167,10 @@ class ItemPlanner:
             text = "gives all variants of an item one name: put {variant} into it"
             self._found.add(("file_name",), text)
             return None
-        for numbers in _extremes(bound, count):
-            reason = file_names.problem(bound.render(numbers))
-            if reason:
-                self._found.add(row.path("id"), reason)
-                return None
-        return bound
+        reason = _unsafe(bound, count)
+        if reason:
+            self._found.add(row.path("id"), reason)
+        return None if reason else bound
 
     def _requests(
         self, row: Row, model: Model, texts: Texts, chosen: Seeds
@@ -231,12 +229,14 @@ def _names(job: Job, row: Row) -> tuple[str, ...]:
     return (job.name, row.item.id, *(text for axis in row.axes for text in axis))
 
 
-def _extremes(name: Template, variants: int) -> Iterator[dict[str, str]]:
-    """Numbers and seeds that tell for all others whether the name is safe."""
-    longest = {"variant": str(variants), "seed": WIDEST_SEED}
-    yield longest
-    if name.names and file_names.may_be_reserved(name.render(longest)):
-        yield from ({"variant": digit, "seed": digit} for digit in "123456789")
+def _unsafe(name: Template, variants: int) -> str | None:
+    """Why a file name of some variant is not safe; a few numbers and seeds tell for all others."""
+    longest = name.render({"variant": str(variants), "seed": WIDEST_SEED})
+    reason = file_names.problem(longest)
+    if reason is None and name.names and file_names.may_be_reserved(longest):
+        short = (name.render({"variant": digit, "seed": digit}) for digit in "123456789")
+        reason = next(filter(None, map(file_names.problem, short)), None)
+    return reason
 
 
 def _prefix_is_unique(file_name: Template) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +83,14 @@ class IndexSet:
             self._bytes[place] |= bit
             self._count += 1
 
+    @classmethod
+    def first(cls, count: int) -> IndexSet:
+        """All indices below a number."""
+        made = cls()
+        made._bytes = bytearray(b"\xff" * (count >> 3)) + bytes([(1 << (count & 7)) - 1])
+        made._count = count
+        return made
+
     def __contains__(self, number: int) -> bool:
         place = number >> 3
         return place < len(self._bytes) and bool(self._bytes[place] >> (number & 7) & 1)
@@ -113,6 +121,10 @@ class TaskSet:
         if bits is None:
             bits = self._bits[model_id] = IndexSet()
         bits.add(index)
+
+    def add_first(self, model_id: str, count: int) -> None:
+        """Take the first tasks of a plan that has no other model; the set is empty so far."""
+        self._bits = {model_id: IndexSet.first(count)}
 
     def has(self, model_id: str, number: int) -> bool:
         """Whether the task with this running index is one of them."""
@@ -233,10 +245,12 @@ def select(
     most = outline.tasks if outline is not None and outline.is_partial else None
     none = TaskSet(whole, random_seed_key, history.reseeds)
     pending = Pending(to_make=none, succeeded=none.empty_like())
+    if outline is not None and _is_plain(history, selection, outline):
+        return _all_new(pending, selection, outline)
     known = filtered = 0
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
-    for each in islice(_walk(whole, selection, history, random_seed_key, outline), most):
+    for each in islice(_walk(whole, selection, history, random_seed_key), most):
         pending.walked += 1
         status, was_simulated = history.latest(each.task_id)
         known += status is not None
@@ -264,6 +278,23 @@ def select(
         # Nobody has looked at the rest: there is something, and nothing is told to be gone.
         pending.unknown = 0
         pending.elsewhere[outline.models[-1].model_id] += 1
+    return pending
+
+
+def _is_plain(history: History, selection: Selection, outline: PlanSummary) -> bool:
+    """Whether it is known without a walk what is to be made: the first tasks, all of one model."""
+    is_new = not len(history) and not history.refreshes and not selection.only
+    return is_new and not outline.is_partial and len(outline.models) == 1
+
+
+def _all_new(pending: Pending, selection: Selection, outline: PlanSummary) -> Pending:
+    tasks, model_id = outline.tasks, outline.models[0].model_id
+    count = tasks if selection.limit is None else min(tasks, selection.limit)
+    if count:
+        pending.to_make.add_first(model_id, count)
+    if count < tasks:
+        pending.elsewhere[model_id] = tasks - count
+    pending.walked = tasks
     return pending
 
 
@@ -303,7 +334,6 @@ def _walk(
     selection: Selection,
     history: History,
     key: str,
-    outline: PlanSummary | None,
 ) -> Iterator[_Walked]:
     reseeds = history.reseeds
     if selection.only or any(each.only for each in history.refreshes):
@@ -312,9 +342,7 @@ def _walk(
             yield _Walked(index, task.model_id, task.id, task, is_asked)
         return
     if not len(history):
-        one = outline.models[0] if outline is not None and len(outline.models) == 1 else None
-        models = whole.models() if one is None else repeat(one.model_id, one.tasks)
-        for number, model_id in enumerate(models):
+        for number, model_id in enumerate(whole.models()):
             yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
