@@ -19,13 +19,13 @@ import click
 from batchgen.commands import options
 from batchgen.commands.run import choosing, ordered
 from batchgen.commands.streams import note, result
-from batchgen.record import Record, is_simulated
 from batchgen.text import duration, escaped, quoted, usd
 
 if TYPE_CHECKING:
     from batchgen.job import Job
     from batchgen.output import History
     from batchgen.plan import PlanSummary
+    from batchgen.record import Record
     from batchgen.runner import Deadline, Pending, Selection
     from batchgen.task import Task
 
@@ -120,6 +120,11 @@ class _View:
     pending: Pending
     deadline: Deadline | None
 
+    def _is_simulated(self) -> bool:
+        from batchgen.record import is_simulated
+
+        return is_simulated(self.job.endpoint)
+
     def to_json(self, *, explain: bool) -> dict[str, Any]:
         """One object."""
         cost, seconds = self._cost(), self._seconds()
@@ -130,7 +135,7 @@ class _View:
             "filtered": self.pending.earlier.filtered,
             "to_make": len(self.pending.to_make),
             "cost_usd": None if cost is None else float(cost),
-            "simulated": is_simulated(self.job.endpoint),
+            "simulated": self._is_simulated(),
             "models": [
                 {
                     "model_id": name,
@@ -167,7 +172,7 @@ class _View:
             yield "How the tasks come about, with the count after each stage:"
             for stage, count in outline.stages.items():
                 yield f"  {stage:10} {count:>12,}"
-        kind = " (simulated)" if is_simulated(self.job.endpoint) else ""
+        kind = " (simulated)" if self._is_simulated() else ""
         made = pending.earlier.succeeded + pending.earlier.filtered
         yield (
             f"{self.job.name}: {_tasks(outline.tasks)}, {made:,} made already, "
@@ -254,7 +259,7 @@ class _View:
     def _budget(self) -> dict[str, Any] | None:
         """What may be spent, and how many of the tasks to make that covers."""
         limits, cost = self.job.limits, self._cost()
-        spent = self.history.accounts[is_simulated(self.job.endpoint)]
+        spent = self.history.accounts[self._is_simulated()]
         lefts = [] if limits.budget_usd is None else [max(Decimal(0), limits.budget_usd - spent)]
         lefts += [] if limits.run_budget_usd is None else [limits.run_budget_usd]
         if not lefts or cost is None:
