@@ -266,13 +266,16 @@ class TestPlain:
         assert found.record(task_id) == record
         assert len(found) == 3
 
-    def test_only_fields_of_the_record_itself_count(self, history):
+    @pytest.mark.parametrize("status", ["succeeded", "failed"])
+    @pytest.mark.parametrize("place", ["vars", "request"])
+    def test_only_fields_of_the_record_itself_count(self, history, place, status):
         """Variables of an item and parameters of a request may have any names."""
-        names = {"task_id": B.id, "status": "failed", "endpoint": REAL, "kind": "end"}
-        record = make_record(A, vars=names, request={"style": {"a": 1}, **names})
-        found = history(record)
-        assert statuses(found) == {"A": Status.SUCCEEDED}
-        assert found.latest(A.id) == (Status.SUCCEEDED, True)
+        names = {"status": status, "task_id": B.id, "endpoint": REAL, "kind": "end"}
+        inside = names if place == "vars" else {"style": {"a": 1}, **names}
+        for line in (make_record(A, **{place: inside}), failed(A, **{place: inside})):
+            found = history(line)
+            assert statuses(found) == {"A": line.status}
+            assert found.latest(A.id) == (line.status, True)
 
     @pytest.mark.parametrize(
         "line", [make_record(A), failed(A), attempt(A)], ids=["made", "failed", "attempt"]
