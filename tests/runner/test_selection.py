@@ -211,3 +211,17 @@ class TestBits:
         bits = IndexSet()
         bits.add(999_999)
         assert len(bits._bytes) == 125_000
+
+
+@pytest.mark.parametrize("limit", [None, 1, 7, 8, 9, 500])
+def test_where_all_is_new_the_check_tells_what_a_walk_would(tmp_path, limit):
+    """The same tasks to make and the same ones left, whether or not the plan is walked for it."""
+    job = make_job(tmp_path, **{f"mug-{n}": f"mug {n}" for n in range(20)})
+    history, chosen = load_history(tmp_path / MANIFEST_NAME), Selection(limit=limit)
+    outline = plan.check(job)
+
+    told = select(JobPlan(job), history, chosen, "k", outline=outline)
+    walked = select(JobPlan(job), history, chosen, "k")
+
+    assert list(told.to_make.indexed()) == list(walked.to_make.indexed())
+    assert (told.elsewhere, told.walked) == (walked.elsewhere, walked.walked)
