@@ -355,6 +355,26 @@ class TestMoved:
                 history(line)
 
 
+class TestPresent:
+    def test_a_record_comes_with_the_path_that_its_image_has_now(self, history):
+        """The first image is the one that moves; all else is as it was written."""
+        images = (make_image(path="images/a.png"), make_image(path="images/a~2.png"))
+        record = make_record(A, images=images)
+        found = history(record, moved(A, "superseded/a~1.png"))
+        present = found.present(A.id)
+        assert [image.path for image in present.images] == ["superseded/a~1.png", "images/a~2.png"]
+        assert present.images[0].model_copy(update={"path": "images/a.png"}) == images[0]
+        assert present.model_copy(update={"images": images}) == record
+        assert found.record(A.id) == record
+
+    def test_a_record_that_did_not_move_is_as_it_was_written(self, history):
+        """Nor has a task without a record, or without an image, a path to change."""
+        found = history(make_record(A), failed(B), moved(B, "x"), moved(C, "y"))
+        assert found.present(A.id) == make_record(A)
+        assert found.present(B.id) == failed(B)
+        assert found.present(C.id) is None
+
+
 class TestLines:
     def test_the_bytes_of_a_record_come_as_they_are(self, history):
         """For whoever reads a million of them and needs two fields of each."""
