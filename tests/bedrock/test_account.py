@@ -346,7 +346,11 @@ class TestFoundation:
 
     @given(st.sampled_from(sorted(MODELS)), st.sampled_from(["us", "eu", "apac", "global"]))
     def test_spellings(self, model, geography):
-        """An id and its ARN are one model; a system-defined profile spells it out."""
+        """An id and its ARN are one model; a system-defined profile spells it out.
+
+        An image service is known by its profile alone; the id is what is behind that.
+        """
+        model = model.removeprefix("us.")
         arn = f"arn:aws:bedrock:us-west-2::foundation-model/{model}"
         system = f"{geography}.{model}"
         profile = f"arn:aws:bedrock:us-west-2:123456789012:inference-profile/{system}"
