@@ -94,6 +94,45 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_empty(value: object) -> bool:
+    return value == ()
+
+
+class DerivedFile(BaseModel):
+    """A size or format of an image, made on this machine as `derive` of the job orders."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: str
+    """Below the output folder, with `/`: the path of the image with the suffix."""
+    sha256: str
+    """Of the file."""
+    bytes: int
+    """Of the file."""
+    format: str
+    """`png`, `jpeg` or `webp`."""
+    width: int
+    height: int
+    suffix: str
+    """What its name adds to that of the image."""
+    settings: dict[str, str | int]
+    """What the job ordered, as it stands there."""
+
+    @property
+    def is_decoded(self) -> bool:
+        """Its pixels are those that were written, if the hash is the one on record."""
+        return True
+
+
+EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+"""Format -> how the names of its files end."""
+
+
+def derived_path(path: str, suffix: str, form: str) -> str:
+    """Where a derived file of an image lies."""
+    return f"{path.rpartition('.')[0]}{suffix}.{EXTENSIONS.get(form, form)}"
+
+
 class StoredImage(BaseModel):
     """One image file of a task, as it lies in the output."""
 
@@ -120,6 +159,19 @@ class StoredImage(BaseModel):
     seed: int | None
     """The seed that the service says it used; None where it did not say."""
     finish_reason: str | None
+    derived: tuple[DerivedFile, ...] = Field(default=(), exclude_if=_is_empty)
+    """Sizes and formats that were made of it and lie beside it; left out without any. A `derived`
+    line that follows the record takes the place of this."""
+
+    def at(self, path: str) -> StoredImage:
+        """The same image where it is now; what was derived of it lies beside it."""
+        if path == self.path:
+            return self
+        derived = tuple(
+            each.model_copy(update={"path": derived_path(path, each.suffix, each.format)})
+            for each in self.derived
+        )
+        return self.model_copy(update={"path": path, "derived": derived})
 
     @property
     def is_decoded(self) -> bool:
@@ -294,6 +346,20 @@ class MovedLine(Line):
     task_id: str
     path: str
     new_path: str
+
+
+class DerivedLine(Line):
+    """What there is now of sizes and formats of a task's first image.
+
+    What its last record, or an earlier line of this kind, said of them counts no more.
+    """
+
+    kind: Literal["derived"] = "derived"
+    run_id: str
+    task_id: str
+    path: str
+    """Of the image, where it was then."""
+    derived: tuple[DerivedFile, ...]
 
 
 class MovedFile(BaseModel):

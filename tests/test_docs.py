@@ -21,6 +21,7 @@ from batchgen.cli import COMMANDS, main
 from batchgen.commands.run import command as run_command
 from batchgen.models import MODELS, LifeCycle
 from batchgen.policies.stop import RULES
+from batchgen.record import derived_path
 
 CATALOG = Catalog.LINE
 SIMULATE = 'make simulate ARGS="--port 8080"'
@@ -349,9 +350,15 @@ class TestJobs:
 
         assert main(["run", job, *options]) == 0
 
-        tasks = list(plan_job(load_job(job)))
+        loaded = load_job(job)
+        asked = [f"{task.file_stem}.{task.image_format}" for task in plan_job(loaded)]
+        asked += [
+            derived_path(path, each.suffix, each.format or "png")
+            for path in asked
+            for each in loaded.derive
+        ]
         made = [path.relative_to(output).as_posix() for path in output.glob("images/*")]
-        assert sorted(made) == sorted(f"{task.file_stem}.{task.image_format}" for task in tasks)
+        assert sorted(made) == sorted(asked)
         assert main(["verify", str(output)]) == 0
 
     def test_every_job_is_in_the_readme(self):

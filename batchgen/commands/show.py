@@ -20,7 +20,7 @@ from batchgen.text import duration, escaped, quoted, shortened, system_reason, u
 
 if TYPE_CHECKING:
     from batchgen.output import Embedded, History, Origin
-    from batchgen.record import Record, Status
+    from batchgen.record import DerivedFile, Record, Status, StoredImage
     from batchgen.report import Night, RunFigures, Tally
 
 LONGEST_TEXT = 2_000
@@ -263,6 +263,7 @@ def _image_fields(path: Path, origin: Origin, *, is_same: bool) -> dict[str, Any
         "prompt": made.prompt,
         "negative_prompt": made.negative_prompt,
         "parameters": made.parameters,
+        "derived": None if origin.derived is None else origin.derived.model_dump(mode="json"),
         "finished_at": record.model_dump(mode="json")["finished_at"],
         "cost_usd": record.cost_usd,
         "simulated": _is_simulated(record),
@@ -292,12 +293,19 @@ def _image_lines(path: Path, origin: Origin, *, is_same: bool) -> Iterator[str]:
         yield f"  negative prompt: {_text(made.negative_prompt)}"
     for name, value in made.parameters.items():
         yield f"  {escaped(shortened(name, 100))}: {_value(value)}"
-    image = origin.image
+    image: StoredImage | DerivedFile = origin.image
+    if origin.derived is not None:
+        source, image = origin.image, origin.derived
+        yield (
+            f"  made of: {_text(source.path)} ({escaped(source.format)}, "
+            f"{source.width}x{source.height}), on this machine and without a call"
+        )
     yield f"  image: {escaped(image.format)}, {image.width}x{image.height}, {image.bytes:,} bytes"
-    if image.seed is not None and image.seed != made.seed:
-        yield f"  seed by the service's own word: {image.seed}"
-    if image.finish_reason is not None:
-        yield f"  finish reason: {quoted(image.finish_reason)}"
+    said = origin.image
+    if said.seed is not None and said.seed != made.seed:
+        yield f"  seed by the service's own word: {said.seed}"
+    if said.finish_reason is not None:
+        yield f"  finish reason: {quoted(said.finish_reason)}"
     if record.served is not None:
         yield f"  made in place of what was asked for ({_text(record.served.reason)})"
     cost = usd(None if record.cost_usd is None else Decimal(str(record.cost_usd)))

@@ -14,6 +14,7 @@ from batchgen.job.matrix import STAGES, Expansion
 from batchgen.job.rows import Row
 from batchgen.job.schema import (
     ContentCredentials,
+    Derivative,
     Item,
     Job,
     Limits,
@@ -31,6 +32,7 @@ __all__ = [
     "STAGES",
     "Complaints",
     "ContentCredentials",
+    "Derivative",
     "Expansion",
     "FailureLimit",
     "InputGone",

@@ -21,10 +21,29 @@ def conflicts(job: Job) -> Iterator[Complaint]:
     yield from _items(job)
     yield from _axes(job)
     yield from _routes(job)
+    yield from _derivatives(job)
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
         yield Complaint(path=("endpoint",), text=f"{quoted(job.endpoint)}: {PLAIN_HTTP}")
     if job.metadata.content_credentials is not None:
         yield from _credentials(job, job.metadata.content_credentials)
+
+
+def _derivatives(job: Job) -> Iterator[Complaint]:
+    first: dict[str, int] = {}
+    for index, each in enumerate(job.derive):
+        earlier = first.setdefault(each.suffix.lower(), index)
+        if earlier != index:
+            text = f"{quoted(each.suffix)} is the suffix of derive[{earlier}] already"
+            yield Complaint(path=("derive", index, "suffix"), text=f"{text}: every one stands once")
+        is_sized = each.width is not None or each.height is not None
+        if not is_sized and each.format is None:
+            text = "changes nothing: give it a width, a height or a format"
+            yield Complaint(path=("derive", index), text=text)
+        if each.fit == "cover" and (each.width is None or each.height is None):
+            yield Complaint(path=("derive", index, "fit"), text="cover needs a width and a height")
+        if each.quality is not None and each.format == "png":
+            text = "has no meaning for png, which loses nothing: allowed with jpeg and webp"
+            yield Complaint(path=("derive", index, "quality"), text=text)
 
 
 def _credentials(job: Job, files: ContentCredentials) -> Iterator[Complaint]:

@@ -269,6 +269,26 @@ def _file(path: str) -> str:
     return path
 
 
+def _suffix(value: Any) -> Any:
+    """A suffix as it is written: `-800` without quotes is a number for YAML."""
+    return str(value) if type(value) is int else value
+
+
+def _colour(value: Any) -> Any:
+    """A colour as `#rrggbb`, in small letters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = _text(value).lower()
+    named = COLOURS.get(text, text)
+    if re.fullmatch("#[0-9a-f]{3}", named):
+        named = "#" + "".join(digit * 2 for digit in named[1:])
+    if not re.fullmatch("#[0-9a-f]{6}", named):
+        raise ValueError("put a text that begins with # in quotes" if not text else "")
+    return named
+
+
 def level_alone(value: Any) -> Any:
     """The mapping that a level by itself stands for."""
     if not isinstance(value, str):
@@ -313,6 +333,9 @@ def _failure_limit(value: Any) -> FailureLimit:
 
 
 _ENDPOINTS = ("simulator", "aws")
+COLOURS = {"white": "#ffffff", "black": "#000000", "gray": "#808080", "grey": "#808080"}
+FORMATS = ("png", "jpeg", "webp")
+FITS = ("contain", "cover")
 LEVELS = ("none", "ai-label", "full")
 """What the files of images say of themselves."""
 _LEVEL_OR_MAPPING = "none, ai-label or full, or a mapping of level and content_credentials"
@@ -393,6 +416,23 @@ Folder = Annotated[_Text, AfterValidator(_folder), Allowed("a folder, from the c
 File = Annotated[_Text, AfterValidator(_file), Allowed("a file, from the job file on")]
 Level = Annotated[
     Literal["none", "ai-label", "full"], Allowed("none, ai-label or full", names=LEVELS)
+]
+Suffix = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[A-Za-z0-9._@+=-]{0,39}[A-Za-z0-9_@+=-]$"),
+    BeforeValidator(_suffix, json_schema_input_type=str | int),
+    Allowed("1 to 40 letters a-z, digits, - _ . @ + and =, no . at the end"),
+]
+Side = Annotated[
+    int, Field(strict=True, ge=1, le=16_383), Allowed("pixels, a whole number from 1 to 16,383")
+]
+Format = Annotated[Literal["png", "jpeg", "webp"], Allowed("png, jpeg or webp", names=FORMATS)]
+Quality = Annotated[int, Field(strict=True, ge=1, le=100), Allowed("a whole number from 1 to 100")]
+Fit = Annotated[Literal["contain", "cover"], Allowed("contain or cover", names=FITS)]
+Colour = Annotated[
+    str,
+    PlainValidator(_colour, json_schema_input_type=str),
+    Allowed('white, black, grey or a colour in quotes such as "#f4f4f4"', names=tuple(COLOURS)),
 ]
 Rate = Annotated[
     Literal["auto"] | Annotated[float, Field(strict=True, ge=1 / 1_440, le=1_000_000)],

@@ -56,6 +56,9 @@ class Mending:
                 self._mend(path, wrong)
 
     def _mend(self, path: Path, wrong: Wrong) -> None:
+        if path[0] == "derive":
+            self._value.pop("derive", None)  # a half of an entry would be wrong, too
+            return
         if path[0] in EXPANDING:
             path = path[:1]
         *above, key = path

@@ -32,6 +32,7 @@ from batchgen.job.yaml_scalars import meaning
 _Data = TypeVar("_Data")
 WITHIN: Mapping[str, tuple[str | int, ...]] = {
     "ContentCredentials": ("metadata", "content_credentials"),
+    "Derivative": ("derive", 0),
     "Item": ("items", 0),
     "Limits": ("limits",),
     "Metadata": ("metadata",),
@@ -213,6 +214,37 @@ class Metadata(Section):
         return self.level != "none"
 
 
+class Derivative(Section):
+    """A size or a format that is made of each finished image on this machine, without a call."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, suffix: str, **keys: Any) -> None:
+            """Whatever a file may say."""
+
+    suffix: fields.Suffix
+    """Ends the name of the file: `-800` makes `mug-800.webp` of `mug.png`. Stands once in a job."""
+    width: OrNone[fields.Side] = None
+    """In pixels; left out: what the height and the shape of the image give."""
+    height: OrNone[fields.Side] = None
+    """In pixels; left out: what the width and the shape of the image give."""
+    format: OrNone[fields.Format] = None
+    """`png`, `jpeg` or `webp`; left out: that of the image."""
+    quality: OrNone[fields.Quality] = None
+    """Of JPEG and WebP, 1 to 100; left out: 85."""
+    fit: fields.Fit = "contain"
+    """What a width and a height mean: `contain`, the whole image fits into them; `cover`, it fills
+    them and what hangs over at two sides is cut off."""
+    background: OrNone[fields.Colour] = None
+    """Behind what is transparent, and beside an image that does not fill width and height: `white`,
+    `black`, `grey` or `"#rrggbb"`. Left out: nothing is added, and JPEG gets white."""
+
+    @property
+    def settings(self) -> dict[str, str | int]:
+        """All that it orders but the suffix, as a record keeps it."""
+        return self.model_dump(exclude={"suffix"}, exclude_none=True)
+
+
 class OnFiltered(Section):
     """What to do when the service's moderation refused an image; each refusal may have cost one."""
 
@@ -386,6 +418,8 @@ class Job(Section):
         Metadata, BeforeValidator(level_alone, json_schema_input_type=fields.Level | Metadata)
     ] = Metadata(level="none")
     """What the files of images say of themselves: `none`, `ai-label`, `full`, or a mapping."""
+    derive: tuple[Derivative, ...] = ()
+    """Sizes and formats to make of each finished image on this machine; they cost nothing."""
     limits: Limits = Limits()
     """Calls at once and a minute, money, and when to stop."""
     retry: Retry = Retry()
@@ -459,6 +493,7 @@ class Job(Section):
 
 KEYS |= {
     "": tuple(Job.model_fields),
+    "derive": tuple(Derivative.model_fields),
     "items": tuple(field.name for field in dataclasses.fields(Item)),
     "limits": tuple(Limits.model_fields),
     "metadata": tuple(Metadata.model_fields),

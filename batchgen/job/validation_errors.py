@@ -145,7 +145,7 @@ def _mapping_wanted(details: ErrorDetails) -> str:
 
 def _listed(path: Path) -> str:
     """What stands in a list at this place."""
-    return {"exclude": "mappings", "matrix": "values", "zip": "values"}.get(
+    return {"derive": "mappings", "exclude": "mappings", "matrix": "values", "zip": "values"}.get(
         str(path[0]), "overrides" if path[0] == "override" else str(path[0])
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from batchgen.output.adopt import Adopted, adopt_images
+from batchgen.output.derive import derive, plain_label
 from batchgen.output.export import COLUMNS, rows_of, to_csv, to_json_lines, to_parquet
 from batchgen.output.folder import (
     FILES_BESIDE,
@@ -61,7 +62,7 @@ from batchgen.output.repair import (
     repair_output,
 )
 from batchgen.output.replacing import replacing
-from batchgen.output.store import EXTENSIONS, SPOOL, SUPERSEDED, UNUSABLE, Store
+from batchgen.output.store import SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 
@@ -69,7 +70,6 @@ __all__ = [
     "ASIDE",
     "ATTEMPT",
     "COLUMNS",
-    "EXTENSIONS",
     "FILES_BESIDE",
     "LOCK_NAME",
     "MANIFEST_NAME",
@@ -105,6 +105,7 @@ __all__ = [
     "Store",
     "Verified",
     "adopt_images",
+    "derive",
     "embedded",
     "find_named",
     "find_obsolete",
@@ -128,6 +129,7 @@ __all__ = [
     "open_signer",
     "parse_line",
     "parse_object",
+    "plain_label",
     "prune_output",
     "read_credentials",
     "read_embedded",

@@ -131,6 +131,7 @@ def _known(manifest: Path) -> _Known:
         is_open = isinstance(line, RunLine) or (is_open and not isinstance(line, EndLine))
         if isinstance(line, Record):
             known.paths.update(image.path for image in line.images)
+            known.paths.update(each.path for image in line.images for each in image.derived)
         elif isinstance(line, RepairLine):
             known.paths.difference_update(file.path for file in line.files)
     known.paths.update(history.moved.values())
@@ -159,6 +160,8 @@ def _read(folder: Path, path: str) -> Record | str:
     told = _told(folder, path)
     if told is None or told.provenance is None:
         return "it does not say how it was made"
+    if told.provenance.derived:
+        return "it was made of an image; the next run of a job that orders it says so"
     try:
         with os.fdopen(open_regular(folder / path, os.O_RDONLY), "rb") as file:
             data, written = file.read(LARGEST_FILE), os.fstat(file.fileno()).st_mtime

@@ -56,6 +56,7 @@ COLUMNS: Mapping[str, str] = {
     "error_type": "text",
     "error_code": "text",
     "error_message": "text",
+    "derived": "json",
 }
 """Column -> what it holds. Columns may be added at the end of a later version."""
 OF_TASK = (
@@ -103,6 +104,7 @@ def _of_image(image: StoredImage | None, number: int, record: Record) -> Row:
         said = "; ".join(reason for reason in record.finish_reasons if reason)
         return {"finish_reason": said or None}
     row = {name: getattr(image, name) for name in OF_IMAGE}
+    row["derived"] = [each.model_dump(mode="json") for each in image.derived] or None
     return row | {"image": number, "image_seed": image.seed}
 
 
@@ -160,7 +162,7 @@ def to_csv(rows: Iterable[Row], file: BinaryIO) -> int:
 def _cell(value: object) -> object:
     if isinstance(value, datetime):
         return _stamp(value)
-    if isinstance(value, dict):
+    if isinstance(value, dict | list):
         value = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, str):
         return value
@@ -210,7 +212,7 @@ def _typed(row: Row) -> Row:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, dict | list):
         return json.dumps(value)
     if isinstance(value, str):
         return value.encode(errors="replace").decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import resource
@@ -27,7 +28,7 @@ from batchgen.output.manifest import (
 from batchgen.output.paths import inner_path, open_regular, refuse_links, unusable
 from batchgen.output.store import IMAGES, PART, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread
-from batchgen.record import MovedLine, Record, RepairLine
+from batchgen.record import DerivedFile, MovedLine, Record, RepairLine
 from batchgen.text import system_reason
 
 TASK_ID_FORM = re.compile(r"[0-9]+-[0-9a-f]{32}")
@@ -126,32 +127,62 @@ class OutputFolder:
             task_id: whose image it is; None for a file that no record knows.
         """
         source, target = self.require_inside(path), self.require_inside(new_path)
+        beside = await in_thread(self._beside, task_id, path, new_path)
         try:
             await self.store.make_folder(Path(new_path).parent)
+            for old, new in beside:
+                await in_thread(_second_name, old, new)
             await in_thread(_second_name, source, target)
             await self.store.sync_folder(Path(new_path).parent)
             if task_id is not None:
                 line = MovedLine(run_id=self._run_id, task_id=task_id, path=path, new_path=new_path)
                 await self.manifest.append(line)
                 self.history.moved[task_id] = new_path
-            await in_thread(source.unlink, missing_ok=True)
+            for old in (source, *(old for old, _ in beside)):
+                await in_thread(old.unlink, missing_ok=True)
         except OSError as error:
             raise StorageError(
                 f"{source} could not be moved to {target}: {system_reason(error)}"
             ) from error
+
+    def _beside(
+        self, task_id: str | None, path: str, new_path: str, *, is_gone: bool = False
+    ) -> list[tuple[Path, Path]]:
+        """What was derived of an image that moves: where it is, and where it goes.
+
+        A file with other bytes may be an image that has taken the name since, and stays.
+
+        Args:
+            is_gone: the image has its new path already.
+        """
+        record = None if task_id is None else self.history.present(task_id)
+        if record is None or not record.images:
+            return []
+        image = record.images[0]
+        if image.path != (new_path if is_gone else path):
+            return []
+        pairs = zip(image.at(path).derived, image.at(new_path).derived, strict=True)
+        return [
+            (self.require_inside(old.path), self.require_inside(new.path))
+            for old, new in pairs
+            if _is_whole(self.require_inside(old.path), old)
+        ]
 
     async def finish_move(self) -> None:
         """Take away the first name of a file whose move a kill cut short after its line."""
         if self.history.last_move is None:
             return
         path, new_path = map(self.require_inside, self.history.last_move)
-        if await in_thread(_has_both_names, path, new_path):
-            try:
-                await in_thread(path.unlink, missing_ok=True)
-            except OSError as error:
-                raise StorageError(
-                    f"{path} could not be removed: {system_reason(error)}"
-                ) from error
+        moved = self.history.last_moved
+        beside = await in_thread(self._beside, moved, *self.history.last_move, is_gone=True)
+        for old, new in ((path, new_path), *beside):
+            if await in_thread(_has_both_names, old, new):
+                try:
+                    await in_thread(old.unlink, missing_ok=True)
+                except OSError as error:
+                    raise StorageError(
+                        f"{old} could not be removed: {system_reason(error)}"
+                    ) from error
 
     async def rename(self, task_id: str, path: str, new_path: str) -> None:
         """Give an image of an earlier run the name that its task has now.
@@ -161,7 +192,11 @@ class OutputFolder:
         """
         async with self._moving:
             await self._clear(new_path)
-            await self._move(task_id, self.history.moved.get(task_id, path), new_path)
+            now = self.history.moved.get(task_id, path)
+            for old, new in await in_thread(self._beside, task_id, now, new_path):
+                if not await in_thread(_is_same, old, new):
+                    await self._clear(new.relative_to(self.folder).as_posix())
+            await self._move(task_id, now, new_path)
 
     async def _make_room(self, path: str) -> None:
         async with self._moving:
@@ -173,21 +208,23 @@ class OutputFolder:
             return
         owners = await in_thread(self.owners)
         owner = owners.get(path)
-        await self._move(owner, path, await in_thread(self._free_name, path))
+        await self._move(owner, path, await in_thread(self._free_name, path, owner))
 
     def owners(self) -> dict[str, str]:
         """Path -> task id of the record whose file it was when this run began; blocks."""
         if self._owners is None:
-            self._owners = _owners(self.folder / MANIFEST_NAME)
+            self._owners = owners_of(self.folder / MANIFEST_NAME)
         return self._owners
 
-    def _free_name(self, path: str) -> str:
+    def _free_name(self, path: str, owner: str | None) -> str:
         inside = PurePosixPath(SUPERSEDED, path.removeprefix("images/"))
         for number in count(1):
             name = inside.with_name(f"{inside.stem}~{number}{inside.suffix}")
             target = self.folder / name
+            pairs = [(self.folder / path, target)]
+            pairs += self._beside(owner, path, name.as_posix())
             # The same file under both names is a move that a kill cut short.
-            if not os.path.lexists(target) or _is_same(self.folder / path, target):
+            if all(not os.path.lexists(new) or _is_same(old, new) for old, new in pairs):
                 return name.as_posix()
         raise AssertionError("the count has no end")
 
@@ -200,6 +237,16 @@ def _parts(folder: Path) -> Iterator[Path]:
                 yield from _parts(Path(entry.path))
             elif entry.name.endswith(PART):
                 yield Path(entry.path)
+
+
+def _is_whole(path: Path, derived: DerivedFile) -> bool:
+    """Whether the file that was derived is here, with its bytes."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            data = file.read(derived.bytes + 1)
+    except OSError:
+        return False
+    return hashlib.sha256(data).hexdigest() == derived.sha256
 
 
 def _is_same(first: Path, second: Path) -> bool:
@@ -305,7 +352,7 @@ def _second_name(source: Path, target: Path) -> None:
         source.rename(target)  # a file system without hard links
 
 
-def _owners(manifest: Path) -> dict[str, str]:
+def owners_of(manifest: Path) -> dict[str, str]:
     """Path -> task id of the record whose file it is now, for every file of a manifest."""
     paths: dict[str, str] = {}
     for line in read_manifest(manifest):

@@ -22,7 +22,7 @@ from batchgen.output.manifest import (
     refuse_later_format,
 )
 from batchgen.output.paths import inner_path
-from batchgen.record import Record, Reseed, Status, is_simulated
+from batchgen.record import DerivedLine, Record, Reseed, Status, is_simulated
 from batchgen.text import quoted, system_reason
 
 ZERO = Decimal(0)
@@ -92,6 +92,11 @@ class History:
     """Task id -> where its file went after its last record."""
     last_move: tuple[str, str] | None = None
     """The two paths of the last move, which a kill may have cut short."""
+    last_moved: str | None = None
+    """Id of the task whose file that was."""
+    derived: dict[bytes, int] = field(default_factory=dict)
+    """Compact task id -> offset of the line that says what there is of sizes and formats of its
+    image, where that followed its last record."""
     unanswered: dict[str, int] = field(default_factory=dict)
     """Task id -> attempts without a record of a run that did not end: maybe paid."""
     job_name: str | None = None
@@ -170,11 +175,30 @@ class History:
 
     def present(self, task_id: str) -> Record | None:
         """The last record of a task, with the path that its image has now."""
-        record, path = self.record(task_id), self.moved.get(task_id)
-        if record is None or path is None or not record.images:
+        record = self.record(task_id)
+        return None if record is None else self.placed(record)
+
+    def placed(self, record: Record) -> Record:
+        """A last record with the path that its image has now, and with what is derived of it."""
+        path, offset = self.moved.get(record.task_id), self.derived.get(compact(record.task_id))
+        if not record.images or (path is None and offset is None):
             return record
-        first = record.images[0].model_copy(update={"path": path})
+        first = record.images[0]
+        line = None if offset is None else parse_line(self._line_at(offset))
+        if isinstance(line, DerivedLine):
+            first = first.model_copy(update={"path": line.path, "derived": line.derived})
+            first = first.at(record.images[0].path)
+        if path is not None:
+            first = first.at(path)
         return record.model_copy(update={"images": (first, *record.images[1:])})
+
+    def _line_at(self, offset: int) -> bytes:
+        try:
+            with open_manifest(self.path, buffering=READ_SIZE) as file:
+                file.seek(offset)
+                return file.readline()
+        except OSError:
+            return b""
 
     def counts(self) -> dict[Status, int]:
         """How many tasks have a last record of each status."""
@@ -304,6 +328,7 @@ class _Reader:
         self._history.moved.pop(task_id, None)
         self._history.unanswered.pop(task_id, None)
         self._history.paid_unanswered.discard(task_id)
+        self._history.derived.pop(compact(task_id), None)
 
     def _slow(self, data: bytes) -> None:
         fields = parse_object(data)
@@ -324,11 +349,25 @@ class _Reader:
                     history.unreadable += 1
                     return
                 history.last_move = self._path(path), self._path(new_path)
+                history.last_moved = str(fields.get("task_id"))
                 history.moved[str(fields.get("task_id"))] = new_path
+                self._noted = True
+            case "derived":
+                self._path(fields.get("path"))
+                self._derived(fields)
+                history.derived[compact(str(fields.get("task_id")))] = self._offset
                 self._noted = True
             case "repair" if isinstance(fields.get("task_id"), str):
                 history.entries.pop(compact(fields["task_id"]), None)
                 history.moved.pop(fields["task_id"], None)
+                history.derived.pop(compact(fields["task_id"]), None)
+
+    def _derived(self, fields: dict[str, Any]) -> None:
+        """Look at the paths of derived files."""
+        derived = fields.get("derived")
+        for each in derived if isinstance(derived, list) else ():
+            if isinstance(each, dict):
+                self._path(each.get("path"))
 
     def _record(self, fields: dict[str, Any]) -> None:
         history = self._history
@@ -340,12 +379,13 @@ class _Reader:
         for image in images if isinstance(images, list) else ():
             if isinstance(image, dict) and isinstance(image.get("path"), str):
                 self._path(image["path"])
+                self._derived(image)
         service = service_of(str(fields.get("endpoint")))
         task_id = str(fields.get("task_id"))
         history.entries[compact(task_id)] = self._offset << FLAG_BITS | service | code
         self._forget(task_id)
 
-    def _path(self, value: str) -> str:
+    def _path(self, value: object) -> str:
         """A path that the present line names.
 
         Raises:
@@ -354,9 +394,9 @@ class _Reader:
         path = inner_path(value)
         if path is None:
             raise ManifestError(
-                f"{self._history.path} names {quoted(value)} in its line at byte {self._offset}, "
-                "which is no path inside the output: no run of batchgen wrote that. Find out who "
-                "did, and take the line out"
+                f"{self._history.path} names {quoted(str(value))} in its line at byte "
+                f"{self._offset}, which is no path inside the output: no run of batchgen "
+                "wrote that. Find out who did, and take the line out"
             )
         return path
 

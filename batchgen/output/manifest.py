@@ -26,6 +26,7 @@ from batchgen.output.threads import in_thread
 from batchgen.record import (
     FORMAT_VERSION,
     AttemptLine,
+    DerivedLine,
     EndLine,
     Line,
     MovedLine,
@@ -38,6 +39,7 @@ from batchgen.text import quoted, system_reason
 MANIFEST_NAME = "manifest.jsonl"
 KINDS: dict[str, type[Line]] = {
     "attempt": AttemptLine,
+    "derived": DerivedLine,
     "end": EndLine,
     "moved": MovedLine,
     "record": Record,

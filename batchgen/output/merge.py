@@ -140,12 +140,20 @@ def _rewritten(data: bytes, manifest: Path, prefix: str) -> bytes | None:
             _place(fields, ("path", "new_path"), manifest, prefix)
         case "record":
             for image in _mappings(fields.get("images")):
-                _place(image, ("path",), manifest, prefix)
+                _place_image(image, manifest, prefix)
+        case "derived":
+            _place_image(fields, manifest, prefix)
         case "repair":
             fields["damaged_lines"] = []  # their offsets are of another file
             for each in _mappings(fields.get("files")):
                 _place(each, ("path", "new_path"), manifest, prefix)
     return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
+
+
+def _place_image(image: dict[str, Any], manifest: Path, prefix: str) -> None:
+    """The paths of an image and of what is derived of it."""
+    for each in (image, *_mappings(image.get("derived"))):
+        _place(each, ("path",), manifest, prefix)
 
 
 def _mappings(value: object) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME, open_manifest, parse_line, read_manifest
 from batchgen.output.metadata.reading import embedded
 from batchgen.output.paths import open_regular
-from batchgen.record import MovedLine, Record, StoredImage
+from batchgen.record import DerivedFile, DerivedLine, MovedLine, Record, StoredImage
 from batchgen.text import system_reason
 
 ABOVE = 3
@@ -44,6 +44,8 @@ class Origin:
     """Where the manifest says that the image lies now, below its output."""
     is_last: bool
     """Whether it is the last record of its task."""
+    derived: DerivedFile | None = None
+    """What the file is, if it was derived of the image; then `path` is its own."""
 
 
 def hash_file(path: Path) -> str:
@@ -90,12 +92,13 @@ def find_origin(image: Path, manifest: Path | None = None) -> Origin | None:
     Raises:
         InputError: the image cannot be read, or the given manifest.
     """
-    digests = frozenset((hash_file(image), *_received(image)))
+    own = hash_file(image)
+    digests = frozenset((own, *_received(image)))
     if manifest is not None:
-        return _search(manifest, digests)
+        return _search_derived(manifest, own) or _search(manifest, digests)
     for found in _manifests_near(image):
         try:
-            origin = _search(found, digests)
+            origin = _search_derived(found, own) or _search(found, digests)
         except ManifestError:
             continue  # somebody else's, or a later version's
         if origin is not None:
@@ -121,17 +124,28 @@ def _search_name(manifest: Path, name: str) -> Origin | None:
     found: str | None = None
     for line in read_manifest(manifest):
         if isinstance(line, Record):
-            if any(image.path == name for image in line.images):
+            if any(name in (image.path, *_beside(image)) for image in line.images):
+                found = line.task_id
+        elif isinstance(line, DerivedLine):
+            if any(each.path == name for each in line.derived):
                 found = line.task_id
         elif isinstance(line, MovedLine):
             if line.new_path == name:
                 found = line.task_id
             elif line.path == name and line.task_id == found:
                 found = None
-    record = None if found is None else load_history(manifest).record(found)
+    record = None if found is None else load_history(manifest).present(found)
     if record is None or not record.images:
         return None
-    return Origin(manifest=manifest, record=record, image=record.images[0], path=name, is_last=True)
+    image = record.images[0]
+    derived = next((each for each in image.derived if each.path == name), None)
+    return Origin(
+        manifest=manifest, record=record, image=image, path=name, is_last=True, derived=derived
+    )
+
+
+def _beside(image: StoredImage) -> Iterator[str]:
+    return (each.path for each in image.derived)
 
 
 def _received(image: Path) -> Iterator[str]:
@@ -140,6 +154,33 @@ def _received(image: Path) -> Iterator[str]:
         told = embedded(image)
         if told is not None and SHA256.fullmatch(told.received_sha256 or ""):
             yield str(told.received_sha256)
+
+
+def _search_derived(manifest: Path, digest: str) -> Origin | None:
+    """The record of the image that a file of this hash was derived of."""
+    needle, found = digest.encode(), None
+    try:
+        with open_manifest(manifest, buffering=1 << 20) as file:
+            for data in file:
+                if needle in data:
+                    line = parse_line(data)
+                    made = line.images if isinstance(line, Record) else (line,)
+                    if any(each.sha256 == digest for one in made for each in _derived(one)):
+                        found = str(getattr(line, "task_id", ""))
+    except OSError as error:
+        raise ManifestError(f"{manifest} cannot be read: {system_reason(error)}") from error
+    record = None if found is None else load_history(manifest).present(found)
+    for image in () if record is None else record.images[:1]:
+        for each in image.derived:
+            if each.sha256 == digest and record is not None:
+                return Origin(manifest=manifest, record=record, image=image, path=each.path,
+                              is_last=True, derived=each)  # fmt: skip
+    return None
+
+
+def _derived(holder: object) -> tuple[DerivedFile, ...]:
+    """What an image, or a line, says of derived files."""
+    return holder.derived if isinstance(holder, StoredImage | DerivedLine) else ()
 
 
 def _search(manifest: Path, digests: frozenset[str]) -> Origin | None:

@@ -139,9 +139,9 @@ def _unreadable(manifest: Path, error: OSError) -> ManifestError:
 
 def _at(record: Record, path: str | None) -> Record:
     """The record with its first image where it is now."""
-    if not record.images or path in (None, record.images[0].path):
+    if not record.images or path is None:
         return record
-    first = record.images[0].model_copy(update={"path": path})
+    first = record.images[0].at(path)
     return record.model_copy(update={"images": (first, *record.images[1:])})
 
 

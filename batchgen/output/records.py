@@ -17,7 +17,7 @@ from batchgen.output.manifest import (
     parse_object,
     refuse_later_format,
 )
-from batchgen.record import Record
+from batchgen.record import DerivedLine, Line, Record
 from batchgen.text import system_reason
 
 
@@ -31,6 +31,9 @@ class _Index:
         default_factory=lambda: defaultdict(list)
     )
     """Task id and path -> offsets of the lines that moved the file, and where to."""
+
+    derived: dict[bytes, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """Compact task id -> offsets of the lines that say what is derived of its image."""
 
     def take(self, offset: int, data: bytes) -> None:
         """Look at one line."""
@@ -47,6 +50,8 @@ class _Index:
         elif fields.get("kind") == "moved":
             key = (str(fields.get("task_id")), str(fields.get("path")))
             self.moves[key].append((offset, str(fields.get("new_path"))))
+        elif fields.get("kind") == "derived":
+            self.derived[compact(str(fields.get("task_id")))].append(offset)
         elif fields.get("kind") == "repair":
             self._repair(fields, offset)
 
@@ -64,13 +69,20 @@ class _Index:
     def _record(self, task_id: str, offset: int) -> None:
         self.last[compact(task_id)] = offset
 
+    def derived_after(self, record: Record, offset: int) -> int | None:
+        """Offset of the line that says what there is of derived files of a record that counts."""
+        key = compact(record.task_id)
+        if not record.images or self.last.get(key) != offset:
+            return None
+        return next((each for each in reversed(self.derived.get(key, ())) if each > offset), None)
+
     def present(self, record: Record, offset: int) -> Record:
         """A record with the paths that its images have now."""
         paths = {image.path: self._follow(record.task_id, image.path, offset)
                  for image in record.images}  # fmt: skip
         if all(path == now for path, now in paths.items()):
             return record
-        images = [each.model_copy(update={"path": paths[each.path]}) for each in record.images]
+        images = [each.at(paths[each.path]) for each in record.images]
         return record.model_copy(update={"images": tuple(images)})
 
     def _follow(self, task_id: str, path: str, offset: int) -> str:
@@ -114,7 +126,7 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
 
 def _records(file: Any, index: _Index, *, last: bool) -> Iterator[Record]:
     offset = 0
-    for data in file:
+    while data := file.readline():
         here, offset = offset, offset + len(data)
         if data.startswith(ATTEMPT):
             continue
@@ -122,4 +134,18 @@ def _records(file: Any, index: _Index, *, last: bool) -> Iterator[Record]:
         if not isinstance(line, Record):
             continue
         if not last or index.last.get(compact(line.task_id)) == here:
+            at = index.derived_after(line, here)
+            if at is not None:
+                file.seek(at)
+                line = _with_derived(line, parse_line(file.readline()))
+                file.seek(offset)
             yield index.present(line, here)
+
+
+def _with_derived(record: Record, line: Line | None) -> Record:
+    """The record with what a later line says of files that were derived of its first image."""
+    if not isinstance(line, DerivedLine):
+        return record
+    first = record.images[0]
+    now = first.model_copy(update={"path": line.path, "derived": line.derived}).at(first.path)
+    return record.model_copy(update={"images": (now, *record.images[1:])})

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from batchgen.errors import ManifestError, StorageError
-from batchgen.output.folder import OutputFolder, open_output
+from batchgen.output.folder import OutputFolder, open_output, owners_of
 from batchgen.output.history import FLAG_BITS, compact, load_history
 from batchgen.output.images import BrokenImage, decode_image
 from batchgen.output.manifest import GROUP, MANIFEST_NAME, open_manifest, parse_object, sync_folder
@@ -137,12 +137,14 @@ def find_obsolete(
         ManifestError: it cannot be read.
     """
     history = load_history(manifest)
+    owners = owners_of(manifest)
     known, named = set(map(compact, task_ids)), set(labels)
     for record in history.last_records():
         if compact(record.task_id) not in known:
-            paths = [image.path for image in record.images]
-            if paths:
-                paths[0] = history.moved.get(record.task_id, paths[0])
+            images = history.placed(record).images
+            paths = [image.path for image in images]
+            derived = (each.path for image in images for each in image.derived)
+            paths += [path for path in derived if path not in owners]
             yield Obsolete(
                 task_id=record.task_id,
                 item_id=record.item_id,
@@ -193,15 +195,20 @@ class _Plan:
     def orders(self) -> Iterator[Order]:
         seen: set[str] = set()
         # A file that two records name may be the sound one's.
+        owners = self._output.owners()
         shared = {each.path for each in self._verified.findings if each.kind is Kind.SHARED}
         for finding in self._verified.findings:
             if finding.kind in OF_RECORDS and finding.task_id is not None:
                 if finding.task_id not in seen:
                     seen.add(finding.task_id)
-                    files = tuple(path for path in finding.files if path not in shared)
-                    yield Order(reason=str(finding.kind), task_id=finding.task_id, files=files)
+                    own = finding.task_id
+                    free = (path for path in finding.files if owners.get(path, own) == own)
+                    files = tuple(path for path in free if path not in shared)
+                    yield Order(reason=str(finding.kind), task_id=own, files=files)
             elif finding.kind is Kind.LEFTOVER:
                 self._leave(finding, "the next run puts it on record")
+            elif finding.kind is Kind.DERIVED and finding.path is not None:
+                yield from self._derived(finding, finding.path)
             elif finding.kind is Kind.STRAY and finding.path is not None:
                 reason = self._may_be_recorded(finding.path)
                 if reason is None:
@@ -211,6 +218,13 @@ class _Plan:
         for task_id in self._unusable:
             if task_id not in seen:
                 yield Order(reason=str(Kind.LINE), task_id=task_id)
+
+    def _derived(self, finding: Finding, path: str) -> Iterator[Order]:
+        """A damaged one goes; its image's record counts, and was paid for."""
+        if os.path.lexists(self._output.folder / path):
+            yield Order(reason=str(finding.kind), files=(path,))
+        else:
+            self._leave(finding, "the next run makes it again, without a call")
 
     def _leave(self, finding: Finding, reason: str) -> None:
         self._repaired.left.append(Left(finding=finding, reason=reason))

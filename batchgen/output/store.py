@@ -21,17 +21,21 @@ import aiofiles
 from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output.images import Inspected
+from batchgen.output.paths import open_regular
 from batchgen.output.threads import in_thread, run_executor
-from batchgen.record import DECODED_DIGITS, StoredImage
+from batchgen.record import DECODED_DIGITS, EXTENSIONS, StoredImage
 from batchgen.text import system_reason
 
-EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 IMAGES = "images"
 SUPERSEDED = "superseded"
 UNUSABLE = "unusable"
 SPOOL = "spool"
 """Where images are kept that could not be written to their place."""
 PART = ".part"
+
+DERIVED = "derived"
+"""In the temporary names of files that are made of images."""
+DERIVED_PART = f".{DERIVED}{PART}"
 
 MakeRoom = Callable[[str], Awaitable[None]]
 """Called with the path (below the output) of a file that is in the way; must move it elsewhere."""
@@ -106,6 +110,26 @@ class Store:
             # A file system without hard links; one process holds the output, so the check stands.
             await in_thread(os.rename, self.folder / part, self.folder / path)
         await self.sync_folder(Path(path).parent)
+
+    async def save_derived(self, path: str, data: bytes) -> None:
+        """Store a file that was made of an image, durably; one that is there already stays.
+
+        Its temporary name belongs to no task, so that a killed run's is taken for no image.
+
+        Raises:
+            StorageError: the disk did not take it.
+        """
+        part = _part(path, DERIVED)
+        try:
+            if await in_thread(_holds, self.folder / path, data):
+                return
+            await self.make_folder(Path(path).parent)
+            await self._write(part, data)
+            await self.place(part, path)
+        except OSError as error:
+            text = f"{self.folder / path} could not be written: {system_reason(error)}"
+            raise StorageError(text) from error
+        await self.drop(part)
 
     async def settle(self, path: str, task_id: str) -> None:
         """Drop the temporary name of an image whose record is durable."""
@@ -209,6 +233,15 @@ class Store:
             while written < len(data):
                 written += await file.write(view[written:])  # a raw write may be short
             await in_thread(os.fsync, file.fileno())
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is there and has these bytes."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read(len(data) + 1) == data
+    except OSError:
+        return False
 
 
 def _make_folder(path: Path) -> bool:

@@ -24,8 +24,10 @@ from batchgen.output.images import BrokenImage, decode_image, read_shape
 from batchgen.output.lock import lock_holder
 from batchgen.output.manifest import KINDS, open_manifest, parse_line, parse_object
 from batchgen.output.paths import open_regular, refuse_links
-from batchgen.output.store import IMAGES, PART, SPOOL
+from batchgen.output.store import DERIVED_PART, IMAGES, PART, SPOOL
 from batchgen.record import (
+    DerivedFile,
+    DerivedLine,
     Line,
     Record,
     RepairLine,
@@ -71,11 +73,14 @@ class Kind(StrEnum):
     LINE = "damaged line"
     STRAY = "stray"
     """No record names the file."""
+    DERIVED = "derived"
+    """A file that was derived of an image is missing or damaged; the next run makes it again,
+    without a call."""
     LEFTOVER = "leftover"
     """An image of a run that was killed; the next run puts it on record."""
 
 
-OF_RECORDS = frozenset(Kind) - {Kind.LINE, Kind.STRAY, Kind.LEFTOVER}
+OF_RECORDS = frozenset(Kind) - {Kind.LINE, Kind.STRAY, Kind.LEFTOVER, Kind.DERIVED}
 """Kinds of which a record is the subject."""
 
 
@@ -127,12 +132,15 @@ class Expected:
     """A file, as a record says that it is."""
 
     path: str
-    image: StoredImage
+    image: StoredImage | DerivedFile
     record: Record
     files: tuple[str, ...]
+    """All of the record, or only itself if it is derived."""
 
     def finding(self, kind: Kind, text: str) -> Finding:
         """Something is wrong with it."""
+        if isinstance(self.image, DerivedFile):
+            kind, text = Kind.DERIVED, f"{text}; it was made of {self.record.images[0].path}"
         return Finding(
             kind=kind,
             text=text,
@@ -192,6 +200,8 @@ class _Verification:
         self._history: History = load_history(manifest)
         self._owners: dict[str, int] = {}
         """Path -> offset of the record whose file it is; all of them, to know the strays."""
+        self._derived: set[str] = set()
+        """Paths of files that were derived of images."""
         self._shared: list[tuple[str, Expected]] = []
         """A path, and the second record that names it."""
         self._damaged: dict[int, bytes] = {}
@@ -210,6 +220,12 @@ class _Verification:
             while window:
                 self._take(window.popleft())
         self._settle_shared()
+        self._found.findings = [
+            # An image may have taken the name of what is no longer derived.
+            each
+            for each in self._found.findings
+            if each.kind is not Kind.DERIVED or each.path not in self._owners
+        ]
         self._found.findings += self._damaged_lines()
         self._found.findings += self._strays()
         if self._found.holder is not None:
@@ -282,13 +298,18 @@ class _Verification:
             )
             self._found.findings.append(finding)
         files = self._present_paths(record)
+        derived = self._history.placed(record).images[0].derived if record.images else ()
+        whole = (*files, *(each.path for each in derived))
         for path, image in zip(files, record.images, strict=True):
-            expected = Expected(path=path, image=image, record=record, files=files)
+            expected = Expected(path=path, image=image, record=record, files=whole)
             if path in self._owners:
                 self._shared.append((path, expected))
             else:
                 self._owners[path] = offset
                 yield expected
+        for each in derived:
+            self._derived.add(each.path)
+            yield Expected(path=each.path, image=each, record=record, files=(each.path,))
 
     def _check_id(self, record: Record) -> None:
         version = record.task_id.partition("-")[0]
@@ -394,7 +415,7 @@ class _Verification:
         """Files that no record names, but for those that the store itself sets aside."""
         is_busy = self._found.holder is not None
         for path in sorted(_image_files(self._folder)):
-            if path in self._owners:
+            if path in self._owners or path in self._derived:
                 continue
             if _is_leftover(path):
                 if not is_busy:
@@ -416,6 +437,9 @@ class _Verification:
                     touched.add(str(getattr(line, "task_id", "")))
                     if isinstance(line, Record):
                         named.update(image.path for image in line.images)
+                        named.update(each.path for image in line.images for each in image.derived)
+                    elif isinstance(line, DerivedLine):
+                        named.update(each.path for each in line.derived)
 
         def is_in_hand(finding: Finding) -> bool:
             if finding.task_id is not None:
@@ -472,7 +496,7 @@ def files_below(folder: Path, inside: str) -> Iterator[str]:
                 path = f"{inside}/{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     yield from files_below(folder, path)
-                elif entry.name not in NOT_OURS:
+                elif entry.name not in NOT_OURS and not entry.name.endswith(DERIVED_PART):
                     yield path
     except (FileNotFoundError, NotADirectoryError):
         return

@@ -176,7 +176,10 @@ class _Items:
         Raises:
             JobError: there are more tasks than may be.
         """
-        unique = Unique(check_ids=bool(self._job.items_from))
+        unique = Unique(
+            check_ids=bool(self._job.items_from),
+            suffixes=tuple(each.suffix for each in self._job.derive),
+        )
         taken: set[str] = set()
         has_axes = any(True for _ in self.planner.rows.axes())
         for planned in self._within_bounds(most):

@@ -130,13 +130,15 @@ class Duplicate:
 class Unique:
     """Looks at every planned item once, and again only if two may be alike."""
 
-    def __init__(self, *, check_ids: bool = False) -> None:
+    def __init__(self, *, check_ids: bool = False, suffixes: tuple[str, ...] = ()) -> None:
         """Nothing is known yet.
 
         Args:
             check_ids: whether two rows may have one id, which nobody has looked at before.
+            suffixes: of the files that are derived of each image, which have names, too.
         """
         self._names = Repeats()
+        self._suffixes = suffixes
         self._requests = Repeats()
         self._ids = Repeats() if check_ids else None
         self._last = -1
@@ -147,10 +149,20 @@ class Unique:
         if self._ids is not None and planned.row.number != self._last:
             self._last = planned.row.number
             self._ids.note(hash(planned.item_id))
-        for key in _name_keys(planned):
-            self._names.note(key)
+        for group in self._named(planned):
+            self._names.note(group.key)
         for key in _request_keys(planned):
             self._requests.note(key)
+
+    def _named(self, planned: PlannedItem) -> Iterator[Group]:
+        """The names of all files of an item."""
+        if not self._suffixes:
+            yield from _name_groups(planned)
+            return
+        for suffix in ("", *self._suffixes):
+            text = partial(_comparable_derived, planned, suffix)
+            for variant in _variants(planned):
+                yield Group(hash(text(variant)), planned.row, (variant,), text)
 
     def clashes(self, items: Callable[[], Iterable[PlannedItem]]) -> Iterator[Duplicate]:
         """Every task that clashes with an earlier one; `items` gives all of them again."""
@@ -163,9 +175,10 @@ class Unique:
             for twice in self._ids.found(lambda: _id_groups(items())):
                 text = f"{quoted(twice.text)} is the id of {twice.first.row.where} already"
                 yield Duplicate(twice.again.row, f"{text}: every id stands once", key="id")
-        for twice in self._names.found(lambda: again(_name_groups)):
+        advice = "; rename one, or change a suffix of derive" if self._suffixes else "; rename one"
+        for twice in self._names.found(lambda: again(self._named)):
             file = f"{FOLDER}{twice.text} (upper and lower case are one)"
-            yield from _clash(twice, "write the same file as", f": {file}; rename one")
+            yield from _clash(twice, "write the same file as", f": {file}{advice}")
         for twice in self._requests.found(lambda: again(_request_groups)):
             advice = ": model, texts, parameters and seed are the same; change or remove one"
             yield from _clash(twice, "make the same image as", advice)
@@ -199,6 +212,10 @@ def _name_keys(planned: PlannedItem) -> Keys:
 
 def _comparable_name(planned: PlannedItem, variant: int) -> str:
     return file_names.comparable(planned.file_name(variant))
+
+
+def _comparable_derived(planned: PlannedItem, suffix: str, variant: int) -> str:
+    return file_names.comparable(planned.file_name(variant) + suffix)
 
 
 def _request_keys(planned: PlannedItem) -> Keys:

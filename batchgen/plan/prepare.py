@@ -47,6 +47,8 @@ class ItemPlanner:
         self._texts = ItemTexts(job, found, self.rows)
         self._models = JobModels(job)
         self._file_name = self._checked_file_name()
+        suffixes = (each.suffix for each in job.derive)
+        self._longest_suffix = max(suffixes, key=len, default="")
         self._own_names = set(self._file_name.names if self._file_name else ()) - VARIANT_NAMES
         self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
 
@@ -167,7 +169,7 @@ class ItemPlanner:
             text = "gives all variants of an item one name: put {variant} into it"
             self._found.add(("file_name",), text)
             return None
-        reason = _unsafe(bound, count)
+        reason = _unsafe(bound, count, self._longest_suffix)
         if reason:
             self._found.add(row.path("id"), reason)
         return None if reason else bound
@@ -229,10 +231,14 @@ def _names(job: Job, row: Row) -> tuple[str, ...]:
     return (job.name, row.item.id, *(text for axis in row.axes for text in axis))
 
 
-def _unsafe(name: Template, variants: int) -> str | None:
-    """Why a file name of some variant is not safe; a few numbers and seeds tell for all others."""
+def _unsafe(name: Template, variants: int, suffix: str = "") -> str | None:
+    """Why a file name of some variant is not safe; a few numbers and seeds tell for all others.
+
+    Args:
+        suffix: the longest one of the files that are derived of each image.
+    """
     longest = name.render({"variant": str(variants), "seed": WIDEST_SEED})
-    reason = file_names.problem(longest)
+    reason = file_names.problem(longest) or (suffix and file_names.problem(longest + suffix))
     if reason is None and name.names and file_names.may_be_reserved(longest):
         short = (name.render({"variant": digit, "seed": digit}) for digit in "123456789")
         reason = next(filter(None, map(file_names.problem, short)), None)

@@ -121,12 +121,7 @@ def judge(
 
 def _present(history: History, task_id: str) -> Record | None:
     """The last record of a task with the present path of its image."""
-    record = history.record(task_id)
-    path = history.moved.get(task_id)
-    if record is None or path is None or not record.images:
-        return record
-    first = record.images[0].model_copy(update={"path": path})
-    return record.model_copy(update={"images": (first, *record.images[1:])})
+    return history.present(task_id)
 
 
 def compare(original: Record, record: Record, originals: Path, output: Path) -> Judged:

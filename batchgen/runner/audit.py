@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.output import (
-    EXTENSIONS,
     OutputFolder,
     in_thread,
     inner_path,
@@ -25,6 +24,8 @@ from batchgen.output import (
     parse_object,
 )
 from batchgen.policies import Stop
+from batchgen.record import EXTENSIONS
+from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.recorder import RunIdentity
 from batchgen.runner.recovery import recover_named
 from batchgen.runner.selection import TaskSet
@@ -43,6 +44,8 @@ class Finding(StrEnum):
     """It is gone, or has another size: to be made again."""
     RENAMED = "renamed"
     """The job gives it another name now."""
+    UNDERIVED = "underived"
+    """A size or a format of it is missing, damaged, or ordered in another way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,12 @@ class _Made:
 
 
 async def audit(
-    output: OutputFolder, chosen: TaskSet, damaged: TaskSet, stop: Stop, origin: RunIdentity
+    output: OutputFolder,
+    chosen: TaskSet,
+    damaged: TaskSet,
+    stop: Stop,
+    origin: RunIdentity,
+    derivatives: Derivatives | None = None,
 ) -> int:
     """Look at every chosen task's image, and give renamed ones their names.
 
@@ -77,6 +85,7 @@ async def audit(
         chosen: tasks that earlier runs made.
         damaged: takes those whose image is missing or altered.
         stop: ends the walk; what was not looked at counts as there.
+        derivatives: make what is lacking of sizes and formats; None: nobody looks.
         origin: for the records of images whose own record cannot be read any more.
 
     Returns:
@@ -86,19 +95,25 @@ async def audit(
         StorageError: a file could not be moved.
     """
     taken = {path: task_id for task_id, path in output.history.moved.items()}
-    findings = _findings(output, chosen, taken)
+    findings = _findings(output, chosen, taken, derivatives)
     missing = 0
     while stop.stopping is None:
         found = await in_thread(lambda: list(islice(findings, AT_ONCE)))
         if not found:
             break
+        lacking: list[Task] = []
         for each in filter(None, found):
-            if each.finding is Finding.RENAMED:
+            if each.finding is Finding.UNDERIVED:
+                lacking.append(each.task)
+            elif each.finding is Finding.RENAMED:
                 await output.rename(each.task.id, each.path, each.new_path)
                 taken[each.new_path] = each.task.id
+                lacking.append(each.task)
             elif not await _saved(output, each.task, origin, taken):
                 damaged.add(each.task.model_id, each.index)
                 missing += 1
+        if derivatives is not None:
+            await derivatives.remake(lacking)
     return missing
 
 
@@ -117,7 +132,10 @@ async def _saved(
 
 
 def _findings(
-    output: OutputFolder, chosen: TaskSet, taken: Mapping[str, str]
+    output: OutputFolder,
+    chosen: TaskSet,
+    taken: Mapping[str, str],
+    derivatives: Derivatives | None,
 ) -> Iterator[Found | None]:
     """One for each task, None for one that is as it should be."""
     tasks, again = tee(chosen.indexed())
@@ -129,7 +147,9 @@ def _findings(
             continue
         path, wanted = str(made.images[0]["path"]), _wanted(task, made.images[0])
         if output.history.moved.get(task.id, path) == wanted:
-            yield None
+            is_whole = derivatives is None or not derivatives.lacking(task)
+            lacks = Found(finding=Finding.UNDERIVED, index=index, task=task)
+            yield None if is_whole else lacks
         else:
             yield Found(finding=Finding.RENAMED, index=index, task=task, path=path, new_path=wanted)
 

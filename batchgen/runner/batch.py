@@ -44,6 +44,7 @@ from batchgen.policies import (
 from batchgen.record import EndLine, RunLine, is_simulated, utc_now
 from batchgen.runner.audit import audit
 from batchgen.runner.deadline import margin_of, watch_deadline
+from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.options import RunOptions
 from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
 from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
@@ -224,7 +225,10 @@ class Batch:
         job = self.options.job
         context = self._run_context(output)
         health = health_of(job, documented(self._outline), context)
+        notice = self.options.observer.notice
+        derivatives = Derivatives(job, self.run_id, output, self.stop, notice)
         ledger = Ledger(
+            derivatives=derivatives,
             manifest=output.manifest,
             store=output.store,
             tally=self.stats,
@@ -240,12 +244,16 @@ class Batch:
                 group.create_task(recorder.watch()),
             ]
             async with asyncio.TaskGroup() as pools:
-                pools.create_task(self._audit(output, pending, damaged))
+                pools.create_task(self._audit(output, pending, damaged, derivatives))
                 self._start_pools(pools, pending.to_make, work)
             async with asyncio.TaskGroup() as pools:
                 self._start_pools(pools, damaged, work)
             for watcher in watchers:
                 watcher.cancel()
+        self.stats.derived, self.stats.underived = derivatives.made, derivatives.unmade
+        if derivatives.made:
+            self.options.observer.info(f"Derived files made, without a call: {derivatives.made}.")
+        self._notify(derivatives.notices())
 
     def _start_pools(self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work) -> None:
         """One pool for each model, for each has a quota of its own."""
@@ -267,9 +275,17 @@ class Batch:
     def _stop_reading(self, error: JobError) -> None:
         self.stop.apply(StopCause.DISK, problem=error, remedy="When it is as you want it,")
 
-    async def _audit(self, output: OutputFolder, pending: Pending, damaged: TaskSet) -> None:
+    async def _audit(
+        self,
+        output: OutputFolder,
+        pending: Pending,
+        damaged: TaskSet,
+        derivatives: Derivatives,
+    ) -> None:
         try:
-            missing = await audit(output, pending.succeeded, damaged, self.stop, self._origin)
+            missing = await audit(
+                output, pending.succeeded, damaged, self.stop, self._origin, derivatives
+            )
         except StorageError as error:
             self.stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
             return

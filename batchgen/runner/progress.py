@@ -70,6 +70,10 @@ class Summary:
     """Route -> model id -> how the pacer there stands; empty for a job without routes."""
     left_denied: bool = False
     """Whether tasks stay open because their models are denied."""
+    derived: int = 0
+    """Files that were made of images on this machine, as `derive` of the job orders."""
+    underived: int = 0
+    """Those that could not be made; the next run tries again."""
 
     @property
     def done(self) -> int:
@@ -101,7 +105,7 @@ class Summary:
             return self.stopping.exit_code
         if self.left:
             return ExitCode.SERVICE if self.left_denied else ExitCode.RESUMABLE
-        unmade = self.failed or self.filtered or self.earlier_filtered
+        unmade = self.failed or self.filtered or self.earlier_filtered or self.underived
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 
     @property
@@ -132,6 +136,7 @@ class Summary:
             "simulated": self.is_simulated,
             "earlier": {"succeeded": self.earlier_succeeded, "filtered": self.earlier_filtered},
             "adopted": self.adopted,
+            "derived": {"made": self.derived, "failed": self.underived},
             "substituted": self.substituted,
             "retried": self.retried,
             "throttled": self.throttled,
@@ -193,6 +198,8 @@ class RunStats:
         self.begun_with: str | None = None
         self.earlier = Earlier()
         self.adopted = 0
+        self.derived = 0
+        self.underived = 0
         self.retried = 0
         self.throttled = 0
         self.substituted = 0
@@ -248,6 +255,8 @@ class RunStats:
             filtered=self.counts[Status.FILTERED],
             failed=self.counts[Status.FAILED],
             adopted=self.adopted,
+            derived=self.derived,
+            underived=self.underived,
             substituted=self.substituted,
             retried=self.retried,
             throttled=self.throttled,

@@ -31,6 +31,7 @@ from batchgen.policies import (
     retryable,
 )
 from batchgen.record import AttemptLine, ErrorInfo, Record, Status, StoredImage, utc_now
+from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.options import Observer
 from batchgen.runner.progress import RunStats
 from batchgen.task import Task
@@ -72,6 +73,8 @@ class Ledger:
     store: Store
     tally: RunStats
     observer: Observer
+    derivatives: Derivatives | None = None
+    """None: nothing is derived of the images."""
 
 
 class Recorder:
@@ -150,15 +153,34 @@ class Recorder:
         self._answered = True
         if isinstance(outcome, Succeeded):
             self._warn_of_size(outcome)
-        record = to_record(outcome, self._origin)
+        record, cancelled = await self._with_derived(outcome, to_record(outcome, self._origin))
         await self._ledger.manifest.append(record)
         for image in record.images:
             await self._ledger.store.settle(image.path, record.task_id)
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
+        if cancelled is not None:
+            raise cancelled
         if error is None or not retryable(error):
             self._refusal = None
         self._judge()
+
+    async def _with_derived(
+        self, outcome: Outcome, record: Record
+    ) -> tuple[Record, asyncio.CancelledError | None]:
+        """The record with what is derived of its image, which lies there and was paid for.
+
+        Whoever is cancelled here writes the record first: then only the derived files are missing.
+        """
+        derivatives = self._ledger.derivatives
+        if derivatives is None or not record.images:
+            return record, None
+        try:
+            first = await derivatives.complete(outcome.task, record.images[0], record.finished_at)
+        except asyncio.CancelledError as error:
+            return record, error
+        now = {"images": (first, *record.images[1:]), "finished_at": utc_now()}
+        return record.model_copy(update=now if first.derived else {}), None
 
     def _note_refusal(self, error: AttemptError) -> None:
         """End the run if the service has only refused or failed calls for too long."""

@@ -18,7 +18,6 @@ from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output import (
     ATTEMPT,
-    EXTENSIONS,
     MANIFEST_NAME,
     RUN,
     TASK_ID,
@@ -33,7 +32,7 @@ from batchgen.output import (
     parse_line,
 )
 from batchgen.plan import Plan
-from batchgen.record import AttemptLine, Record, RunLine, Status, is_simulated
+from batchgen.record import EXTENSIONS, AttemptLine, Record, RunLine, Status, is_simulated
 from batchgen.runner.recorder import RunIdentity, adopted_record
 from batchgen.task import Task
 from batchgen.text import system_reason

@@ -440,7 +440,8 @@ class TestParseObject:
 
 def test_kinds_are_complete():
     """Every kind of line that can be written can be read."""
-    assert set(manifests.KINDS) == {"run", "attempt", "record", "moved", "end", "repair"}
+    kinds = {"run", "attempt", "record", "moved", "derived", "end", "repair"}
+    assert set(manifests.KINDS) == kinds
     assert all(
         shape.model_fields["kind"].default == kind for kind, shape in manifests.KINDS.items()
     )

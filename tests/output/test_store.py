@@ -19,7 +19,8 @@ from PIL import Image
 from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect_image
-from batchgen.output.store import EXTENSIONS, Store
+from batchgen.output.store import Store
+from batchgen.record import EXTENSIONS
 
 KINDS = sorted(EXTENSIONS)
 ID = "1-" + "a" * 32

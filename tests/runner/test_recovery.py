@@ -25,10 +25,10 @@ from batchgen.output import open_output
 from batchgen.output.images import hash_pixels, inspect_image
 from batchgen.output.lock import LOCK_NAME as LOCK
 from batchgen.output.manifest import MANIFEST_NAME, read_manifest
-from batchgen.output.store import EXTENSIONS, Store
+from batchgen.output.store import Store
 from batchgen.plan import JobPlan
 from batchgen.policies.stop import Stop, StopCause
-from batchgen.record import AttemptLine, RunLine
+from batchgen.record import EXTENSIONS, AttemptLine, RunLine
 from batchgen.runner.audit import audit
 from batchgen.runner.recorder import RunIdentity
 from batchgen.runner.recovery import recover, recover_named

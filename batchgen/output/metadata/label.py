@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from batchgen.record import UtcTime
 
@@ -71,6 +71,8 @@ class Provenance(BaseModel):
     """What the task asks for, if that is not what was sent."""
     truncated: bool = False
     """Texts were cut, for the file had no room for them."""
+    derived: bool = Field(default=False, exclude_if=lambda value: value is False)
+    """The file is a size or a format that was made of the image on the user's machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
