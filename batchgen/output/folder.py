@@ -274,7 +274,8 @@ def refuse_lost_manifest(folder: Path) -> None:
     if found is not None:
         raise ManifestError(
             f"{folder} holds images ({found.relative_to(folder)}) and no {MANIFEST_NAME}, which "
-            "says what they are: put it back, or let --fresh make everything again."
+            "says what they are: put it back, let `batchgen verify --adopt` rebuild it from images "
+            "that carry `metadata: full`, or let --fresh make everything again."
         )
 
 

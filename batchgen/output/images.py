@@ -103,7 +103,7 @@ def read_structure(data: bytes) -> tuple[str, int, int]:
                 image.verify()
         if width * height <= MAX_PIXELS and not _ends_with_marker(kind, data):
             _require_whole(kind, data)
-    except BrokenImage:
+    except (BrokenImage, ImportError):
         raise
     except Exception as error:  # Pillow raises whatever its parsers raise
         raise BrokenImage(f"the bytes are no readable PNG, JPEG or WebP: {error}") from error

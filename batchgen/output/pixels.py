@@ -44,7 +44,7 @@ def decode(kind: str, data: bytes) -> None:
                 _decode_jpeg(data)
             case _:
                 _decoded(data)
-    except BrokenImage:
+    except (BrokenImage, ImportError):  # a library that is missing says nothing of the image
         raise
     except Exception as error:  # of inflating, and whatever Pillow's decoders raise
         raise BrokenImage(f"the pixels of the {kind} cannot be decoded: {error}") from error

@@ -359,7 +359,7 @@ class TestLostManifest:
             harm(manifest)
             was_there = manifest.exists()
 
-            with pytest.raises(ManifestError, match=r"put it back, or let --fresh"):
+            with pytest.raises(ManifestError, match=r"put it back, .*verify --adopt.*--fresh"):
                 await it.run(3)
             assert manifest.exists() == was_there
             manifest.write_bytes(kept)

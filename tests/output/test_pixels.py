@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 
 import pytest
@@ -149,3 +150,12 @@ def test_no_bytes_are_a_fault(data):
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF0000WEBP"):
         with pytest.raises(BrokenImage):
             decode_image(start + data)
+
+
+def test_a_missing_library_says_nothing_of_the_image(monkeypatch):
+    """It is a fault of the installation: told as such, and no image is called broken for it."""
+    data = photo("PNG")
+    monkeypatch.setitem(sys.modules, "isal", None)
+    for look in (decode_image, inspect_image):
+        with pytest.raises(ImportError):
+            look(data)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from outputs import Output, run_line, sound
 from test_pixels import BROKEN
 
+import batchgen
 from batchgen.errors import ManifestError
 from batchgen.output.lock import hold_lock
 from batchgen.output.verify import verify_output
@@ -393,3 +394,21 @@ def test_ten_thousand_images_are_sound(tmp_path):
     flip(output)
 
     assert kinds(output) == {"content": 1}
+
+
+@pytest.mark.parametrize("name", ["", "manifest.jsonl"])
+def test_a_program_verifies_by_folder_or_manifest(tmp_path, name):
+    """`batchgen.verify` tells what is wrong, changes nothing, and refuses what is no output."""
+    output = sound(tmp_path / "out")
+    assert batchgen.verify(output.folder / name).findings == []
+    path = output.lines[1].images[0].path
+    image = output.folder / path
+    image.write_bytes(image.read_bytes()[:-1] + b"x")
+    before = sorted(output.folder.rglob("*"))
+
+    found = batchgen.verify(str(output.folder / name))
+
+    assert [(each.path, each.kind) for each in found.findings] == [(path, "content")]
+    assert sorted(output.folder.rglob("*")) == before
+    with pytest.raises(ManifestError, match="is not there"):
+        batchgen.verify(tmp_path)
