@@ -123,6 +123,11 @@ class DerivedFile(BaseModel):
         """Its pixels are those that were written, if the hash is the one on record."""
         return True
 
+    @property
+    def stays_beside(self) -> bool:
+        """Whether its name stays in the folder of its image: a line may be anybody's."""
+        return not {"/", "\0"} & set(self.suffix) and self.format in EXTENSIONS
+
 
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 """Format -> how the names of its files end."""
@@ -170,6 +175,7 @@ class StoredImage(BaseModel):
         derived = tuple(
             each.model_copy(update={"path": derived_path(path, each.suffix, each.format)})
             for each in self.derived
+            if each.stays_beside
         )
         return self.model_copy(update={"path": path, "derived": derived})
 

@@ -101,6 +101,8 @@ def _shaped(image: Image, wanted: Derivative) -> Image:
 
     size = box(image.size, wanted)
     _require_bounded(size)
+    if image.mode.startswith("I"):  # 16 bits of grey, of which Pillow would keep the lower 8
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
     picture = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if wanted.fit == "cover" and wanted.width and wanted.height:
         whole = (wanted.width, wanted.height)

@@ -161,7 +161,10 @@ class OutputFolder:
         image = record.images[0]
         if image.path != (new_path if is_gone else path):
             return []
-        pairs = zip(image.at(path).derived, image.at(new_path).derived, strict=True)
+        before = image.at(path).derived
+        pairs = zip(
+            (each for each in before if each.stays_beside), image.at(new_path).derived, strict=True
+        )
         return [
             (self.require_inside(old.path), self.require_inside(new.path))
             for old, new in pairs

@@ -355,3 +355,16 @@ class TestTold:
         ended = shop("manifest", "export", "out", "--json")
         row = json.loads(ended.out)
         assert [each["path"] for each in row["derived"]] == ["images/item-1-800.webp"]
+
+
+def test_a_manifest_of_somebody_else_leads_nowhere(shop):
+    """What it calls a suffix stays in the folder of the image, whatever moves."""
+    shop.order(WEB)
+    shop.run()
+    path = Path("out/manifest.jsonl")
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('"suffix": "-800"', '"suffix": "/../../../stolen"'), "utf-8")
+    shop.order(prompts=("a cup",))
+    assert shop.run().code == 0
+    assert shop.service.charged() == 2
+    assert [name for name in shop.files() if "stolen" in name] == []

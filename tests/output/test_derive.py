@@ -112,6 +112,11 @@ class TestTransparency:
         for form in ("png", "jpeg", "webp"):
             assert made(data, format=form, width=10).size == (10, 10)
 
+    def test_grey_of_16_bits_keeps_its_shade(self):
+        """Pillow by itself makes all of it white."""
+        image = made(Image.new("I;16", (20, 20), 30_000), width=10)
+        assert abs(image.getpixel((5, 5))[0] - 30_000 // 257) < 2
+
 
 class TestCoding:
     @pytest.mark.parametrize("form", ["jpeg", "webp"])
