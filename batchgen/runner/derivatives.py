@@ -67,7 +67,7 @@ class Derivatives:
         self.made = 0
         """Files."""
         self.unmade = 0
-        """Files that could not be made."""
+        """Files that could not be made, and images that a stop left without theirs."""
 
     async def complete(self, task: Task, image: StoredImage, at: datetime) -> StoredImage:
         """The image of a call with all that is derived of it, as far as that could be made.
@@ -193,8 +193,9 @@ class Derivatives:
         async def work() -> None:
             for task in waiting:
                 if self._stop.stopping is not None:
-                    return
-                await self._remake(task)
+                    self.unmade += 1
+                else:
+                    await self._remake(task)
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
@@ -214,7 +215,7 @@ class Derivatives:
     def notices(self) -> Iterable[str]:
         """What a person should know at the end."""
         if self.unmade:
-            yield f"Derived files that could not be made: {self.unmade}; the next run tries again."
+            yield f"Derived files are missing ({self.unmade} or more); the next run makes them."
 
 
 def _sorted(settings: Mapping[str, str | int]) -> tuple[tuple[str, str | int], ...]:

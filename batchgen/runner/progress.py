@@ -101,7 +101,9 @@ class Summary:
     @property
     def exit_code(self) -> ExitCode:
         """By the contract with users."""
-        if self.stopping is not None and (self.left or self.stopping.cause in ALWAYS_SAID):
+        if self.stopping is not None and (
+            self.left or self.underived or self.stopping.cause in ALWAYS_SAID
+        ):
             return self.stopping.exit_code
         if self.left:
             return ExitCode.SERVICE if self.left_denied else ExitCode.RESUMABLE

@@ -210,6 +210,25 @@ class TestFaults:
         assert (shop.run().code, shop.service.charged()) == (0, 1)
         assert list(shop.images()) == ["images/item-1-1-800.webp", "images/item-1-1.png"]
 
+    def test_a_run_that_is_stopped_says_that_files_are_missing(self, shop, monkeypatch):
+        """130, not 0; the next run goes on, without a call."""
+        shop.order(prompts=[f"mug {number}" for number in range(9)])
+        shop.run()
+        shop.order(WEB, prompts=[f"mug {number}" for number in range(9)])
+        plain, once = derivatives.derive, [signal.SIGINT]
+
+        def interrupted(*arguments):
+            if once:
+                os.kill(os.getpid(), once.pop())
+            return plain(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(derivatives, "derive", interrupted)
+            patch.setattr(derivatives, "AT_ONCE", 1)
+            assert shop.run().code == 130
+        assert shop.run().code == 0
+        assert (shop.service.charged(), len(shop.images())) == (9, 18)
+
     def test_a_full_disk_stops_the_run_with_the_image_on_record(self, shop, monkeypatch):
         """As it does for an image."""
         shop.order(WEB, prompts=("a mug", "a lamp"))
