@@ -25,6 +25,11 @@ UtcTime = Annotated[
 ]
 """A time that a line holds as `2026-11-21T02:00:03.120Z`."""
 
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A whole number that tables and databases can hold, too."""
+Usd = Annotated[float, Field(allow_inf_nan=False)]
+"""An amount; NaN would make every sum NaN, and no budget would ever be used up."""
+
 FORMAT_VERSION = 2
 """Written in every `run` line; a reader refuses a larger one than it knows."""
 
@@ -155,12 +160,12 @@ class StoredImage(BaseModel):
     decoded: str | None = Field(default=None, exclude_if=_is_none)
     """The first 16 digits of the `sha256` of the file whose pixels were all decoded when it came;
     left out where some were missing, or nobody looked."""
-    bytes: int
+    bytes: Whole
     """Of the file."""
     format: str
     """What the bytes are: `png`, `jpeg` or `webp`, whatever was asked for."""
-    width: int
-    height: int
+    width: Whole
+    height: Whole
     seed: int | None
     """The seed that the service says it used; None where it did not say."""
     finish_reason: str | None
@@ -207,7 +212,7 @@ class Served(BaseModel):
     reason: str
     """`filtered`, or why the model asked for was left: `denied`, `throttled`, `unavailable`."""
     model_id: str
-    seed: int
+    seed: Whole
     request: dict[str, Any]
     """The exact body that was sent."""
 
@@ -244,7 +249,7 @@ class Record(Line):
     route: str | None = None
     """Name of the job's route that it took; None for a job without routes."""
     endpoint: str
-    seed: int
+    seed: Whole
     """The seed that was asked for."""
     request: dict[str, Any]
     """The exact body that the task asks for; it was sent unless `served` says otherwise.
@@ -260,18 +265,18 @@ class Record(Line):
     images: tuple[StoredImage, ...]
     finish_reasons: tuple[str | None, ...]
     """The service's own words, one for each artifact of the reply."""
-    attempts: int
+    attempts: Whole
     request_id: str | None
     started_at: UtcTime
     """When the last attempt started, UTC."""
     finished_at: UtcTime
-    latency_ms: int | None
+    latency_ms: Whole | None
     """Time of the last attempt's call; None where it is not known (an adopted image)."""
-    cost_usd: float | None
+    cost_usd: Usd | None
     """What this task surely cost; None where the price is unknown."""
-    maybe_billed: int
+    maybe_billed: Whole
     """Attempts without a usable answer that may have been billed as well."""
-    maybe_billed_usd: float | None = None
+    maybe_billed_usd: Usd | None = None
     """What these may have cost. Lines of earlier versions may lack it: then each may have cost
     what this call does."""
     error: ErrorInfo | None
@@ -325,14 +330,14 @@ class AttemptLine(Line):
     kind: Literal["attempt"] = "attempt"
     run_id: str
     task_id: str
-    attempt: int
+    attempt: Whole
     """1-based within the run."""
-    seed: int
-    price_usd: float | None = Field(validation_alias=AliasChoices("price_usd", "cost_usd"))
+    seed: Whole
+    price_usd: Usd | None = Field(validation_alias=AliasChoices("price_usd", "cost_usd"))
     """What the call costs if it is billed; `cost_usd` in version 1 of the format."""
-    maybe_billed: int = 0
+    maybe_billed: Whole = 0
     """Earlier attempts at the task in this run that may have been billed; this one may be, too."""
-    maybe_billed_usd: float | None = None
+    maybe_billed_usd: Usd | None = None
     """What these may have cost. Lines of earlier versions may lack it: then each may have cost
     what this call does."""
     route: str | None = None

@@ -308,6 +308,21 @@ class TestRoundTrip:
         fields["images"][0]["later"] = 1
         assert parse_line(json.dumps(fields).encode()) == known
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"latency_ms": 10**400},
+            {"seed": 2**63},
+            {"cost_usd": float("nan")},
+            {"cost_usd": float("inf")},
+            {"maybe_billed_usd": float("-inf")},
+        ],
+    )
+    def test_numbers_that_nothing_can_count_with_make_no_record(self, change):
+        """A line of a manifest from elsewhere with one of these is a damaged one, not a crash."""
+        fields = json.loads(make_record().to_json()) | change
+        assert parse_line(json.dumps(fields).encode()) is None
+
     def test_lines_are_values(self):
         """A line cannot be changed after it was made."""
         with pytest.raises(ValueError, match="frozen"):

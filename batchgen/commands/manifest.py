@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +44,7 @@ def export(
     from batchgen.output import (
         manifest_of,
         read_records,
+        require_lines,
         rows_of,
         to_csv,
         to_json_lines,
@@ -53,12 +55,14 @@ def export(
         raise InputError("Name the file to write with --output.")
     path = manifest_of(manifest)
     _refuse_input(output, [path])
+    require_lines(path)
     records = read_records(path, last=not every)
     rows = (row for record in records for row in rows_of(record))
+    first = list(islice(rows, 1))  # what refuses the whole manifest does so before a line is out
     forms: dict[str, Callable[..., int]] = {"csv": to_csv, "parquet": to_parquet}
     write = forms.get(form or "", to_json_lines if as_json and output is None else to_csv)
     with _target(output) as file:
-        count = write(rows, file)
+        count = write(chain(first, rows), file)
     if output is not None:
         told = {"exit_code": 0, "rows": count, "output": str(output)}
         (result if as_json else note)(

@@ -31,6 +31,7 @@ from batchgen.output.manifest import (
     parse_line,
     parse_object,
     read_manifest,
+    require_lines,
 )
 from batchgen.output.manifest_schema import manifest_schema
 from batchgen.output.merge import Merged, merge
@@ -142,6 +143,7 @@ __all__ = [
     "repair_output",
     "replacing",
     "require_limits",
+    "require_lines",
     "rows_of",
     "to_csv",
     "to_json_lines",

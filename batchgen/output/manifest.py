@@ -317,6 +317,21 @@ def read_manifest(path: Path) -> Iterator[Line]:
         raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
 
 
+def require_lines(path: Path) -> None:
+    """Refuse a file of which nothing can be read, before anything is written of it.
+
+    Raises:
+        ManifestError: it cannot be read, or holds no line of a run.
+    """
+    try:
+        with open_manifest(path, buffering=1 << 20) as file:
+            if any("kind" in (parse_object(data) or {}) for data in file):
+                return
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
+    raise ManifestError(f"{path} holds no line of a run: it is empty, damaged, or no manifest")
+
+
 def open_manifest(path: Path, buffering: int = -1) -> BinaryIO:
     """A manifest for reading.
 

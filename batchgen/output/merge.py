@@ -13,7 +13,12 @@ from typing import Any, BinaryIO
 
 from batchgen.errors import ManifestError
 from batchgen.output.history import RUN
-from batchgen.output.manifest import open_manifest, parse_object, refuse_later_format
+from batchgen.output.manifest import (
+    open_manifest,
+    parse_object,
+    refuse_later_format,
+    require_lines,
+)
 from batchgen.output.paths import inner_path
 from batchgen.record import FORMAT_VERSION
 from batchgen.text import quoted, system_reason
@@ -56,9 +61,12 @@ def merge(manifests: Sequence[Path], folder: Path, file: BinaryIO) -> Merged:
         file: takes it.
 
     Raises:
-        ManifestError: one cannot be read, a later version wrote it, or a path leaves its folder.
+        ManifestError: one cannot be read or holds no line of a run, a later version wrote it, or a
+            path leaves its folder.
         OSError: the file cannot be written.
     """
+    for path in manifests:
+        require_lines(path)
     merged = Merged()
     runs = [run for path in manifests for run in _runs(path)]
     prefixes = {path: _prefix(path, folder) for path in manifests}

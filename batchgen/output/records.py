@@ -17,14 +17,16 @@ from batchgen.output.manifest import (
     parse_object,
     refuse_later_format,
 )
+from batchgen.output.paths import inner_path
 from batchgen.record import DerivedLine, Line, Record
-from batchgen.text import system_reason
+from batchgen.text import quoted, system_reason
 
 
 @dataclass(slots=True)
 class _Index:
     """What the whole of a manifest says of its records."""
 
+    path: Path
     last: dict[bytes, int] = field(default_factory=dict)
     """Compact task id -> offset of its last record."""
     moves: dict[tuple[str, str], list[tuple[int, str]]] = field(
@@ -44,7 +46,7 @@ class _Index:
             self._record(data[start : data.find(b'"', start)].decode(errors="replace"), offset)
             return
         fields = parse_object(data) or {}
-        refuse_later_format(fields, "the manifest")
+        refuse_later_format(fields, str(self.path))
         if fields.get("kind") == "record":
             self._record(str(fields.get("task_id")), offset)
         elif fields.get("kind") == "moved":
@@ -109,9 +111,10 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
         last: only the last record of each task, which is the one that counts.
 
     Raises:
-        ManifestError: it cannot be read, or a later version of batchgen wrote it.
+        ManifestError: it cannot be read, a later version of batchgen wrote it, or a record names a
+            file outside its folder.
     """
-    index = _Index()
+    index = _Index(path)
     try:
         with open_manifest(path, buffering=1 << 20) as file:
             offset = 0
@@ -139,7 +142,19 @@ def _records(file: Any, index: _Index, *, last: bool) -> Iterator[Record]:
                 file.seek(at)
                 line = _with_derived(line, parse_line(file.readline()))
                 file.seek(offset)
-            yield index.present(line, here)
+            record = index.present(line, here)
+            _refuse_outside(record, index.path)
+            yield record
+
+
+def _refuse_outside(record: Record, manifest: Path) -> None:
+    for image in record.images:
+        for path in (image.path, *(each.path for each in image.derived)):
+            if inner_path(path) is None:
+                raise ManifestError(
+                    f"{manifest} names {quoted(path)}, which is no path inside its folder: no run "
+                    "of batchgen wrote that. Find out who did, and take the line out"
+                )
 
 
 def _with_derived(record: Record, line: Line | None) -> Record:

@@ -96,17 +96,32 @@ def test_what_cannot_be_written_is_said(output, tmp_path, capfd, monkeypatch):
 
 
 def test_a_manifest_that_cannot_be_read_is_said(tmp_path, capfd):
-    """Missing, or of a later format; an empty or a binary one has no rows."""
+    """Missing, of a later format, empty or binary: exit code 2, and nothing is written."""
     path = tmp_path / "manifest.jsonl"
     assert main(["manifest", "export", str(path)]) == 2
     path.write_bytes(b'{"kind": "run", "version": 99}\n')
     for name in ("export", "merge"):
         assert main(["manifest", name, str(path)]) == 2
-        assert "later batchgen" in capfd.readouterr().err
+        ended = capfd.readouterr()
+        assert ended.out == ""
+        assert f"{path} was written by a later batchgen" in ended.err
     for data in (b"", b"\x00\xff\xfe" * 100):
         path.write_bytes(data)
-        assert main(["manifest", "export", str(path), "--json"]) == 0
-        assert capfd.readouterr().out == ""
+        for name in ("export", "merge"):
+            assert main(["manifest", name, str(path)]) == 2
+            ended = capfd.readouterr()
+            assert ended.out == ""
+            assert f"{path} holds no line of a run" in ended.err
+
+
+def test_a_path_that_leaves_the_folder_is_refused(output, capfd):
+    """A manifest may come from someone else: no row sends a program elsewhere."""
+    manifest = output / "manifest.jsonl"
+    manifest.write_bytes(manifest.read_bytes().replace(b'"path": "images/', b'"path": "../x/'))
+    assert main(["manifest", "export", str(manifest)]) == 2
+    ended = capfd.readouterr()
+    assert ended.out == ""
+    assert "no path inside its folder" in ended.err
 
 
 def test_the_schema_of_its_lines(capfd):
