@@ -207,6 +207,8 @@ class _Verification:
         self._damaged: dict[int, bytes] = {}
         """Offset -> a line that cannot be read."""
         self._total = self._history.counts()[Status.SUCCEEDED]
+        self._missing: dict[tuple[int, str], str] = {}
+        """Size and sha256 of a file that is gone -> its path."""
         self._end = 0
         """Offset behind the last line that was read."""
 
@@ -351,6 +353,7 @@ class _Verification:
         except _Wrong as wrong:
             return 0, expected.finding(wrong.kind, wrong.text)
         except FileNotFoundError as error:
+            self._missing[expected.image.bytes, expected.image.sha256] = expected.path
             return 0, expected.finding(Kind.MISSING, system_reason(error))
         except OSError as error:
             return 0, expected.finding(Kind.NOT_A_FILE, system_reason(error))
@@ -422,7 +425,24 @@ class _Verification:
                     text = "a run that was killed left it; the next run puts it on record"
                     yield Finding(kind=Kind.LEFTOVER, text=text, path=path)
             elif not path.startswith(f"{SPOOL}/"):
-                yield Finding(kind=Kind.STRAY, text="no record names it", path=path)
+                text = f"no record names it{self._former_name(path)}"
+                yield Finding(kind=Kind.STRAY, text=text, path=path)
+
+    def _former_name(self, path: str) -> str:
+        """Of a file that was renamed: to give it its name back costs nothing, unlike a repair."""
+        try:
+            refuse_links(self._folder, path)
+            with os.fdopen(open_regular(self._folder / path, os.O_RDONLY), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if all(size != known for known, _ in self._missing):
+                    return ""
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
+        name = self._missing.get((size, digest))
+        if name is None:
+            return ""
+        return f"; it is {name}, which is missing: rename it back, and nothing is made again"
 
     def _leave_out_what_moves(self) -> None:
         """Drop what the run that holds the output did since we began, or has in hand."""

@@ -396,6 +396,25 @@ def test_ten_thousand_images_are_sound(tmp_path):
     assert kinds(output) == {"content": 1}
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_file_that_was_renamed_is_known_by_its_bytes(tmp_path, quick):
+    """It was paid for: what it was called is said before a repair makes it once more."""
+    output = sound(tmp_path / "out")
+    path = path_of(output)
+    other = picture(shade=77)
+    output.put("images/other.png", other + b"x" * (path.stat().st_size - len(other)))
+    path.rename(path.with_name("best.png"))
+
+    found = verify_output(output.manifest, quick=quick)
+
+    texts = {each.path: each.text for each in found.findings if each.kind == "stray"}
+    name = output.lines[1].images[0].path
+    assert f"it is {name}, which is missing: rename it back" in texts["images/best.png"]
+    assert texts["images/other.png"] == "no record names it"
+    path.with_name("best.png").rename(path)
+    assert kinds(output, quick=quick) == {"stray": 1}
+
+
 @pytest.mark.parametrize("name", ["", "manifest.jsonl"])
 def test_a_program_verifies_by_folder_or_manifest(tmp_path, name):
     """`batchgen.verify` tells what is wrong, changes nothing, and refuses what is no output."""
