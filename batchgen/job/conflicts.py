@@ -20,6 +20,10 @@ def conflicts(job: Job) -> Iterator[Complaint]:
         yield Complaint(path=("include",), text="has a meaning in a job file alone")
     yield from _items(job)
     yield from _axes(job)
+    for index, override in enumerate(job.override):
+        if not override.set.model_fields_set:
+            text = "is empty: name what to edit, or leave the override out"
+            yield Complaint(path=("override", index, "set"), text=text)
     yield from _routes(job)
     yield from _derivatives(job)
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
@@ -66,6 +70,10 @@ def _items(job: Job) -> Iterator[Complaint]:
         yield Complaint(path=("items",), text=text)
     if job.items and job.items_from:
         yield Complaint(path=("items_from",), text="stands beside items: one of them must go")
+    for index, named in enumerate(job.items_from):
+        if named in job.items_from[:index]:
+            text = f"{quoted(named, LONGEST_NAME)} stands there twice: its rows would be made twice"
+            yield Complaint(path=("items_from", index), text=text)
     first: dict[str, int] = {}
     for index, item in enumerate(job.items):
         earlier = first.setdefault(item.id, index)

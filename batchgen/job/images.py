@@ -112,7 +112,7 @@ def _inspect(data: bytes) -> tuple[str, tuple[int, int]]:
             if size[0] * size[1] <= MOST_PIXELS:
                 image.verify()
     except Exception as error:  # Pillow raises whatever its parsers raise
-        raise ValueError(f"it is no readable PNG, JPEG or WebP ({error})") from error
+        raise ValueError(f"it is no readable PNG, JPEG or WebP{_said(error)}") from error
     if not _has_end(file_format, data):
         raise ValueError(f"the {file_format} ends before its end marker")
     return file_format, size
@@ -148,3 +148,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return system_reason(error)
     return escaped(without_addresses(str(error)))
+
+
+def _said(error: Exception) -> str:
+    """What Pillow says of it, unless that is only that it knows no such format."""
+    from PIL import UnidentifiedImageError  # noqa: PLC0415  # as above
+
+    return "" if isinstance(error, UnidentifiedImageError) else f" ({error})"

@@ -7,6 +7,7 @@ import glob
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path as File
@@ -24,8 +25,8 @@ from batchgen.job.rows import Row, item_of
 from batchgen.job.schema import Item, Job
 from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import WIDE, is_wide
-from batchgen.job.yaml_scalars import WrittenFloat, meaning
-from batchgen.models import MODELS, Model, UnknownModel, find
+from batchgen.job.yaml_scalars import LONGEST_NUMBER, WrittenFloat, meaning
+from batchgen.models import MODELS, Model, UnknownModel, find, takers
 from batchgen.text import closest, did_you_mean, quoted
 
 STANDARD_INPUT = "-"
@@ -35,6 +36,7 @@ OF_ITEMS = ("id", *TEXTS, *NUMBERS)
 """Columns that mean what they mean in an item; others are variables or `parameters.NAME`."""
 TEXT_KINDS = frozenset(("text", "choice", "image"))
 """Kinds of parameters whose cells are texts whatever they look like."""
+NO_TEXT = "a byte 0 stands here: this is no text; save the file as UTF-8"
 MOST_LISTED = 20
 """Columns that a complaint names."""
 
@@ -121,9 +123,12 @@ class DataRows:
     def _table_or_lines(self, name: str, file: DataFile) -> Iterator[Row]:
         with file.open() as data:
             head = data.peek(64)[:64]
-            if is_wide(head) or 0 in head:
-                problem = WIDE if is_wide(head) else "this is no text"
-                self._found.add(("items_from", name), problem)
+            if is_wide(head):
+                self._found.add(("items_from", name), WIDE)
+                return
+            if 0 in head:
+                line = head.count(b"\n", 0, head.index(0)) + 1
+                self._found.add(("items_from", name, line), NO_TEXT)
                 return
             text = io.TextIOWrapper(
                 data, encoding="utf-8-sig", errors="surrogateescape", newline=""
@@ -177,18 +182,21 @@ class DataRows:
 
     def _problems(self, names: Sequence[str]) -> Iterator[str]:
         """All that is wrong with the names of the columns."""
+        seen: set[str] = set()
         for column, each in enumerate(names, 1):
             if not each:
                 yield f"column {column} has no name"
-            elif names.index(each) != column - 1:
+            elif each in seen:
                 yield f"the column {quoted(each)} stands twice: rename one"
             elif each.startswith(PARAMETER):
                 yield from self._of_parameter(each, names)
             elif each not in OF_ITEMS:
                 yield from _of_variable(each)
-        if "id" not in names:
+            seen.add(each)
+        if "id" not in seen:
             listed = ", ".join(map(quoted, names[:MOST_LISTED]))
-            hint = did_you_mean(closest("id", [each for each in names if each]))
+            near = closest("id", [each for each in names if each])
+            hint = f'; if {quoted(near)} is it, call it "id"' if near else ""
             text = f"the first line must name the columns, and no column is called id: {listed}"
             yield f"{text}{hint}"
 
@@ -201,10 +209,15 @@ class DataRows:
         taken = {each for model in models for each in model.parameters}
         if parameter not in taken:
             hint = did_you_mean(closest(parameter, taken))
-            yield f"no model of the job takes {quoted(column)}{hint}"
+            yield f"no model of the job takes {quoted(column)}{takers(parameter)}{hint}"
 
     def _json_lines(self, name: str, lines: Iterator[str]) -> Iterator[tuple[int, Item]]:
         for line, text in enumerate(lines, 1):
+            if len(text) >= LONGEST_LINE:
+                # Its rest would be taken for the next lines.
+                sentence = f"a line has {LONGEST_LINE:,} characters at most"
+                self._found.add(("items_from", name, line), sentence)
+                return
             if not text.isspace():
                 item = self._json_item(text, ("items_from", name, line))
                 if item is not None:
@@ -326,11 +339,15 @@ def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
     for line in lines:
         if len(line) >= LONGEST_LINE:
             raise csv.Error("field larger than field limit")
+        if "\0" in line:
+            raise csv.Error("line contains NUL")
         yield line
 
 
 def _csv_sentence(error: csv.Error) -> str:
     said = str(error)
+    if "NUL" in said:
+        return NO_TEXT
     if "unexpected end of data" in said or "field larger" in said:
         return "a quote is opened here and never closed, or a cell has more than 131,072 characters"
     if "expected after" in said:
@@ -382,6 +399,7 @@ def _encoding_sentence(text: str) -> str:
 def _decoder() -> json.JSONDecoder:
     return json.JSONDecoder(
         parse_float=WrittenFloat,
+        parse_int=_whole_number,
         parse_constant=_no_constant,
         object_pairs_hook=_object,
     )
@@ -406,6 +424,13 @@ def _item_type() -> TypeAdapter[Item]:
     return TypeAdapter(Item)
 
 
+def _whole_number(text: str) -> int:
+    # Python itself refuses to read a very long one.
+    if len(text) > LONGEST_NUMBER:
+        raise InputError(f"a number of {len(text):,} characters: put a text in quotes")
+    return int(text)
+
+
 def _no_constant(name: str) -> Any:
     raise InputError(f"{name} is no JSON")
 
@@ -413,8 +438,7 @@ def _no_constant(name: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise InputError(f"the key {quoted(twice)} stands twice")
     return made
 

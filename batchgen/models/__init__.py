@@ -16,6 +16,7 @@ from batchgen.models.base import (
     UnknownModel,
     UnusableImage,
 )
+from batchgen.models.constraints import takers
 from batchgen.models.model_ids import Foundation, Kind, find, foundation_of
 from batchgen.models.registry import FAMILIES, MODELS
 from batchgen.models.replies import speaks_of_output
@@ -53,6 +54,7 @@ __all__ = [
     "prompt_of",
     "seed_within",
     "speaks_of_output",
+    "takers",
     "translate",
     "with_prompt",
     "with_seed",

@@ -252,7 +252,7 @@ class Fields:
         if text is None:
             hint = did_you_mean(closest(name, self.checks))
             allowed = ", ".join(self.checks) or "none"
-            who = "" if key else _takers(name)
+            who = "" if key else takers(name)
             text = f"{self.owner} does not take {quoted(name)}{who}; allowed: {allowed}{hint}"
         return Problem(key=(*key, name), text=text)
 
@@ -356,7 +356,7 @@ KEYS = 200
 """Bytes of a request that are kept free for its seed, and for names that no parameter has."""
 
 
-def _takers(name: str) -> str:
+def takers(name: str) -> str:
     """Which models take a parameter, as the middle of a sentence."""
     # The registry imports the families, which import this module.
     from batchgen.models.registry import MODELS  # noqa: PLC0415
@@ -387,7 +387,7 @@ def of_texts(model: Model, prompts: Prompts, missing: str) -> Iterator[Problem]:
         if negative is not None:
             found.extend(negative(("negative_prompt",), prompts.negative_prompt))
         elif prompts.negative_prompt:
-            text = f"{model.title} takes no negative prompt{_takers('negative_prompt')}"
+            text = f"{model.title} takes no negative prompt{takers('negative_prompt')}"
             found.append(Problem(key=("negative_prompt",), text=f"{text}: leave it out"))
     return (replace(problem, of_prompts=True) for problem in found)
 

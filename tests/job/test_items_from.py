@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 import tracemalloc
 
 import pytest
@@ -10,6 +11,10 @@ from batchgen import plan
 from batchgen.errors import JobError
 from batchgen.job import load
 
+PRODUCT_ID = (
+    "rows.csv:1: the first line must name the columns, and no column is called id: "
+    '"product", "ID"; if "ID" is it, call it "id"'
+)
 CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"
 HEAD = f"""\
@@ -153,8 +158,11 @@ def test_a_matrix_multiplies_the_rows(folder):
         ("id,product,\na,b,c\n", "rows.csv:1: column 3 has no name"),
         (
             "id,product,parameters.steps\na,b,9\n",
-            'rows.csv:1: no model of the job takes "parameters.steps"',
+            'rows.csv:1: no model of the job takes "parameters.steps" (',
         ),
+        ("product,ID\na,b\n", PRODUCT_ID),
+        ("id,product\na,b\0\n", "rows.csv:2: a byte 0 stands here"),
+        ("id,product\n" + "a,b\n" * 100 + "c,d\0\n", "rows.csv:102: a byte 0 stands here"),
         ("id,product\na,b\nc\nd,e,f\n", "rows.csv:3: has 1 cell, and the first line names 2"),
         (b"id,product\na,b\nc,\xe9\n", "rows.csv:3: the byte 0xE9 is not UTF-8: save the file as"),
         ("id,product\na,b\n".encode("utf-16"), "rows.csv: the file is in UTF-16 or UTF-32, not in"),
@@ -193,6 +201,8 @@ def test_what_is_wrong_is_said_with_file_and_line(folder, data, said):
         ("{" * 5_000, "this is not JSON: "),
         ('{"id": "a", "id": "b"}', 'the key "id" stands twice'),
         ('{"id": "a", "product": NaN}', "NaN is no JSON"),
+        (f'{{"id": "a", "seed": {"9" * 5_000}}}', "a number of 5,000 characters: put a text in"),
+        (f'{{"id": "{"x" * 2**21}"}}', "a line has 1,048,576 characters at most"),
         ('{"product": "x"}', "id: is missing: every item needs an id of its own"),
         ('{"id": "a", "product": ["x"]}', "vars.product: cannot be ['x']; allowed: a text"),
     ],
@@ -203,6 +213,29 @@ def test_a_wrong_line_of_json_is_said_with_its_number(folder, line, said):
     (found,) = folder.wrong(f"{good}{line}\n", name="rows.jsonl")
 
     assert found.startswith(f"rows.jsonl:2: {said}")
+
+
+def test_a_file_that_is_named_twice_is_said(folder):
+    """Its rows would be there twice; standard input, which is read once, is the same case."""
+    folder.write("rows.csv", "id,product\na,b\n")
+
+    with pytest.raises(JobError, match=r"items_from\[1\]: .* stands there twice"):
+        plan.check(folder.job("[rows.csv, rows.csv]"))
+
+
+def test_a_very_wide_table_is_looked_at_in_its_length(folder):
+    """Each name once: a hundred thousand columns took minutes."""
+    count = 100_000
+    names = ",".join(f"c{n}" for n in range(count))
+    began = time.process_time()
+
+    (task,) = folder.tasks(f"id,product,{names}\na,b{',x' * count}\n")
+    twice = ",".join(f'"k{n}": 1' for n in range(count // 2))
+    found = folder.wrong(f'{{{twice}, "k{count // 2 - 1}": 2}}\n', name="rows.jsonl")
+
+    assert task.request["prompt"]
+    assert found == [f'rows.jsonl:1: the key "k{count // 2 - 1}" stands twice']
+    assert time.process_time() - began < 20
 
 
 def test_all_wrong_rows_are_said_at_once_up_to_a_bound(folder):

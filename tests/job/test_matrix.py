@@ -280,6 +280,10 @@ def test_a_list_in_vars_or_parameters_is_a_value():
             ),
         ),
         (
+            "override: [{when: {id: mug}, set: {}}]",
+            "6: override[0].set: is empty: name what to edit, or leave the override out",
+        ),
+        (
             "matrix: {style: [a, b]}\nmax_tasks: 3",
             "7: max_tasks: the job would make 4 images; max_tasks allows 3",
         ),
