@@ -14,10 +14,11 @@ _LIMIT_SHARE = 0.25
 """Share of calls refused above a limit: few a little above it, half of them at twice the quota."""
 _NOISE_LEAST = 0.005
 """Noise that is always possible: one call in 200."""
-ONE, TWO, SEVERAL = 3.0, 5.5, 8.0
+ONE, TWO, SEVERAL, MANY = 3.0, 5.5, 8.0, 11.0
 """Odds (log) that are enough, for different questions. While no noise is known a refusal adds
-log(0.25 / 0.005) = 3.9 and a call takes 0.28 away: so one is enough, or two within eight calls, or
-three within thirteen. The more noise is known, the more refusals it takes."""
+log(0.25 / 0.005) = 3.9 and a call takes 0.28 away: so one is enough, or two within eight calls,
+three within thirteen, or, against a quota that was told, four within sixteen. The more noise is
+known, the more refusals it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
-from batchgen.pacing.evidence import ONE, SEVERAL, TWO, Refusal, Share
+from batchgen.pacing.evidence import MANY, ONE, SEVERAL, TWO, Refusal, Share
 from batchgen.pacing.window import MINUTE_S, SURE_S
 
 if TYPE_CHECKING:
@@ -210,11 +210,15 @@ class Holding(State):
     back. That costs a refusal or two in 90 s."""
     _TRIM, _TRIM_CALLS, _TRIM_MOST = 0.03, 0.6, 0.1
     """What a proven level loses by refusals now and then: it may be a little too high."""
+    _COARSE = 4.0
+    """With fewer calls a minute the count of one is too coarse to lower a level by."""
     _EXCESS, _EXCESS_CALLS = 1.5, 250.0
     """Two refusals within 125 calls lower a level that was found: it may be a call too high."""
     _EXCESS_TOLD, _EXCESS_TOLD_CALLS, _EXCESS_NOISE, _NOISES = 3.0, 150.0, 30.0, 1.5
     """A quota that was told, or noise that is known, takes three more than one in 150 calls and
     half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
+    _MEMORY = 100.0
+    """Calls over which the share refused is taken: five refusals of strays of 5 %."""
     _LOWER = 0.92
     """With nothing proven and no minute of ours to tell more."""
     _FULL, _PAUSED = 0.97, 0.9
@@ -232,12 +236,14 @@ class Holding(State):
     def __init__(self, rate: Rate) -> None:
         super().__init__(rate)
         self._excess = 0.0
+        self._share = Share(self._MEMORY)
 
     @property
     def _believed(self) -> bool:
         return self.rate.told is not None or self.rate.evidence.noise > 0
 
     def called(self, now: float) -> None:
+        self._share.call()
         calls = self._EXCESS_TOLD_CALLS if self._believed else self._EXCESS_CALLS
         less = 1 / calls + self._NOISES * self.rate.evidence.noise
         self._excess = max(0.0, self._excess - less)
@@ -262,6 +268,7 @@ class Holding(State):
 
     def refused(self, refusal: Refusal, now: float) -> bool:
         rate = self.rate
+        self._share.refused()
         if not refusal.passed:
             return False  # one block, which is another question
         still_full = rate.kept_s(now) < _STEP_S and refusal.in_window >= self._FULL * rate.level
@@ -294,25 +301,40 @@ class Holding(State):
 
     def _proven_refused(self, refusal: Refusal, now: float) -> bool:
         rate, noise = self.rate, self.rate.evidence.noise
-        if rate.evidence.odds >= (TWO if rate.noise_is_new else SEVERAL):
+        need = TWO if rate.noise_is_new else SEVERAL if rate.told is None else MANY
+        if rate.evidence.odds >= need:
             self._surprise(refusal, now)
             return True
         most = self._EXCESS_TOLD + self._EXCESS_NOISE * noise if self._believed else self._EXCESS
         if self._excess < most:
             return False
-        if _shown_as_noise(rate, refusal, now):
-            return True
-        if self._believed:
-            self._surprise(refusal, now)
-            return True
+        if not _shown_as_noise(rate, refusal, now) and not self._noise_beside_told(now):
+            if self._believed:
+                self._surprise(refusal, now)
+            else:
+                self._trim(refusal, now)
+        return True
+
+    def _noise_beside_told(self, now: float) -> bool:
+        """Refusals here and there at the quota that was told are taken for noise before sharing."""
+        rate, share = self.rate, self._share.value
+        doubted = rate.evidence.noise > 0 or now - rate.refuted_at < _REFUTED_S
+        if rate.level != rate.told or doubted or rate.gap < _SPREAD or share >= _NOISE_MOST:
+            return False
+        _take_for_noise(rate, share, rate.level, now)
+        return True
+
+    def _trim(self, refusal: Refusal, now: float) -> None:
+        rate, bound = self.rate, self.rate.bound(refusal)
+        if rate.level < self._COARSE:
+            bound = max(bound, (1 - self._TRIM_MOST) * rate.level)
         trim = max(self._TRIM * rate.level, min(self._TRIM_CALLS, self._TRIM_MOST * rate.level))
-        level = min(rate.level - trim, rate.bound(refusal))
+        level = min(rate.level - trim, bound)
         if level < self._FELL * rate.level:
             rate.fall(level, now)
         else:
             rate.proven = level
             rate.settle(level, now)
-        return True
 
     def _surprise(self, refusal: Refusal, now: float) -> None:
         """A proven level is refused again and again: the quota fell, or somebody else uses it."""

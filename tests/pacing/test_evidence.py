@@ -1,0 +1,111 @@
+"""The sequential test of refusals, the share refused, and the budget for tries."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.pacing.evidence import MANY, ONE, SEVERAL, TWO, Evidence, Share, TryBudget
+
+
+def told_of(refusals, calls, noise=0.0):
+    """The odds after so many refusals, spread evenly among so many admitted calls."""
+    evidence = Evidence()
+    evidence.noise = noise
+    for number in range(refusals):
+        evidence.refused()
+        if number < refusals - 1:
+            for _ in range(calls // (refusals - 1)):
+                evidence.call()
+    return evidence.odds
+
+
+@pytest.mark.parametrize(
+    ("refusals", "close", "apart", "odds"),
+    [(2, 8, 9, TWO), (3, 12, 14, SEVERAL), (4, 15, 18, MANY)],
+)
+def test_refusals_close_together_are_about_the_rate(refusals, close, apart, odds):
+    """Two within eight calls, three within thirteen, four within sixteen; not further apart."""
+    assert told_of(refusals, close) >= odds
+    assert told_of(refusals, apart) < odds
+
+
+def test_one_refusal_is_enough_for_some_questions_until_there_is_noise():
+    """Once strays are known, a single refusal never blames the rate."""
+    assert ONE <= told_of(1, 0) < TWO
+    assert told_of(1, 0, noise=0.015) < ONE
+
+
+@given(outcomes=st.lists(st.booleans(), max_size=200), noise=st.floats(0, 0.08))
+def test_odds_rise_with_refusals_and_fall_with_calls_and_never_below_zero(outcomes, noise):
+    """However long nothing was refused, a change of the quota is seen as soon as ever."""
+    evidence = Evidence()
+    evidence.noise = noise
+    for refused in outcomes:
+        before = evidence.odds
+        if refused:
+            evidence.refused()
+            assert evidence.odds > before
+        else:
+            evidence.call()
+            assert 0 <= evidence.odds <= before
+    evidence.clear()
+    assert evidence.odds == 0
+
+
+def test_the_share_refused_follows_a_change_and_starts_at_nothing():
+    """One in twenty is 5 %, and after five memories of nothing refused next to nothing is left."""
+    share = Share(100)
+    assert share.value == 0
+    for number in range(1000):
+        share.call()
+        if number % 20 == 19:
+            share.refused()
+    assert share.value == pytest.approx(0.05, abs=0.006)
+    for _ in range(500):
+        share.call()
+    assert share.value < 0.001
+
+
+def calls_until_allowed(budget, level, noise=0.0):
+    """Calls until a try can be paid."""
+    calls = 0
+    while not budget.allows:
+        budget.call(level, noise)
+        calls += 1
+    return calls
+
+
+@pytest.mark.parametrize(("level", "calls"), [(15.0, 300), (90.0, 175), (1500.0, 152)])
+def test_a_refusal_is_paid_by_the_calls_admitted_since(level, calls):
+    """One for about 150 calls, and for twice as many at 15 a minute."""
+    budget = TryBudget()
+    assert budget.allows
+    budget.refused()
+    assert calls_until_allowed(budget, level) == pytest.approx(calls, abs=2)
+
+
+def test_a_bad_hour_is_forgotten_and_no_more_than_one_try_is_saved_up():
+    """A hundred refusals cost no more than one and a half tries; a long calm saves one."""
+    budget = TryBudget()
+    for _ in range(100):
+        budget.refused()
+    assert calls_until_allowed(budget, 1500.0) <= 230
+    for _ in range(10_000):
+        budget.call(1500.0, 0.0)
+    budget.refused()
+    assert budget.allows
+    budget.refused()
+    assert not budget.allows
+
+
+def test_noise_and_refusals_of_a_proven_level_are_not_charged():
+    """Strays would eat the budget, and a search that they ended would never go on."""
+    budget = TryBudget()
+    budget.refused()
+    budget.refund()
+    assert budget.allows
+    for number in range(2000):
+        budget.call(90.0, 0.05)
+        if number % 20 == 19:
+            budget.refused()
+    assert budget.allows
