@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -64,9 +65,9 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
     reseed(history, selection, "plan")
     key = history.random_seed_key or "plan"
     pending = select(whole, history, selection, key, outline=outline)
+    walk = partial(whole.expand, random_seed_key=key, reseeds=history.reseeds)
     if tasks:
-        walked = whole.expand(random_seed_key=key, reseeds=history.reseeds)
-        for fields in _every_task(walked, pending):
+        for fields in _every_task(walk(), pending):
             result(json.dumps(fields))
         return 0
     view = _View(
@@ -75,6 +76,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
         outline=outline,
         history=history,
         pending=pending,
+        walk=walk,
         deadline=deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC)),
     )
     if as_json:
@@ -118,6 +120,8 @@ class _View:
     outline: PlanSummary
     history: History
     pending: Pending
+    walk: Callable[[], Iterable[Task]]
+    """All tasks of the job, anew."""
     deadline: Deadline | None
 
     def _is_simulated(self) -> bool:
@@ -305,8 +309,9 @@ class _View:
         ends = f"{self._end(seconds):%Y-%m-%d %H:%M}"
         if self.deadline is None:
             return f"at {ends}, if it began now"
+        until = f"{_local(self.deadline.at):%Y-%m-%d %H:%M}"
         word = "before" if self._is_in_time(seconds) else "only after"
-        return f"at {ends}, if it began now: {word} the deadline {self.deadline.text}"
+        return f"at {ends}, if it began now: {word} the deadline at {until}"
 
     def _first(self) -> Iterator[Task]:
         """The first tasks to make, of each model in turn."""
@@ -325,7 +330,11 @@ class _View:
         by_item: defaultdict[str, list[Record]] = defaultdict(list)
         for record in islice(self.history.last_records(), MOST_REMEMBERED):
             by_label[record.label] = record
-            by_item[record.item_id].append(record)
+        # What the job still makes is no older form of another combination of its item.
+        kept = {task.label for task in self.walk() if task.label in by_label}
+        for label, record in by_label.items():
+            if label not in kept:
+                by_item[record.item_id].append(record)
         for model_id in self.pending.to_make.models():
             for task in self.pending.to_make.tasks(model_id):
                 alike = by_item.get(task.item_id, [])

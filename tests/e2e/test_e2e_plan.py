@@ -92,6 +92,33 @@ def test_what_is_made_again_says_what_changed(batchgen):
     assert batchgen.service.charged() == 5
 
 
+def test_a_new_combination_of_an_item_is_not_one_that_changed(batchgen):
+    """The older ones are still wanted; one that is not is what a new one is held against."""
+    write(batchgen)
+    batchgen.run()
+    job = batchgen.folder / "job.yaml"
+    text = job.read_text("utf-8")
+
+    job.write_text(text.replace("[oak, slate]", "[oak, slate, white]"), "utf-8")
+    assert json.loads(plan(batchgen, "--explain", "--json"))["changed"] == []
+
+    job.write_text(text.replace("[oak, slate]", "[oak, stone]"), "utf-8")
+    changed = json.loads(plan(batchgen, "--explain", "--json"))["changed"]
+    assert next((each["label"], each["fields"]["prompt"]) for each in changed) == (
+        "mug/stone/1",
+        ["a blue mug in slate", "a blue mug in stone"],
+    )
+
+
+def test_an_end_and_its_deadline_have_their_day(batchgen):
+    """A deadline of tomorrow is not before an end of today."""
+    write(batchgen, "limits: {until: '00:00'}\n")
+
+    until = json.loads(plan(batchgen, "--json"))["until"]
+
+    assert f"the deadline at {until[:10]} 00:00" in plan(batchgen)
+
+
 def test_an_unknown_price_is_unknown(batchgen):
     """Never nothing; a price of the job counts over the list."""
     arn = "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/abc"
