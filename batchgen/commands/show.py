@@ -360,8 +360,9 @@ def _task_counts(history: History) -> dict[str, int]:
 def _opening(manifest: Path, history: History) -> str:
     counts = ", ".join(f"{number} {status}" for status, number in _task_counts(history).items())
     damaged = f"; damaged lines: {history.unreadable}" if history.unreadable else ""
-    job = escaped(shortened(str(history.job_name), 100))
-    return f"{escaped(str(manifest))}: job {job}, tasks: {counts}{damaged}."
+    name = history.job_name
+    job = "unknown job" if name is None else f"job {escaped(shortened(name, 100))}"
+    return f"{escaped(str(manifest))}: {job}, tasks: {counts}{damaged}."
 
 
 def _night_lines(night: Night) -> Iterator[str]:

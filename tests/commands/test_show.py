@@ -175,7 +175,18 @@ def test_an_image_without_its_label_is_known(show, tmp_path):
     bare = output.put("bare.png", received)
 
     assert json.loads(show(bare, "--json").out)["task_id"] == record.task_id
-    assert show(folder).code == 0
+    shown = show(folder)
+    assert (shown.code, "None" in shown.out) == (0, False)
+
+
+def test_an_adopted_manifest_names_no_job(show, output):
+    """Its images do not say which it was, and the line that opened the run is lost."""
+    output.add()
+    manifest = output.write() / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(line for line in lines if b'"kind": "run"' not in line))
+
+    assert ": unknown job, tasks: 1 succeeded" in show(manifest).lines[0]
 
 
 def test_what_was_sent_counts(show, output):
