@@ -196,7 +196,7 @@ def _replay(manifest: Path, choice: plan.Choice, limits: Limits) -> tuple[Origin
     chosen = plan.choose(originals, choice)
     job = plan.replay_job(chosen, originals.folder, originals.job_name)
     job = job.model_copy(update={"limits": limits})
-    return originals, plan.Replay(job, chosen, originals.job_files)
+    return originals, plan.Replay(job, chosen, originals.job_files, originals.folder)
 
 
 def verify(path: str | Path, *, quick: bool = False) -> Verified:

@@ -250,7 +250,10 @@ class Rejected(Permanent):
 
 
 class InputChanged(Permanent):
-    """An input image is gone, or is not the one that was planned: nothing was sent."""
+    """An input image is gone, not the one that was planned, or not what the model takes.
+
+    Nothing was sent.
+    """
 
 
 class ModelDenied(Permanent):

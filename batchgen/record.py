@@ -72,6 +72,8 @@ class Status(StrEnum):
     FILTERED = "filtered"
     """The service's moderation refused it."""
     FAILED = "failed"
+    SKIPPED = "skipped"
+    """A parent in its chain was not made."""
 
 
 class Line(BaseModel):
@@ -257,9 +259,11 @@ class Record(Line):
     In place of each input image stands `{"path": ..., "sha256": ...}`, never its base64, in which
     the file was sent: the path as the job gives it, relative to the folder of the run's `job_file`
     (without one, to the folder that the run was started in), and the SHA-256 of the file's bytes.
-    The id of the task is made of the hash alone: `task.task_id(model_id, request)` of what stands
-    here is `task_id`. `job.InputImages(folder).read(request[name])` reads the file and checks it;
-    `models.FAMILIES[family].IMAGE_PARAMETERS` names the parameters that are images."""
+    An image of another task of the run has that one's id beside these, as `task`, and its path
+    counts from the output; of a task that was skipped it has the id alone. The id of the task is
+    made of the hash, or of the other task's id, alone: `task.task_id(model_id, request)` of what
+    stands here is `task_id`. `job.InputImages(folder).read(request[name])` reads the file and
+    checks it; `models.FAMILIES[family].IMAGE_PARAMETERS` names the parameters that are images."""
     served: Served | None = None
     """What the last attempt sent in its place."""
     images: tuple[StoredImage, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +32,8 @@ class Task:
     """The key of its module in `models.FAMILIES`."""
     request: Mapping[str, Any]
     """The exact body to send, seed included where the model takes one; an input image stands in it
-    as `{"path": ..., "sha256": ...}` until the call."""
+    as `{"path": ..., "sha256": ...}` until the call, and one of another task as `{"task": ID}`, and
+    these two once that task is made."""
     seed: int
     file_stem: str
     """Path of the image below the output, with `/` and without an extension: `images/mug-1`."""
@@ -44,6 +45,14 @@ class Task:
     """Models that may make it in place of its own, in this order."""
     fallback_prompt: str | None = None
     """What to ask for when moderation refused the request."""
+    step: str | None = None
+    """Of the chain; None for a job without steps."""
+    number: int = 0
+    """Running index in the plan; for a job with steps alone."""
+    chain: int = 0
+    """Running index of the first task of its chain."""
+    parents: Mapping[str, int] = field(default_factory=dict)
+    """Image parameter -> running index of the task whose image it takes."""
     original: Mapping[str, str | None] | None = None
     """The fields of `record.Original`, for an image that is made again."""
 
@@ -52,7 +61,8 @@ def task_id(model_id: str, request: Mapping[str, Any]) -> str:
     """A stable id of this request to this model: a version, a dash and 32 hexadecimal digits.
 
     A pure function of its arguments: the order of keys, of items and of files does not change it.
-    An input image counts by its `sha256` alone, wherever the file lies.
+    An input image counts by its `sha256` alone, wherever the file lies, and one of another task by
+    the id of that task.
     """
     return _digest(hashlib.sha256(_canonical([model_id, _by_hash(request)]).encode("ascii")))
 
@@ -92,12 +102,25 @@ def _by_hash(request: Mapping[str, Any]) -> Mapping[str, Any]:
     images = [name for name, value in request.items() if is_input_image(value)]
     if not images:
         return request
-    return {**request, **{name: {"sha256": request[name]["sha256"]} for name in images}}
+    return {**request, **{name: _counted(request[name]) for name in images}}
+
+
+def _counted(image: Mapping[str, Any]) -> Mapping[str, Any]:
+    key = "task" if "task" in image else "sha256"
+    return {key: image[key]}
+
+
+IMAGE_KEYS = ({"path", "sha256"}, {"task", "path", "sha256"})
 
 
 def is_input_image(value: Any) -> bool:
-    """Whether a value of a request names an image by `path` and `sha256`, and nothing else."""
-    return isinstance(value, dict) and value.keys() == {"path", "sha256"}
+    """Whether a value of a request names an image by `path` and `sha256`, perhaps of a `task`."""
+    return isinstance(value, dict) and value.keys() in IMAGE_KEYS
+
+
+def is_step_image(value: Any) -> bool:
+    """Whether a value of a request names the image of another task, made or not."""
+    return isinstance(value, dict) and value.keys() in ({"task"}, IMAGE_KEYS[1])
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode

@@ -255,6 +255,8 @@ async def run(
 class MemoryStore:
     """A store that keeps nothing."""
 
+    folder = Path("nowhere")
+
     async def save(self, stem: str, *_: Any) -> Any:
         return make_image(path=f"{stem}.png")
 

@@ -114,6 +114,14 @@ def edits_the_photographs(project, ended):
         )
 
 
+def makes_the_chains(project, ended):
+    """Four products of three steps each; the last ones are four times as large."""
+    assert ended.code == 0
+    assert len(project.images("out/chain")) == 12
+    with Image.open(project.folder / "out/chain/images/mug-studio-1-large.png") as large:
+        assert large.size == (4096, 4096)
+
+
 def says(*words):
     """Ends with 0 and says this."""
 
@@ -151,6 +159,7 @@ EXPECTED = {
     ".venv/bin/batchgen doctor jobs/aws.yaml": finds_no_credentials,
     ".venv/bin/batchgen models": says("stability.stable-image-core-v1:1", "us-west-2"),
     ".venv/bin/batchgen models us.stability.stable-outpaint-v1:0": says("creativity", "0.060 USD"),
+    "make run JOB=jobs/chain.yaml": makes_the_chains,
     "make run JOB=jobs/photos.yaml && make run JOB=jobs/editing.yaml": edits_the_photographs,
 }
 """What each command of the README does, but for those that have a test of their own."""

@@ -26,6 +26,7 @@ LISTED_TASKS = 20
 VERBS = {
     Status.FILTERED: ("was filtered by the service:", "were filtered by the service:"),
     Status.FAILED: ("failed:", "failed:"),
+    Status.SKIPPED: ("was skipped:", "were skipped:"),
 }
 """How a sentence goes on after one task, and after several."""
 
@@ -106,6 +107,8 @@ def _reason(record: Record) -> str:
     error = record.error
     if error is None:
         return "no reason given."
+    if record.status is Status.SKIPPED:
+        return "an image that it needs was not made."
     if record.status is Status.FILTERED:
         return f"{_ended(_cut(error.message))} Reword its prompt."
     return f"{_said(error.code, error.message)} {advice(error.code, error.message)}".rstrip()

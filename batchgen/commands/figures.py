@@ -62,6 +62,8 @@ def figures(summary: Summary) -> list[str]:
         parts.append(f"{summary.failed} failed")
     if summary.filtered:
         parts.append(f"{summary.filtered} filtered")
+    if summary.skipped:
+        parts.append(f"{summary.skipped} skipped")
     parts.append(usd(summary.billed_usd) + (" simulated" if summary.is_simulated else ""))
     if summary.time_left_s is not None and summary.left:
         parts.append(f"{duration(summary.time_left_s)} left")
@@ -139,10 +141,11 @@ def report(summary: Summary, failures: Failures) -> list[str]:
 
 
 def _counts(summary: Summary) -> str:
-    earlier = summary.earlier_succeeded + summary.earlier_filtered
+    earlier = summary.earlier_succeeded + summary.earlier_filtered + summary.earlier_skipped
+    skipped = f"{summary.skipped} skipped, " if summary.skipped else ""
     return (
         f"{counted(summary.succeeded, 'image')} made, {summary.filtered} filtered, "
-        f"{summary.failed} failed, {summary.left} left open, {earlier} done earlier, "
+        f"{summary.failed} failed, {skipped}{summary.left} left open, {earlier} done earlier, "
         f"in {duration(summary.elapsed_s)} ({summary.average_per_minute:.1f} images/min, "
         f"{summary.throttled} throttled)."
     )

@@ -102,6 +102,7 @@ def _fields(task: Task) -> dict[str, Any]:
         "label": task.label,
         "item_id": task.item_id,
         "variant": task.variant,
+        **({} if task.step is None else {"step": task.step}),
         "vars": dict(task.vars),
         "model_id": task.model_id,
         "seed": task.seed,
@@ -150,6 +151,10 @@ class _View:
                 }
                 for name, tasks, made, to_make, price in self._by_model()
             ],
+            "steps": [
+                {"step": step, "tasks": tasks, "to_make": self.pending.steps[step]}
+                for step, tasks in self.outline.steps.items()
+            ],
             "stages": dict(self.outline.stages),
             "budget": self._budget(),
             "minutes": round(seconds / 6) / 10,
@@ -177,7 +182,7 @@ class _View:
             for stage, count in outline.stages.items():
                 yield f"  {stage:10} {count:>12,}"
         kind = " (simulated)" if self._is_simulated() else ""
-        made = pending.earlier.succeeded + pending.earlier.filtered
+        made = pending.earlier.done
         yield (
             f"{self.job.name}: {_tasks(outline.tasks)}, {made:,} made already, "
             f"{len(pending.to_make):,} to make for {usd(self._cost())}{kind}."
@@ -185,6 +190,9 @@ class _View:
         for name, tasks, done, to_make, price in self._by_model():
             told = f"{_tasks(tasks)}, {done:,} made, {to_make:,} to make, {usd(price)}"
             yield f"  {escaped(name)}: {told}"
+        for step, tasks in outline.steps.items():
+            told = f"{_tasks(tasks)}, {pending.steps[step]:,} to make"
+            yield f"  step {escaped(step)}: {told}"
         yield from self._money()
         yield f"Time: about {duration(seconds)}; it would end {self._when(seconds)}."
         yield from self._samples()

@@ -129,7 +129,7 @@ def _may_be_read(path: Path) -> bool:
 
 
 def _progress(history: History, pending: Pending) -> Finding:
-    left, done = len(pending.to_make), pending.earlier.succeeded + pending.earlier.filtered
+    left, done = len(pending.to_make), pending.earlier.done
     text = f"Tasks done by earlier runs: {done}, to make: {left}"
     if history.unreadable:
         lost = f"Lines of {history.path} that cannot be read: {history.unreadable}"

@@ -23,8 +23,10 @@ from batchgen.job.schema import (
     Retry,
     Route,
     Simulator,
+    Step,
     read_value,
 )
+from batchgen.job.steps import Reference, references
 
 __all__ = [
     "PARAMETER",
@@ -43,10 +45,12 @@ __all__ = [
     "Metadata",
     "OnFiltered",
     "Path",
+    "Reference",
     "Retry",
     "Route",
     "Row",
     "Simulator",
+    "Step",
     "conflicts",
     "is_model_open",
     "is_plain_http",
@@ -54,6 +58,7 @@ __all__ = [
     "overlap",
     "parse",
     "read_value",
+    "references",
     "same_quota",
     "schema_text",
 ]

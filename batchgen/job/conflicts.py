@@ -11,6 +11,7 @@ from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.matrix import axes_of, settings_of
 from batchgen.job.schema import ContentCredentials, Job, Route
+from batchgen.job.steps import Steps
 from batchgen.text import LONGEST_NAME, dotted, quoted
 
 
@@ -24,6 +25,9 @@ def conflicts(job: Job) -> Iterator[Complaint]:
         if not override.set.model_fields_set:
             text = "is empty: name what to edit, or leave the override out"
             yield Complaint(path=("override", index, "set"), text=text)
+    yield from Steps(job).complaints(() if job.items_from else [item.id for item in job.items])
+    if job.limits.whole_chains and not job.steps:
+        yield Complaint(path=("limits", "whole_chains"), text="needs steps")
     yield from _routes(job)
     yield from _derivatives(job)
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
@@ -80,7 +84,8 @@ def _items(job: Job) -> Iterator[Complaint]:
         if earlier != index:
             text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
             yield Complaint(path=("items", index, "id"), text=text)
-    if job.model is None and "model" not in axes_of(job) and not is_model_open(job):
+    is_needed = not job.steps or any(step.model is None for step in job.steps)
+    if job.model is None and is_needed and "model" not in axes_of(job) and not is_model_open(job):
         without = [index for index, item in enumerate(job.items) if item.model is None]
         if without:
             where = f"items[{without[0]}]" + (

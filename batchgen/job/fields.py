@@ -365,6 +365,11 @@ ItemId = Annotated[
     ),
     Allowed(f"a text of 1 to {LONGEST_ID} characters in one line, or a number"),
 ]
+StepId = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,49}$"),
+    Allowed("a name of letters a-z, digits, _ and -, no dash first, at most 50"),
+]
 ModelId = Annotated[_ModelId, Allowed("a model id, a profile or an ARN")]
 Family = Annotated[_ModelId, Allowed("a family or a known model id")]
 Fallback = Annotated[

@@ -22,10 +22,11 @@ from batchgen.job.items_from import DataRows
 from batchgen.job.mending import EXPANDING
 from batchgen.job.rows import Row, changed
 from batchgen.job.schema import Changes, Job
+from batchgen.job.steps import Steps
 from batchgen.text import closest, did_you_mean, quoted
 
 STAGES = ("rows", "matrix", "zip", "exclude", "override", "sample", "variants")
-"""In the order in which they are applied."""
+"""In the order in which they are applied; a job with `steps` has these before the variants."""
 MOST_KEPT = 10_000
 """Combinations that are worked out once and not for every item anew."""
 
@@ -106,6 +107,7 @@ class Expansion:
     def __init__(self, job: Job, found: Complaints) -> None:
         self._job = job
         self._found = found
+        self.steps = Steps(job)
         self.counts = dict.fromkeys(STAGES[:-1], 0)
         """Stage -> rows after it, of the last walk."""
         self._excluded = [_Pattern(job, each, ("exclude", n)) for n, each in enumerate(job.exclude)]
@@ -129,10 +131,30 @@ class Expansion:
 
     def __iter__(self) -> Iterator[Row]:
         """The rows in the order of the items; those of one item in the order of its axes."""
-        self.counts = dict.fromkeys(self.counts, 0)
-        rows = self._sampled() if self._job.sample is not None else self._edited(self._found)
-        yield from rows
+        if self._job.steps:
+            yield from self._stepped()
+        else:
+            yield from self._rows(self._found)
         self._complain_of_unmatched()
+
+    def _rows(self, found: Complaints) -> Iterator[Row]:
+        self.counts = dict.fromkeys(STAGES[:-1], 0)
+        yield from self._sampled(found) if self._job.sample is not None else self._edited(found)
+
+    def _stepped(self) -> Iterator[Row]:
+        """The rows of every step; the items that others need come first, wherever they stand."""
+        anchors, made = self.steps.anchors, 0
+        if anchors:
+            for row in self._rows(Complaints()):
+                if row.item.id in anchors:
+                    made += len(self._job.steps)
+                    yield from self.steps.rows(row)
+        for row in self._rows(self._found):
+            if row.item.id not in anchors:
+                made += len(self._job.steps)
+                self.counts["steps"] = made
+                yield from self.steps.rows(row)
+        self.counts["steps"] = made
 
     def variables(self) -> set[str]:
         """Names of all variables that some item, or the job, gives a value."""
@@ -151,7 +173,7 @@ class Expansion:
         for index, item in enumerate(self._job.items):
             yield Row(index, item, ("items", index), (), item.id)
 
-    def _sampled(self) -> Iterator[Row]:
+    def _sampled(self, found: Complaints) -> Iterator[Row]:
         sample = self._job.sample
         if sample is None:
             return
@@ -159,8 +181,8 @@ class Expansion:
         chosen = heapq.nsmallest(sample.count, map(order, self._edited(Complaints())))
         last = chosen[-1] if chosen else -1
         del chosen
-        self.counts = dict.fromkeys(self.counts, 0)
-        for row in self._edited(self._found):
+        self.counts = dict.fromkeys(STAGES[:-1], 0)
+        for row in self._edited(found):
             if order(row) <= last:
                 self.counts["sample"] += 1
                 yield row

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from batchgen.job.complaints import Path
-from batchgen.job.schema import Item
+from batchgen.job.schema import Item, Step
 from batchgen.text import dotted, escaped, quoted
 
 _FIELDS = cast("Any", Item).__pydantic_fields__
@@ -34,6 +34,21 @@ class Row:
     """The item's id, and the name of each value in the order of the job file, with `/`."""
     places: Mapping[Path, Path] | None = None
     """Key of the item -> where it stands, if the item itself does not bring it."""
+    step: Step | None = None
+    """The step of the chain that it is; None for a job without steps."""
+    step_at: Path = ()
+    """Where that stands."""
+    chain: Sequence[Row] = ()
+    """The rows of all steps, this one among them, parents first."""
+
+    def task_label(self, variant: int) -> str:
+        """The label of one of its tasks."""
+        return f"{self.label}/{variant}{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        """What the label of a task ends with."""
+        return "" if self.step is None else f"/{self.step.id}"
 
     def __str__(self) -> str:
         """Which it is, within a sentence."""

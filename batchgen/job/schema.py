@@ -43,6 +43,7 @@ WITHIN: Mapping[str, tuple[str | int, ...]] = {
     "Retry": ("retry",),
     "Route": ("routes", 0),
     "Simulator": ("simulator",),
+    "Step": ("steps", 0),
 }
 """Where a part stands in a job."""
 
@@ -97,6 +98,8 @@ class Limits(Section):
     """Local time of day when the run must have ended."""
     max_failures: OrNone[fields.MaxFailures] = None
     """Failed tasks after which the run stops: a number, or a share of the finished ones."""
+    whole_chains: fields.Flag = False
+    """Begin the `steps` of an image only if the budget has room for all of them."""
     give_up_after: fields.Duration = 1_800.0
     """Seconds without any success after which the run stops."""
 
@@ -351,6 +354,30 @@ class Sample(Section):
     """Another number chooses others."""
 
 
+class Step(Section):
+    """One step of the chain that each image goes through."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keys: Any) -> None:
+            """Whatever a file may say: a list for a tuple, a text for a duration or a time."""
+
+    id: fields.StepId
+    """Stands once in a job; part of label and file name."""
+    model: OrNone[fields.ModelId] = None
+    """Left out: the item's or the job's, with their parameters. A step that names one has its own
+    parameters alone."""
+    family: OrNone[fields.Family] = None
+    """Whose facts hold for a model that is named by an ARN or a custom id."""
+    prompt: OrNone[fields.Text] = None
+    """In place of the item's and the job's, which go to the steps whose model takes one."""
+    negative_prompt: OrNone[fields.Text] = None
+    """In place of the item's, and of a parameter of that name."""
+    parameters: Parameters = Field(default_factory=dict)
+    """As in an item. An image may be that of another step, `"@generate"`, or of a step of another
+    item, `"@item:hero/generate"`."""
+
+
 class Job(Section):
     """A validated job file, or one that a program made."""
 
@@ -407,6 +434,8 @@ class Job(Section):
     """Changes for the combinations that match `when`; of two, the later one counts."""
     sample: OrNone[Sample] = None
     """Make a part of the combinations alone."""
+    steps: tuple[Step, ...] = Field(default=(), min_length=1)
+    """A chain that each image goes through, such as generate, cut out, enlarge."""
     max_tasks: OrNone[fields.MaxTasks] = None
     """Refuse the job if it would make more images than this."""
     file_name: fields.Text = Field(
@@ -505,6 +534,7 @@ KEYS |= {
     "retry": tuple(Retry.model_fields),
     "routes": tuple(Route.model_fields),
     "simulator": tuple(Simulator.model_fields),
+    "steps": tuple(Step.model_fields),
 }
 
 

@@ -156,6 +156,7 @@ _LEAST = {
     "matrix": "an axis needs at least one value",
     "override": "name at least one value",
     "routes": "name at least one, or leave the key out",
+    "steps": "name at least one, or leave the key out",
     "zip": "an axis needs at least one value",
 }
 

@@ -13,6 +13,7 @@ from batchgen.models.base import (
     Prompts,
     Reply,
     ReplyError,
+    StepImage,
     UnknownModel,
     UnusableImage,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Prompts",
     "Reply",
     "ReplyError",
+    "StepImage",
     "UnknownModel",
     "Untranslatable",
     "UnusableImage",

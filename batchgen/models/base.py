@@ -103,6 +103,10 @@ class InputImage(dict[str, str]):
         self.file_bytes = file_bytes
 
 
+class StepImage(dict[str, str]):
+    """The image of another task in a request: `task`, and once it is made `path` and `sha256`."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnusableImage:
     """What stands in the parameters in place of an image file that cannot be used."""

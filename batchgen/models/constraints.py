@@ -21,6 +21,7 @@ from batchgen.models.base import (
     Model,
     Problem,
     Prompts,
+    StepImage,
     UnusableImage,
 )
 from batchgen.text import closest, did_you_mean, dotted, quoted
@@ -260,6 +261,10 @@ class Fields:
         return Problem(key=(*key, name), text=f'"{dotted((*key, name))}" is missing')
 
 
+NAMED_IMAGES = ({"path", "sha256"}, {"task", "path", "sha256"})
+"""Keys of an image in the request of a record."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image file, by its facts: the pixels are not decoded."""
@@ -287,7 +292,9 @@ class Image:
         if isinstance(value, UnusableImage):
             return (Problem(key=key, text=f'"{dotted(key)}": {value.text}'),)
         if not isinstance(value, InputImage):
-            is_named = isinstance(value, Mapping) and value.keys() == {"path", "sha256"}
+            is_named = isinstance(value, StepImage) or (
+                isinstance(value, Mapping) and value.keys() in NAMED_IMAGES
+            )
             return () if is_named else wrong(key, value, "the path of an image file")
         if value.file_format not in self.formats:
             return wrong(key, value.file_format, ", ".join(self.formats))

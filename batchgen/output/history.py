@@ -192,6 +192,11 @@ class History:
             first = first.at(path)
         return record.model_copy(update={"images": (first, *record.images[1:])})
 
+    def record_at(self, offset: int) -> Record | None:
+        """The record whose line begins here; None if it cannot be read any more."""
+        line = parse_line(self._line_at(offset))
+        return line if isinstance(line, Record) else None
+
     def _line_at(self, offset: int) -> bytes:
         try:
             with open_manifest(self.path, buffering=READ_SIZE) as file:

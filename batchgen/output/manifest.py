@@ -56,6 +56,7 @@ class _Waiting:  # compared by identity: equal lines are still two lines
     data: bytes
     durable: bool
     written: bool = field(default=False)
+    offset: int = 0
 
 
 class Manifest:
@@ -92,11 +93,14 @@ class Manifest:
         """Close the file; everything that `append` returned for is in it."""
         os.close(self._descriptor)
 
-    async def append(self, line: Line, *, durable: bool = True) -> None:
+    async def append(self, line: Line, *, durable: bool = True) -> int:
         """Write one line; with `durable`, return only when it survives a loss of power.
 
         Lines of coroutines that wait together share one sync. The line of a waiter that goes away
         is written all the same, now or with the next group.
+
+        Returns:
+            Where the line begins, in bytes.
 
         Raises:
             StorageError: the disk refused it, or the file is not the one that we wrote any more.
@@ -110,6 +114,7 @@ class Manifest:
                     raise self._broken
                 if mine in self._waiting:
                     await _finished(self._commit())
+        return mine.offset
 
     async def _commit(self) -> None:
         group = self._waiting[:GROUP]
@@ -131,7 +136,7 @@ class Manifest:
     def _write(self, group: list[_Waiting]) -> None:
         self._require_ours()
         for waiting in group:
-            rest = memoryview(waiting.data)
+            rest, waiting.offset = memoryview(waiting.data), self._size
             while rest:
                 written = os.write(self._descriptor, rest)
                 self._size += written

@@ -50,6 +50,8 @@ class PlanSummary:
     """Characters and label of the longest prompts, the longest first."""
     stages: Mapping[str, int] = field(default_factory=dict)
     """Stage of the expansion -> how much there was after it, in the order of the stages."""
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Step -> its tasks, in the order of the chain; empty for a job without steps."""
     is_partial: bool = False
     """Only the first tasks were looked at, as it was asked for, and there are more."""
 
@@ -99,6 +101,7 @@ def _summary(items: _Items, warnings: tuple[str, ...]) -> PlanSummary:
         tasks=sum(each.tasks for each in models),
         stages={**items.planner.rows.counts, "variants": items.tasks},
         longest=tuple(sorted(items.longest, reverse=True)),
+        steps=items.steps,
         is_partial=items.is_partial,
         models=models,
         price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
@@ -167,6 +170,8 @@ class _Items:
         self.is_partial = False
         self.longest: list[tuple[int, str]] = []
         """A heap of characters and labels of the longest prompts."""
+        self.steps: dict[str, int] = {}
+        """Step -> its tasks."""
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
@@ -256,6 +261,9 @@ class _Items:
             path: Path = planned.row.path("model") if is_own else ("model",)
             totals = self.totals[planned.model_id] = ModelTotals(planned.model, path)
         totals.add(planned)
+        if planned.row.step is not None:
+            step = planned.row.step.id
+            self.steps[step] = self.steps.get(step, 0) + planned.variants
         self._measure(planned)
         if totals.model.life_cycle is LifeCycle.RETIRED:
             totals.add_stand_in(self.fallbacks.living(planned))
@@ -267,7 +275,7 @@ class _Items:
         prompt = request.get("prompt")
         length = len(prompt) if isinstance(prompt, str) else 0
         if length and (len(self.longest) < LONGEST or length > self.longest[0][0]):
-            heappush(self.longest, (length, f"{planned.row.label}/1"))
+            heappush(self.longest, (length, planned.row.task_label(1)))
             if len(self.longest) > LONGEST:
                 heappop(self.longest)
 

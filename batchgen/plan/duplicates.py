@@ -192,7 +192,8 @@ def _clash(twice: Twice, what: str, advice: str) -> Iterator[Duplicate]:
 
 
 def _label(place: TaskRef) -> str:
-    return f"{quoted(place.row.label)} variant {place.variant}"
+    step = "" if place.row.step is None else f" step {place.row.step.id}"
+    return f"{quoted(place.row.label)} variant {place.variant}{step}"
 
 
 Keys = tuple[int] | Iterator[int]

@@ -46,7 +46,7 @@ def expand(
         numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
         for first in islice(numbers, 1):
             variants = (number - start + 1 for number in chain((first,), numbers))
-            yield from items.of(row).tasks(variants)
+            yield from items.of(row).tasks(variants, start)
         start = end
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from batchgen.job import InputImages, Row
-from batchgen.models import Family, Model, Prompts
+from batchgen.models import Family, Model, Prompts, StepImage
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
 from batchgen.task import SeededId, Task, task_id
@@ -17,6 +17,25 @@ from batchgen.task import SeededId, Task, task_id
 VARIANT_NAMES = frozenset(("seed", "variant"))
 """Placeholders whose value is another one in every variant."""
 FOLDER = "images/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The step whose image another one takes."""
+
+    planned: PlannedItem
+    start: int
+    """Running index of its first variant, from that of the child's first one on; of an anchor, in
+    the plan."""
+    is_anchor: bool
+
+    def id(self, variant: int) -> str:
+        """The id of the task whose image this variant takes."""
+        return self.planned.id(1 if self.is_anchor else variant)
+
+    def number(self, own: int) -> int:
+        """The running index of that task, for the task with this one."""
+        return self.start if self.is_anchor else own + self.start
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
@@ -39,6 +58,8 @@ class Texts:
     """The parameters that name one."""
     image_folders: Mapping[str, str] = field(default_factory=dict)
     """Parameter -> folder of the included file in which its path stands, from the job's on."""
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+    """Image parameter -> whose image it takes."""
 
     def rendered(self, seed: int, variant: int) -> tuple[Prompts, dict[str, Any]]:
         """The texts and the parameters of one variant."""
@@ -50,10 +71,10 @@ class Texts:
             prompt=None if prompt is None else prompt.render(values),
             negative_prompt=None if negative is None else negative.render(values),
         )
-        return prompts, self._with_images(self.parameters.render(values))
+        return prompts, self._with_images(self.parameters.render(values), variant)
 
-    def _with_images(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The same, with what each image file is in place of its path."""
+    def _with_images(self, parameters: dict[str, Any], variant: int) -> dict[str, Any]:
+        """The same, with what each image is in place of its path, or of the step that makes it."""
         if self.image_names.isdisjoint(parameters):
             return parameters
         images, folders = self.images, self.image_folders
@@ -62,9 +83,10 @@ class Texts:
             if images is None
             else images.find(posixpath.join(folders.get(name, ""), parameters[name]))
             for name in self.image_names
-            if isinstance(parameters.get(name), str)
+            if isinstance(parameters.get(name), str) and name not in self.parents
         }
-        return {**parameters, **found}
+        made = {name: StepImage(task=each.id(variant)) for name, each in self.parents.items()}
+        return {**parameters, **found, **made}
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
@@ -170,8 +192,14 @@ class PlannedItem:
         """US dollars of one call; None if unknown."""
         return self.family.price(self.model, request)
 
-    def tasks(self, variants: Iterable[int]) -> Iterator[Task]:
-        """The tasks of these variants."""
+    @property
+    def parents(self) -> Mapping[str, Parent]:
+        """Image parameter -> whose image it takes."""
+        requests = self.requests
+        return {} if isinstance(requests, FixedRequest) else requests.texts.parents
+
+    def tasks(self, variants: Iterable[int], start: int = 0) -> Iterator[Task]:
+        """The tasks of these variants; `start` is the running index of the first variant."""
         first = self.request(1)
         image_format, price = self.family.image_format(first), self.price(first)
         item_id = self.item_id
@@ -180,14 +208,21 @@ class PlannedItem:
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
         is_same = template is None or not template.names
+        step = None if self.row.step is None else self.row.step.id
+        parents, before = self.parents, 0
+        if step is not None:
+            before = self.row.chain.index(self.row) * self.variants
         for variant in variants:
+            number = 0 if step is None else start + variant - 1
             seed = self.seeds.of(variant)
             request = self.requests.of(seed, variant)
             if varies:
                 image_format, price = self.family.image_format(request), self.price(request)
             yield Task(
                 id=self.requests.id_of(request),
-                label=f"{self.row.label}/{variant}",
+                label=f"{self.row.label}/{variant}"
+                if step is None
+                else self.row.task_label(variant),
                 item_id=item_id,
                 variant=variant,
                 vars=used,
@@ -200,6 +235,10 @@ class PlannedItem:
                 price_usd=price,
                 fallback=fallback,
                 fallback_prompt=again if is_same else self.prompt_when_refused(seed, variant),
+                step=step,
+                number=number,
+                chain=number - before,
+                parents={name: each.number(number) for name, each in parents.items()},
             )
 
 

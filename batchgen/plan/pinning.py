@@ -28,7 +28,7 @@ from batchgen.plan.check import ended
 from batchgen.plan.item import FOLDER
 from batchgen.plan.substitutes import Substitutes
 from batchgen.record import Record
-from batchgen.task import Task, is_input_image, task_id
+from batchgen.task import Task, is_input_image, is_step_image, task_id
 from batchgen.text import quoted
 
 MOST_USD = 1_000.0
@@ -60,14 +60,22 @@ def sent(record: Record) -> Sent:
 class Pinning:
     """Makes tasks of records, for one run."""
 
-    def __init__(self, job: Job, target: str | None, job_files: Mapping[str, str | None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        target: str | None,
+        job_files: Mapping[str, str | None],
+        output: Path | None = None,
+    ) -> None:
         """Nothing is looked at yet.
 
         Args:
             job: says what is called.
             target: the model to make them with; None: each with its own.
             job_files: run id -> the job file of that run, in whose folder its input images lie.
+            output: of the records, in which the images lie that one task took of another.
         """
+        self._output = output
         self._refuses_retired = job.endpoint == "aws" and not job.allow_retired
         self._target = target
         self._folders = {
@@ -167,7 +175,12 @@ class Pinning:
 
     def _input(self, record: Record, named: Mapping[str, Any]) -> InputImage:
         path, sha256 = str(named["path"]), str(named["sha256"])
-        place = (self._folders.get(record.run_id, Path()) / path).absolute()
+        folder = self._folders.get(record.run_id, Path())
+        if is_step_image(named):  # of another task of the manifest
+            if self._output is None or ".." in Path(path).parts or Path(path).is_absolute():
+                raise NotReproducible(f"nobody knows where {quoted(path, 200)} is")
+            folder = self._output
+        place = (folder / path).absolute()
         found = self._images.find(str(place))
         shown = f"its input image {quoted(str(place), 200)}"
         if isinstance(found, UnusableImage):

@@ -14,6 +14,7 @@ from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, P
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.prompts import ItemTexts
 from batchgen.plan.seeds import Redrawn, Seeds
+from batchgen.plan.steps import StepParents
 from batchgen.plan.templates import Template
 from batchgen.record import Reseed
 
@@ -46,6 +47,7 @@ class ItemPlanner:
         """Every model that an item was found to name, or the job for it."""
         self._texts = ItemTexts(job, found, self.rows)
         self._models = JobModels(job)
+        self._steps = StepParents(job, found, self.variants)
         self._file_name = self._checked_file_name()
         suffixes = (each.suffix for each in job.derive)
         self._longest_suffix = max(suffixes, key=len, default="")
@@ -72,6 +74,11 @@ class ItemPlanner:
             return None
         family = FAMILIES[model.family]
         texts, is_right = self._texts.of(row, model.id, family, model)
+        if row.step is not None:
+            parents = self._steps.parents(row, self.of, family)
+            if parents is None:
+                return None
+            texts.parents, texts.parameters_vary = parents, texts.parameters_vary or bool(parents)
         chosen = self._seeds(row, model)
         name = self._name(row, texts)
         requests = self._requests(row, model, texts, chosen or _ANY_SEEDS)
@@ -127,6 +134,7 @@ class ItemPlanner:
                 item_id=row.item.id,
                 label=row.label,
                 only=each.only,
+                suffix=row.suffix,
                 seeds=seeds.derived("reseed", each.key, *names, seed_max=model.seed_max),
             )
             for each in self._reseeds
@@ -223,7 +231,7 @@ class ItemPlanner:
             return row.path("parameters", *key), False
         if key[:1] and key[0] in self._job.parameters:
             return ("parameters", *key), bool(texts.parameters.leaves)
-        return row.at, False
+        return row.step_at or row.at, False
 
 
 def _names(job: Job, row: Row) -> tuple[str, ...]:

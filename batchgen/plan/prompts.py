@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from batchgen.job import Complaints, Expansion, Item, Job, Path, Row
+from batchgen.job import Complaints, Expansion, Item, Job, Path, Row, Step
 from batchgen.models import Family, Model
 from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
@@ -60,7 +61,8 @@ class ItemTexts:
         self._found = found
         self._rows = rows
         self._images = job.images  # asking a job for it a million times takes a second
-        self._file_name = self._text(job.file_name, ("file_name",))
+        own = "" if not job.steps or "{step}" in job.file_name else "-{step}"
+        self._file_name = self._text(job.file_name + own, ("file_name",))
         self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
         refused = job.on_filtered.fallback_prompt
         self._when_refused = (
@@ -68,6 +70,7 @@ class ItemTexts:
         )
         self._parameters = _compiled_parameters(job, None)
         self._compiled: dict[tuple[tuple[str, str], ...], _Parameters] = {}
+        self._of_steps: dict[str, _Parameters] = {}
         self._somewhere: frozenset[str] = frozenset()
 
     @property
@@ -96,14 +99,23 @@ class ItemTexts:
         brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
         takes_prompt = model is None or model.prompt is not None
         prompt, negative = self._prompt if takes_prompt and not brings_prompt else None, None
-        if item.prompt is not None:
+        step = row.step
+        # What a step does not say itself goes to the steps whose model takes it.
+        is_own = step is None or step.prompt is not None
+        if item.prompt is not None and (is_own or takes_prompt):
             prompt = self._text(item.prompt, row.path("prompt"))
-        if item.negative_prompt is not None:
+        is_own = step is None or step.negative_prompt is not None
+        takes_negative = model is None or "negative_prompt" in model.parameters
+        if item.negative_prompt is not None and (is_own or takes_negative):
             negative = self._text(item.negative_prompt, row.path("negative_prompt"))
         parameters = self._parameters
-        if item.parameters:
+        if step is not None and step.model is not None:
+            parameters = self._parameters_of_step(step)
+        elif item.parameters:
             parameters = self._parameters_of(item)
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
+        if step is not None:
+            values["step"] = step.id
         again = self._when_refused if takes_prompt else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = has_paths = self._right_parameters(row, parameters, values)
@@ -158,6 +170,12 @@ class ItemTexts:
             for name in family.IMAGE_PARAMETERS & given.keys()
             if not str(given[name]).startswith("{")
         }
+
+    def _parameters_of_step(self, step: Step) -> _Parameters:
+        """Compiled once for the step; those of job and item are for another model."""
+        if step.id not in self._of_steps:
+            self._of_steps[step.id] = _compiled({}, step.parameters)
+        return self._of_steps[step.id]
 
     def _parameters_of(self, item: Item) -> _Parameters:
         """Compiled once for all items that bring the same texts."""
@@ -228,8 +246,11 @@ def _fill_in(values: dict[str, str], templates: Iterable[Template | None]) -> No
 
 
 def _compiled_parameters(job: Job, item: Item | None) -> _Parameters:
-    own = {} if item is None else item.parameters
-    nested = compiled_nested({**job.parameters, **own})
+    return _compiled(job.parameters, {} if item is None else item.parameters)
+
+
+def _compiled(shared: Mapping[str, Any], own: Mapping[str, Any]) -> _Parameters:
+    nested = compiled_nested({**shared, **own})
     names = frozenset(name for leaf in nested.leaves for name in leaf.template.names)
     return _Parameters(own.keys(), nested, names)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import tee
+from pathlib import Path
 
 from batchgen.errors import InputError
 from batchgen.job import Job
@@ -38,6 +39,7 @@ class Replay:
         job: Job,
         chosen: Chosen,
         job_files: Mapping[str, str | None],
+        output: Path | None = None,
     ) -> None:
         """Look at every record once.
 
@@ -45,6 +47,7 @@ class Replay:
             job: from `replay_job`, perhaps changed since.
             chosen: the records.
             job_files: run id -> the job file of that run, in whose folder its input images lie.
+            output: of the records, in which the images lie that one task took of another.
 
         Raises:
             InputError: no image can be made with the model that was chosen.
@@ -52,7 +55,7 @@ class Replay:
         self.job = job
         self.chosen = chosen
         """The records."""
-        self._pinning = Pinning(job, chosen.choice.model, job_files)
+        self._pinning = Pinning(job, chosen.choice.model, job_files, output)
         self._tasks = array("Q")
         """Positions of the records that have a task, each task once."""
         self._crowded: set[int] = set()

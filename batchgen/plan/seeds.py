@@ -63,10 +63,12 @@ class Redrawn:
     only: tuple[str, ...]
     """Patterns of item ids or labels; none: all."""
     seeds: Seeds
+    suffix: str = ""
+    """What the label ends with behind the variant: the step."""
 
     def takes(self, variant: int) -> bool:
         """Whether this variant gets another seed."""
-        names = (self.item_id, f"{self.label}/{variant}")
+        names = (self.item_id, f"{self.label}/{variant}{self.suffix}")
         return not self.only or any(fnmatchcase(*it) for it in product(names, self.only))
 
 

@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import Ambiguous, AttemptError, Filtered, NotStarted
 from batchgen.policies.stop import Stop, StopCause
+from batchgen.task import Task
 
 ZERO = Decimal(0)
 
@@ -39,20 +40,64 @@ class Budget:
         self.maybe_billed = ZERO
         """USD of attempts in this run that may have been billed."""
         self._reserved = ZERO
+        self._set_aside = ZERO
+        """USD for tasks of chains that have begun, of which no attempt has drawn it."""
+        self._drawn: set[str] = set()
+        """Ids of the tasks at work that have drawn theirs."""
         self._changed = asyncio.Condition()
 
-    async def reserve(self, price: Decimal) -> bool:
+    def begin_chain(self, price: Decimal) -> bool:
+        """Set the price of all tasks of a chain aside; False if there is no room for it now."""
+        if not self._fits(price):
+            return False
+        self._set_aside += price
+        return True
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether money is set aside for a chain, or an attempt is under way."""
+        return bool(self._set_aside or self._reserved)
+
+    def end_task(self, task: Task) -> None:
+        """Give back what was set aside for a task of a chain, unless its attempts drew it."""
+        if task.id in self._drawn:
+            self._drawn.discard(task.id)
+        else:
+            self._set_aside -= self._share(task)
+
+    def _share(self, task: Task) -> Decimal:
+        """USD that are set aside for a task."""
+        if task.step is None or task.id in self._drawn:
+            return ZERO
+        return min(task.price_usd or ZERO, self._set_aside)
+
+    async def reserve(self, price: Decimal, task: Task | None = None) -> bool:
         """Set the price of one attempt aside; False when the budget will never have it again.
 
         Waits while attempts in flight may still give money back.
+
+        Args:
+            price: USD of the attempt.
+            task: whose attempt it is; what was set aside for it is drawn first.
         """
         async with self._changed:
-            while not self._fits(price):
+            share = ZERO if task is None else self._share(task)
+            while not self._fits(price - share):
                 if self._reserved == ZERO:
                     return False
                 await self._changed.wait()
+                share = ZERO if task is None else self._share(task)
             self._reserved += price
+            if task is not None and share:
+                self._set_aside -= share
+                self._drawn.add(task.id)
             return True
+
+    def undraw(self, task: Task, share: Decimal) -> None:
+        """Set aside again what an attempt drew that cost nothing."""
+        if task.id in self._drawn:
+            self._drawn.discard(task.id)
+            self._set_aside += share
 
     async def settle(self, price: Decimal, *, billed: Decimal, maybe: Decimal) -> None:
         """Give back the reservation, and keep what was or may have been billed."""
@@ -86,13 +131,14 @@ class Budget:
 
     @property
     def _left_of_all(self) -> Decimal | None:
-        return None if self.limit is None else self.limit - self.spent - self._reserved
+        held = self._reserved + self._set_aside
+        return None if self.limit is None else self.limit - self.spent - held
 
     @property
     def _left_of_run(self) -> Decimal | None:
         if self.run_limit is None:
             return None
-        return self.run_limit - (self.spent - self._before) - self._reserved
+        return self.run_limit - (self.spent - self._before) - self._reserved - self._set_aside
 
     def shortage(self, price: Decimal) -> str | None:
         """Why one more image of this price does not fit, and what helps; None if it does."""
@@ -124,7 +170,7 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
 
     async def admit(attempt: Attempt) -> Generation:
         price = attempt.call.price_usd or ZERO
-        if not await budget.reserve(price):
+        if not await budget.reserve(price, attempt.task):
             text = budget.shortage(price) or f"{_money(price)} needed, and no money is left."
             stop.apply(StopCause.BUDGET, shortage=text)
             raise NotStarted("the budget is used up")
@@ -143,6 +189,8 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
             raise
         finally:
             await asyncio.shield(budget.settle(price, billed=billed, maybe=maybe))
+            if not billed and not maybe:
+                budget.undraw(attempt.task, attempt.task.price_usd or ZERO)
         return generation
 
     return admit

@@ -14,7 +14,7 @@ from batchgen.job import InputGone, InputImages
 from batchgen.models import FAMILIES, Reply, ReplyError, speaks_of_output
 from batchgen.output import BrokenImage, Store, in_thread, inspect_image
 from batchgen.policies.labelling import Labelling, Written
-from batchgen.task import Task
+from batchgen.task import Task, is_step_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,13 @@ def generate_with(
     service: Service, store: Store, images: InputImages, labelling: Labelling
 ) -> Generate:
     """The innermost `Generate`: with these inputs, against this service, into this store."""
+    made = InputImages(store.folder)
 
     async def generate(attempt: Attempt) -> Generation:
         task, call = attempt.task, attempt.call
         name = f"{task.id}-{attempt.number}"
         try:
-            answer = await service.invoke(call.model_id, await _body(call, images))
+            answer = await service.invoke(call.model_id, await _body(call, images, made))
         except UnusableReply as error:  # larger than a reply can be
             await store.keep_unusable(name, error.body)
             raise
@@ -61,8 +62,13 @@ def generate_with(
     return generate
 
 
-async def _body(call: Task, images: InputImages) -> bytes:
+async def _body(call: Task, images: InputImages, made: InputImages) -> bytes:
     """The body as it is sent: each image that the request names, in base64.
+
+    Args:
+        call: what is sent.
+        images: the files that the job names.
+        made: the images of the output, for those that are another task's.
 
     Raises:
         InputChanged: a file is gone, or is not the one that was planned.
@@ -71,14 +77,18 @@ async def _body(call: Task, images: InputImages) -> bytes:
     if not named:
         return json.dumps(call.request).encode()
     try:
-        return await in_thread(_with_images, call, sorted(named), images)
+        return await in_thread(_with_images, call, sorted(named), images, made)
     except InputGone as error:
         raise InputChanged(str(error), code="InputChanged") from error
 
 
-def _with_images(call: Task, names: list[str], images: InputImages) -> bytes:
+def _with_images(call: Task, names: list[str], images: InputImages, made: InputImages) -> bytes:
     """Reads, hashes and encodes some megabytes: milliseconds that belong into a thread."""
-    sent = {name: pybase64.b64encode_as_string(images.read(call.request[name])) for name in names}
+    sent = {}
+    for name in names:
+        image = call.request[name]
+        data = (made if is_step_image(image) else images).read(image)
+        sent[name] = pybase64.b64encode_as_string(data)
     return json.dumps({**call.request, **sent}).encode()
 
 

@@ -43,6 +43,7 @@ from batchgen.policies import (
 )
 from batchgen.record import EndLine, RunLine, is_simulated, utc_now
 from batchgen.runner.audit import audit
+from batchgen.runner.chains import Chains
 from batchgen.runner.deadline import margin_of, watch_deadline
 from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.options import RunOptions
@@ -199,7 +200,7 @@ class Batch:
     def _announce(self, pending: Pending, output: OutputFolder) -> None:
         self.stats.earlier = pending.earlier
         self.stats.saved_usd = pending.saved(self._outline)
-        earlier = pending.earlier.succeeded + pending.earlier.filtered
+        earlier = pending.earlier.done
         self.stats.total = len(pending.to_make) + earlier
         self.stats.left_elsewhere = pending.elsewhere.total()
         if len(output.history):
@@ -238,6 +239,10 @@ class Batch:
         run_task = build_chain(job, endpoint, self._quotas, context, recorder.retry, health)
         work = working(run_task, recorder, self.stop)
         damaged = pending.to_make.empty_like()
+        chains = None
+        if pending.fates is not None:
+            chains = Chains(job, (pending.fates, damaged), output, self.stop, self.budget)
+            work = chains.working(work, recorder)
         async with asyncio.TaskGroup() as group:
             watchers = [
                 group.create_task(self._watch_deadline()),
@@ -245,9 +250,11 @@ class Batch:
             ]
             async with asyncio.TaskGroup() as pools:
                 pools.create_task(self._audit(output, pending, damaged, derivatives))
-                self._start_pools(pools, pending.to_make, work)
+                self._start_pools(pools, pending.to_make, work, chains)
+            if chains is not None:
+                chains.begin_late()
             async with asyncio.TaskGroup() as pools:
-                self._start_pools(pools, damaged, work)
+                self._start_pools(pools, damaged, work, chains)
             for watcher in watchers:
                 watcher.cancel()
         self.stats.derived, self.stats.underived = derivatives.made, derivatives.unmade
@@ -255,12 +262,17 @@ class Batch:
             self.options.observer.info(f"Derived files made, without a call: {derivatives.made}.")
         self._notify(derivatives.notices())
 
-    def _start_pools(self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work) -> None:
+    def _start_pools(
+        self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work, chains: Chains | None
+    ) -> None:
         """One pool for each model, for each has a quota of its own."""
         workers = 2 * self.options.job.places + 8
         for model_id in chosen.models():
             tasks = self.stop.until(self._readable(chosen.tasks(model_id)))
-            pools.create_task(drain(tasks, work, workers))
+            if chains is None:
+                pools.create_task(drain(tasks, work, workers))
+            else:
+                pools.create_task(chains.pool(tasks).drain(work, workers))
 
     def _readable(self, tasks: Iterator[Task]) -> Iterator[Task]:
         """The tasks, as long as the data files are what they were when the plan was checked.

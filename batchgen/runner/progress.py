@@ -24,6 +24,12 @@ class Earlier:
 
     succeeded: int = 0
     filtered: int = 0
+    skipped: int = 0
+
+    @property
+    def done(self) -> int:
+        """Tasks that stay as they are."""
+        return self.succeeded + self.filtered + self.skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +80,15 @@ class Summary:
     """Files that were made of images on this machine, as `derive` of the job orders."""
     underived: int = 0
     """Those that could not be made; the next run tries again."""
+    earlier_skipped: int = 0
+    skipped: int = 0
+    """Tasks that were not tried, for a parent of theirs was not made."""
 
     @property
     def done(self) -> int:
         """Tasks with a record, now or earlier."""
-        earlier = self.earlier_succeeded + self.earlier_filtered
-        return earlier + self.succeeded + self.filtered + self.failed
+        earlier = self.earlier_succeeded + self.earlier_filtered + self.earlier_skipped
+        return earlier + self.succeeded + self.filtered + self.failed + self.skipped
 
     @property
     def left(self) -> int:
@@ -107,7 +116,8 @@ class Summary:
             return self.stopping.exit_code
         if self.left:
             return ExitCode.SERVICE if self.left_denied else ExitCode.RESUMABLE
-        unmade = self.failed or self.filtered or self.earlier_filtered or self.underived
+        now = self.failed or self.filtered or self.skipped or self.underived
+        unmade = now or self.earlier_filtered or self.earlier_skipped
         return ExitCode.INCOMPLETE if unmade else ExitCode.DONE
 
     @property
@@ -133,6 +143,7 @@ class Summary:
             "succeeded": self.succeeded,
             "filtered": self.filtered,
             "failed": self.failed,
+            "skipped": self.skipped,
             "left": self.left,
             "job_left": self.left + self.left_elsewhere,
             "simulated": self.is_simulated,
@@ -222,6 +233,8 @@ class RunStats:
         self.counts[record.status] += 1
         if record.latency_ms is not None:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
+        if record.status is Status.SKIPPED:  # nobody was asked
+            return
         now = self._clock()
         if record.error is None or not record.error.retryable:
             self._last_answer = now
@@ -256,6 +269,8 @@ class RunStats:
             succeeded=self.counts[Status.SUCCEEDED],
             filtered=self.counts[Status.FILTERED],
             failed=self.counts[Status.FAILED],
+            skipped=self.counts[Status.SKIPPED],
+            earlier_skipped=self.earlier.skipped,
             adopted=self.adopted,
             derived=self.derived,
             underived=self.underived,

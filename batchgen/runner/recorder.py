@@ -97,6 +97,8 @@ class Recorder:
         self._refusal: AttemptError | None = None
         """The last one since the service gave an answer."""
         self._sizes: set[tuple[str | None, int, int]] = set()
+        self.on_record: Callable[[Task, Record, int], None] = _ignore
+        """Told of each record that is durable, and where its line begins."""
 
     def refuses(self, task: Task) -> bool:
         """Whether the task's models were denied so often that its tasks stay open."""
@@ -154,16 +156,34 @@ class Recorder:
         if isinstance(outcome, Succeeded):
             self._warn_of_size(outcome)
         record, cancelled = await self._with_derived(outcome, to_record(outcome, self._origin))
-        await self._ledger.manifest.append(record)
+        offset = await self._ledger.manifest.append(record)
         for image in record.images:
             await self._ledger.store.settle(image.path, record.task_id)
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
+        self.on_record(outcome.task, record, offset)
         if cancelled is not None:
             raise cancelled
         if error is None or not retryable(error):
             self._refusal = None
         self._judge()
+
+    async def skip(self, task: Task, reason: str, *, retryable: bool) -> None:
+        """Write down that a task was not tried, for a parent of it was not made.
+
+        Args:
+            task: with the parent's id in its request.
+            reason: a sentence.
+            retryable: whether a later run may make the parent.
+
+        Raises:
+            StorageError: the manifest could not be written.
+        """
+        record = skipped_record(task, self._origin, reason, retryable=retryable)
+        offset = await self._ledger.manifest.append(record)
+        self._ledger.tally.record(record)
+        self._ledger.observer.record(record)
+        self.on_record(task, record, offset)
 
     async def _with_derived(
         self, outcome: Outcome, record: Record
@@ -296,6 +316,30 @@ def _unmade(outcome: Failed, price: float | None) -> dict[str, Any]:
             retryable=retryable(error),
         ),
     }
+
+
+def skipped_record(task: Task, origin: RunIdentity, reason: str, *, retryable: bool) -> Record:
+    """The record of a task that was not tried."""
+    now = utc_now()
+    return Record(
+        **_asked(task, origin, None),
+        status=Status.SKIPPED,
+        images=(),
+        finish_reasons=(),
+        attempts=0,
+        request_id=None,
+        started_at=now,
+        finished_at=now,
+        latency_ms=None,
+        cost_usd=None if task.price_usd is None else 0.0,
+        maybe_billed=0,
+        maybe_billed_usd=0.0,
+        error=ErrorInfo(type="Skipped", code="Skipped", message=reason, retryable=retryable),
+    )
+
+
+def _ignore(task: Task, record: Record, offset: int) -> None:
+    """Nobody asks."""
 
 
 def adopted_record(

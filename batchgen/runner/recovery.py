@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path, PurePosixPath
 
 from batchgen.errors import StorageError
-from batchgen.models import Artifact
+from batchgen.models import Artifact, StepImage
 from batchgen.output import (
     ATTEMPT,
     MANIFEST_NAME,
@@ -131,6 +131,7 @@ async def _adopt(
     announced: AttemptLine | None,
 ) -> Record:
     data, inspected = found
+    task = _with_parents(task, output)
     try:
         if await in_thread(_same_file, output.folder, leftover.part, leftover.path):
             await output.store.sync_folder(Path(leftover.path).parent)
@@ -149,6 +150,17 @@ async def _adopt(
     if leftover.part != leftover.path:
         await output.store.drop(leftover.part)
     return record
+
+
+def _with_parents(task: Task, output: OutputFolder) -> Task:
+    """The task with the images of its parents, whose records came before its call."""
+    request = dict(task.request)
+    for name in task.parents:
+        parent = output.history.record(request[name]["task"])
+        if parent is not None and parent.images:
+            image = parent.images[0]
+            request[name] = StepImage(task=parent.task_id, path=image.path, sha256=image.sha256)
+    return replace(task, request=request)
 
 
 def _at_its_path(leftover: Leftover, tasks: Mapping[str, Task]) -> Leftover:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from batchgen import plan
 from batchgen.errors import BatchgenError, InputError
-from batchgen.job import Job
+from batchgen.job import Job, references
 from batchgen.output import (
     MANIFEST_NAME,
     History,
@@ -23,6 +23,7 @@ from batchgen.output import (
 from batchgen.plan import Plan, PlanSummary
 from batchgen.policies import Budget
 from batchgen.record import Reseed, Status, is_simulated
+from batchgen.runner.fates import Fate, Fates
 from batchgen.runner.progress import Earlier
 from batchgen.task import Task
 
@@ -151,6 +152,10 @@ class TaskSet:
         )
         return islice(tasks, len(bits))  # what is behind the last of them need not be read
 
+    def numbers(self) -> Iterator[int]:
+        """The running indices of all tasks."""
+        return chain.from_iterable(self._bits.values())
+
     def indexed(self) -> Iterator[tuple[int, Task]]:
         """All tasks with their running indices."""
         for model_id, bits in self._bits.items():
@@ -177,6 +182,10 @@ class Pending:
     """Tasks of the manifest that the plan no longer has."""
     walked: int = 0
     """Tasks that were looked at."""
+    steps: Counter[str] = field(default_factory=Counter)
+    """Step -> how many of its tasks are to be made."""
+    fates: Fates | None = None
+    """What became of each task so far; None for a job without steps."""
 
     def cost(self, outline: PlanSummary) -> Decimal:
         """USD that the tasks to make cost if each succeeds at once."""
@@ -247,7 +256,8 @@ def select(
     pending = Pending(to_make=none, succeeded=none.empty_like())
     if outline is not None and _is_plain(history, selection, outline):
         return _all_new(pending, selection, outline)
-    known = filtered = 0
+    known = filtered = skipped = 0
+    chains = _Chains(pending, history, whole.job) if whole.job.steps else _NoChains()
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
     for each in islice(_walk(whole, selection, history, random_seed_key), most):
@@ -256,13 +266,17 @@ def select(
         known += status is not None
         is_foreign = status is not None and was_simulated != is_simulated_now
         to_refresh = bool(refreshing) and sum(one.takes(each, history) for one in refreshing) > 0
-        is_kept = not is_foreign and not to_refresh
+        is_kept = not (is_foreign or to_refresh or chains.is_stale(each, status))
         has_room = selection.limit is None or len(pending.to_make) < selection.limit
         if is_kept and (selection if each.is_asked else DEFAULT).is_done(status):
             if each.is_asked and status is Status.SUCCEEDED:
                 pending.succeeded.add(each.model_id, each.number)
             filtered += each.is_asked and status is Status.FILTERED
-        elif each.is_asked and has_room:
+            chains.keep(each, status)
+        elif is_kept and chains.is_skipped(each, status):
+            skipped += each.is_asked
+            chains.keep(each, status)
+        elif each.is_asked and has_room and chains.begin(each):
             pending.to_make.add(each.model_id, each.number)
             pending.again += status is not None
             pending.simulated += is_foreign and status is Status.SUCCEEDED
@@ -272,7 +286,8 @@ def select(
         else:
             is_done = is_kept and DEFAULT.is_done(status)
             pending.elsewhere[each.model_id] += not is_done
-    pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered)
+            chains.leave(each)
+    pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered, skipped=skipped)
     pending.unknown = len(history) - known
     if outline is not None and outline.is_partial:
         # Nobody has looked at the rest: there is something, and nothing is told to be gone.
@@ -283,7 +298,7 @@ def select(
 
 def _is_plain(history: History, selection: Selection, outline: PlanSummary) -> bool:
     """Whether it is known without a walk what is to be made: the first tasks, all of one model."""
-    is_new = not len(history) and not history.refreshes and not selection.only
+    is_new = not (len(history) or history.refreshes or selection.only or outline.steps)
     return is_new and not outline.is_partial and len(outline.models) == 1
 
 
@@ -311,6 +326,115 @@ class _Walked(NamedTuple):
     """Whether `only` names it."""
 
 
+class _NoChains:
+    """What a selection asks of the chains of a job that has none."""
+
+    def is_stale(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002
+        """Whether a task was made of another image than its parent has by now."""
+        return False
+
+    def is_skipped(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002
+        """Whether a task was skipped for a parent that was not made, and will not be."""
+        return False
+
+    def begin(self, walked: _Walked) -> bool:  # noqa: ARG002
+        """It is to be made, and so are those parents that are not; False if one cannot be."""
+        return True
+
+    def keep(self, walked: _Walked, status: Status | None) -> None:
+        """It is done."""
+
+    def leave(self, walked: _Walked) -> None:
+        """It is not made, and not to be made now unless a child is."""
+
+
+class _Chains(_NoChains):
+    """What the chains of a job have to do with a selection, while it walks the plan."""
+
+    def __init__(self, pending: Pending, history: History, job: Job) -> None:
+        self._pending = pending
+        self._counts_money = job.limits.whole_chains
+        self._history = history
+        self._fates = pending.fates = Fates()
+        self._left: dict[int, Task] = {}
+        """Running index -> task that was not asked for and is not made, of the present item and of
+        those that others take an image of."""
+        self._item = ""
+        self._anchors = frozenset(
+            taken.item for step in job.steps for taken in references(step).values()
+        )
+
+    def is_stale(self, walked: _Walked, status: Status | None) -> bool:
+        """Whether a task was made of another image than its parent has by now."""
+        task, offset = walked.task, self._history.offset(walked.task_id)
+        if task is None or status is not Status.SUCCEEDED:
+            return False
+        for name, number in task.parents.items():
+            if self._fates.of(number) is Fate.MADE and self._fates.offset(number) > offset:
+                parent = self._history.record_at(self._fates.offset(number))
+                own = self._history.record_at(offset)
+                if parent is None or own is None or not parent.images:
+                    continue
+                was = own.request.get(name)
+                if isinstance(was, dict) and was.get("sha256") != parent.images[0].sha256:
+                    return True
+        return False
+
+    def keep(self, walked: _Walked, status: Status | None) -> None:
+        """It is done."""
+        fate = Fate.MADE if status is Status.SUCCEEDED else Fate.UNMADE
+        self._fates.note(walked.number, fate, self._history.offset(walked.task_id))
+
+    def is_skipped(self, walked: _Walked, status: Status | None) -> bool:
+        """Whether a parent was not made, and will not be."""
+        if walked.task is None or status is not Status.SKIPPED:
+            return False
+        return Fate.UNMADE in self._fates.of_parents(walked.task)
+
+    def leave(self, walked: _Walked) -> None:
+        """It is not made, and not to be made now unless a child is."""
+        self._fates.note(walked.number, Fate.OPEN)
+        task = walked.task
+        if task is None:
+            return
+        if task.item_id != self._item:
+            self._item = task.item_id
+            left = self._left.items()
+            self._left = {number: each for number, each in left if each.item_id in self._anchors}
+        self._left[task.number] = task
+
+    def begin(self, walked: _Walked) -> bool:
+        """It is to be made, and so are those parents that are not; False if one cannot be."""
+        task = walked.task
+        if task is None:
+            return False
+        needed = self._needed(task)
+        if needed is None:
+            return False
+        for each in needed:
+            self._pending.to_make.add(each.model_id, each.number)
+            self._pending.elsewhere[each.model_id] -= 1
+        for each in (*needed, task):
+            self._fates.note(each.number, Fate.PENDING)
+            self._pending.steps[each.step or ""] += 1
+            if self._counts_money:
+                self._fates.add_price(each.chain, each.price_usd or ZERO)
+        return True
+
+    def _needed(self, task: Task) -> list[Task] | None:
+        """The open tasks that it takes its images from; None if one is out of reach."""
+        found: list[Task] = []
+        for number in task.parents.values():
+            if self._fates.of(number) is not Fate.OPEN:
+                continue
+            parent = self._left.get(number)
+            above = None if parent is None else self._needed(parent)
+            if parent is None or above is None:
+                return None
+            found += [*above, parent]
+        return found
+
+
 class _Refreshing:
     """Which tasks an earlier run with `fresh` chose and did not come to."""
 
@@ -336,7 +460,7 @@ def _walk(
     key: str,
 ) -> Iterator[_Walked]:
     reseeds = history.reseeds
-    if selection.only or any(each.only for each in history.refreshes):
+    if whole.job.steps or selection.only or any(each.only for each in history.refreshes):
         for index, task in enumerate(whole.expand(random_seed_key=key, reseeds=reseeds)):
             is_asked = plan.matches(task, selection.only)
             yield _Walked(index, task.model_id, task.id, task, is_asked)

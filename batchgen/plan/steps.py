@@ -1,0 +1,114 @@
+"""Chains of steps: whose image each planned step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from batchgen.job import Complaints, Expansion, Job, Reference, Row, references
+from batchgen.models import Family
+from batchgen.plan.item import Parent, PlannedItem
+from batchgen.text import quoted
+
+Plan = Callable[[Row], PlannedItem | None]
+
+
+class StepParents:
+    """Finds the planned step whose image another one takes, for one walk through a job."""
+
+    def __init__(self, job: Job, found: Complaints, variants: Callable[[Row], int]) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            job: with or without steps.
+            found: takes what is wrong.
+            variants: how many tasks a row makes.
+        """
+        self._job = job
+        self._found = found
+        self._variants = variants
+        self._chain: Sequence[Row] = ()
+        self._planned: dict[str, PlannedItem | None] = {}
+        """Step -> what it makes, of the present chain."""
+        self._anchors: dict[str, list[tuple[Row, int]]] | None = None
+        """Item -> the first row of each of its chains, and its running index."""
+        self._of_anchors: dict[tuple[str, str], PlannedItem | None] = {}
+
+    def parents(self, row: Row, plan: Plan, family: Family) -> dict[str, Parent] | None:
+        """Image parameter -> whose image it takes; None if one of them cannot be made.
+
+        Args:
+            row: of a step.
+            plan: plans a row.
+            family: of the row's model: only its image parameters name steps.
+        """
+        if row.step is None:
+            return {}
+        found: dict[str, Parent] = {}
+        for name, taken in references(row.step).items():
+            if name not in family.IMAGE_PARAMETERS:
+                continue
+            parent = (
+                self._of_item(row, taken, plan)
+                if taken.item is None
+                else self._of_anchor(row, name, taken, plan)
+            )
+            if parent is None:
+                return None
+            found[name] = parent
+        return found
+
+    def _of_item(self, row: Row, taken: Reference, plan: Plan) -> Parent | None:
+        if row.chain is not self._chain:
+            self._chain, self._planned = row.chain, {}
+        place = _place(row.chain, taken.step)
+        own = row.chain.index(row)
+        if place is None or place >= own:  # unknown, or a circle: the job's complaint
+            return None
+        if taken.step not in self._planned:
+            self._planned[taken.step] = plan(row.chain[place])
+        planned = self._planned[taken.step]
+        if planned is None:
+            return None
+        start = (place - own) * self._variants(row)
+        return Parent(planned=planned, start=start, is_anchor=False)
+
+    def _of_anchor(self, row: Row, name: str, taken: Reference, plan: Plan) -> Parent | None:
+        rows = self._find_anchors().get(taken.item or "", [])
+        place = _place(row.chain, taken.step)
+        if place is None or place >= row.chain.index(row):
+            return None
+        if len(rows) != 1:
+            many = f"names {len(rows)} combinations of the matrix: exclude all but one of them"
+            text = many if rows else "names no item of the job"
+            at = (*row.step_at, "parameters", name)
+            self._found.add(at, f"{quoted(taken.text)} {text}")
+            return None
+        first, start = rows[0]
+        key = (taken.item or "", taken.step)
+        if key not in self._of_anchors:
+            self._of_anchors[key] = plan(first.chain[place])
+        planned = self._of_anchors[key]
+        if planned is None:
+            return None
+        start += place * self._variants(first)
+        return Parent(planned=planned, start=start, is_anchor=True)
+
+    def _find_anchors(self) -> dict[str, list[tuple[Row, int]]]:
+        """The rows of the anchors, which stand before all others."""
+        if self._anchors is None:
+            self._anchors, number = {}, 0
+            rows = Expansion(self._job, Complaints())
+            wanted = rows.steps.anchors
+            for row in rows:
+                if row.item.id not in wanted:
+                    break
+                if row is row.chain[0]:
+                    self._anchors.setdefault(row.item.id, []).append((row, number))
+                number += self._variants(row)
+        return self._anchors
+
+
+def _place(chain: Sequence[Row], step: str) -> int | None:
+    """Where a step stands in a chain."""
+    places = (place for place, row in enumerate(chain) if row.step and row.step.id == step)
+    return next(places, None)

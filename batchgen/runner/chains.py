@@ -1,0 +1,274 @@
+"""Which tasks of a chain may start, and with what: the images of their parents.
+
+A task whose parents are pending waits beside those that are handed out, and takes no worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+from batchgen.attempt import Failed
+from batchgen.errors import InputChanged, StorageError
+from batchgen.job import InputGone, InputImages, Job
+from batchgen.models import InputImage, StepImage
+from batchgen.output import OutputFolder, in_thread
+from batchgen.plan import JobModels
+from batchgen.policies import Budget, Stop, StopCause
+from batchgen.record import Record, Status
+from batchgen.runner.fates import FATES, Fate, Fates
+from batchgen.runner.recorder import Recorder
+from batchgen.runner.selection import TaskSet
+from batchgen.task import Task
+
+MOST_WAITING = 1_000
+"""Tasks of one model that are read ahead while their parents are not made."""
+
+
+class Chains:
+    """Hands out the tasks of a run whose parents are made."""
+
+    def __init__(
+        self,
+        job: Job,
+        pending: tuple[Fates, TaskSet],
+        output: OutputFolder,
+        stop: Stop,
+        budget: Budget,
+    ) -> None:
+        """Nothing is handed out yet.
+
+        Args:
+            job: with steps.
+            pending: the fates of all tasks of the plan, as they are now, and a set that takes the
+                tasks that are to be made behind all others.
+            output: of the run.
+            stop: ends the handing-out.
+            budget: has room for whole chains, if the job wants that.
+        """
+        self._fates, self._late = pending
+        self._budget = budget
+        self._counts_money = job.limits.whole_chains
+        self._pools: list[_Pool] = []
+        self._at_work = 0
+        self._output = output
+        self._stop = stop
+        self._models = JobModels(job)
+        self._made = InputImages(output.folder)
+        self._waiting: dict[int, list[tuple[Task, _Pool]]] = {}
+        """Running index of a pending task -> those that wait for it."""
+
+    def heard(self, task: Task, record: Record, offset: int) -> None:
+        """Take note of a record, which is durable."""
+        self.settle(task.number, FATES[record.status], offset)
+
+    def settle(self, number: int, fate: Fate, offset: int = 0) -> None:
+        """Take note of what became of a task, and let those go that waited for it."""
+        self._fates.note(number, fate, offset)
+        for task, pool in self._waiting.pop(number, ()):
+            pool.waiting -= 1
+            self.sort(task, pool)
+            pool.changed.set()
+
+    def sort(self, task: Task, pool: _Pool) -> None:
+        """Put a task among those that are ready, or have it wait for a parent."""
+        for number in task.parents.values():
+            if self._fates.of(number) is Fate.PENDING:
+                pool.waiting += 1
+                self._waiting.setdefault(number, []).append((task, pool))
+                return
+        if self._begins(task):
+            pool.ready.append(task)
+        else:
+            pool.unpaid.append(task)
+
+    def _begins(self, task: Task) -> bool:
+        """Whether the chain of a task has begun, or there is the money for it to begin."""
+        price = self._fates.price(task.chain)
+        if price and not self._budget.begin_chain(price):
+            return False
+        self._fates.begin(task.chain)
+        return True
+
+    def look_again(self, pool: _Pool) -> None:
+        """Let tasks go for whose chains there is money by now; end the run if there never is."""
+        while pool.unpaid and self._begins(pool.unpaid[0]):
+            pool.ready.append(pool.unpaid.popleft())
+        if pool.unpaid and not self._at_work and not self._budget.has_begun:
+            price = self._fates.price(pool.unpaid[0].chain)
+            text = self._budget.shortage(price) or "no money is left for a whole chain."
+            self._stop.apply(StopCause.BUDGET, shortage=f"for a whole chain, {text}")
+
+    def pool(self, tasks: Iterator[Task]) -> _Pool:
+        """The tasks of one model, each when its parents are made."""
+        pool = _Pool(self, tasks, self._stop)
+        self._pools.append(pool)
+        return pool
+
+    def begin_late(self) -> None:
+        """Those tasks are to be made now."""
+        for number in self._late.numbers():
+            self._fates.note(number, Fate.PENDING)
+
+    def working(self, work: Callable[[Task], Awaitable[None]], recorder: Recorder) -> _Work:
+        """What a pool does with a task whose parents are settled."""
+        recorder.on_record = self.heard
+
+        async def work_in_chain(task: Task) -> None:
+            self._at_work += 1
+            try:
+                await self._work(task, work, recorder)
+            except StorageError as error:
+                self._stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
+            finally:
+                if self._fates.of(task.number) is Fate.PENDING:
+                    self.settle(task.number, Fate.OPEN)
+                self._end(task)
+
+        return work_in_chain
+
+    async def _work(
+        self, task: Task, work: Callable[[Task], Awaitable[None]], recorder: Recorder
+    ) -> None:
+        fates = self._fates.of_parents(task)
+        if Fate.UNMADE in fates:
+            reason, is_retryable = await in_thread(self._reason, task)
+            await recorder.skip(task, reason, retryable=is_retryable)
+            return
+        if Fate.OPEN in fates:
+            return
+        if Fate.LATE in fates:
+            self._postpone(task)
+            return
+        try:
+            task = await in_thread(self._with_images, task)
+        except InputGone:  # of an earlier run: the audit has it made again
+            self._postpone(task)
+            return
+        except InputChanged as error:
+            failed = Failed(
+                task=task, attempts=0, maybe_billed=0, maybe_billed_usd=Decimal(0), error=error
+            )
+            await recorder.conclude(failed)
+            return
+        await work(task)
+
+    def _end(self, task: Task) -> None:
+        """A task is off the hands of a worker: what was set aside for it may be another one's."""
+        self._at_work -= 1
+        if self._counts_money:
+            self._budget.end_task(task)
+            for pool in self._pools:
+                pool.changed.set()
+
+    def _postpone(self, task: Task) -> None:
+        self._late.add(task.model_id, task.number)
+        self.settle(task.number, Fate.LATE)
+
+    def _reason(self, task: Task) -> tuple[str, bool]:
+        """Why a task is skipped, and whether a later run may make its parent."""
+        for number in task.parents.values():
+            if self._fates.of(number) is Fate.UNMADE:
+                record = self._output.history.record_at(self._fates.offset(number))
+                if record is not None:
+                    why = "" if record.error is None else f": {record.error.message}"
+                    is_retryable = record.status is not Status.FILTERED
+                    return f"{record.label} was {record.status}{why}", is_retryable
+        return "a parent of it was not made", True
+
+    def _with_images(self, task: Task) -> Task:
+        """The task with the images of its parents in its request.
+
+        Raises:
+            InputGone: one of them is not there any more.
+            InputChanged: the model does not take one of them.
+        """
+        if not task.parents:
+            return task
+        found = {name: self._image(task, name, number) for name, number in task.parents.items()}
+        return replace(task, request={**task.request, **found})
+
+    def _image(self, task: Task, name: str, number: int) -> StepImage:
+        record = self._output.history.record_at(self._fates.offset(number))
+        if record is None or not record.images or record.status is not Status.SUCCEEDED:
+            raise InputGone("its record cannot be read any more")
+        image = record.images[0]
+        # A file that was made anew since it moved has its name again.
+        names = (image.path, self._output.history.moved.get(record.task_id) or image.path)
+        path = next((each for each in names if self._is_there(each, image.sha256)), None)
+        if path is None:
+            raise InputGone(f"{image.path} is not there any more")
+        facts = InputImage(
+            path,
+            image.sha256,
+            size=(image.width, image.height),
+            file_format=image.format,
+            file_bytes=image.bytes,
+        )
+        check = self._models.of_call(task).parameters[name].check
+        for problem in check((name,), facts):
+            raise InputChanged(problem.text, code="InputUnfit")
+        return StepImage(task=record.task_id, path=path, sha256=image.sha256)
+
+    def _is_there(self, path: str, sha256: str) -> bool:
+        try:
+            self._output.require_inside(path)
+            self._made.read({"path": path, "sha256": sha256})
+        except (InputGone, StorageError):
+            return False
+        return True
+
+
+_Work = Callable[[Task], Awaitable[None]]
+
+
+class _Pool:
+    """Tasks of one model, each handed out when its parents are settled."""
+
+    def __init__(self, chains: Chains, tasks: Iterator[Task], stop: Stop) -> None:
+        self._chains = chains
+        self._tasks = tasks
+        self._stop = stop
+        self._has_more = True
+        self.ready: deque[Task] = deque()
+        self.unpaid: deque[Task] = deque()
+        """Tasks that wait until the budget has room for their chains."""
+        self.waiting = 0
+        """Tasks that were read and wait for a parent."""
+        self.changed = asyncio.Event()
+        stop.on_request(self.changed.set)
+
+    async def next(self) -> Task | None:
+        """The next task; None if there are no more, or the run stops."""
+        while self._stop.stopping is None:
+            if self.ready:
+                return self.ready.popleft()
+            if self._has_more and self.waiting + len(self.unpaid) < MOST_WAITING:
+                task = next(self._tasks, None)
+                if task is None:
+                    self._has_more = False
+                else:
+                    self._chains.sort(task, self)
+            elif self.waiting or self.unpaid:
+                self.changed.clear()
+                self._chains.look_again(self)
+                if not self.ready and self._stop.stopping is None:
+                    await self.changed.wait()
+            else:
+                break
+        self.changed.set()
+        return None
+
+    async def drain(self, work: _Work, workers: int) -> None:
+        """Do the work for every task, `workers` at a time."""
+
+        async def worker() -> None:
+            while (task := await self.next()) is not None:
+                await work(task)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
