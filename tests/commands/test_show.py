@@ -237,7 +237,7 @@ def test_a_manifest_shows_its_nights(show, output):
     fields = json.loads(show(folder / "manifest.jsonl", "--json").out)
     assert fields["nights"][0]["billed_usd"] == 0.04
     assert fields["nights"][0]["simulated"] is True
-    assert fields["tasks"] == {"succeeded": 1, "filtered": 1, "failed": 1}
+    assert fields["tasks"] == {"succeeded": 1, "filtered": 1, "failed": 1, "skipped": 0}
 
 
 def test_the_last_run_alone(show, output):
