@@ -97,7 +97,8 @@ class Chains:
         """Let tasks go for whose chains there is money by now; end the run if there never is."""
         while pool.unpaid and self._begins(pool.unpaid[0]):
             pool.ready.append(pool.unpaid.popleft())
-        if pool.unpaid and not self._at_work and not self._budget.has_begun:
+        is_idle = not self._at_work and not any(each.ready for each in self._pools)
+        if pool.unpaid and is_idle:
             price = self._fates.price(pool.unpaid[0].chain)
             text = self._budget.shortage(price) or "no money is left for a whole chain."
             self._stop.apply(StopCause.BUDGET, shortage=f"for a whole chain, {text}")
