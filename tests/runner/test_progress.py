@@ -144,7 +144,7 @@ class TestLostService:
         clock.advance(1)
         assert tally.has_lost_service()
 
-    @pytest.mark.parametrize("status", Status)
+    @pytest.mark.parametrize("status", [s for s in Status if s != Status.SKIPPED])
     def test_any_record_is_an_answer(self, tally, clock, status):
         """A task that failed for its own sake says that the service is there."""
         clock.advance(59)
