@@ -250,10 +250,7 @@ class Rejected(Permanent):
 
 
 class InputChanged(Permanent):
-    """An input image is gone, not the one that was planned, or not what the model takes.
-
-    Nothing was sent.
-    """
+    """An unsent input image is gone, not the planned one, or not what the model takes."""
 
 
 class ModelDenied(Permanent):
