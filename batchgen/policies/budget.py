@@ -53,6 +53,11 @@ class Budget:
         self._set_aside += price
         return True
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether money is set aside for a chain, or an attempt is under way."""
+        return bool(self._set_aside or self._reserved)
+
     def end_task(self, task: Task) -> None:
         """Give back what was set aside for a task of a chain, unless its attempts drew it."""
         if task.id in self._drawn:

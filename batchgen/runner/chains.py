@@ -95,11 +95,25 @@ class Chains:
 
     def look_again(self, pool: _Pool) -> None:
         """Let tasks go for whose chains there is money by now; end the run if there never is."""
-        while pool.unpaid and self._begins(pool.unpaid[0]):
-            pool.ready.append(pool.unpaid.popleft())
-        is_idle = not self._at_work and not any(each.ready for each in self._pools)
-        if pool.unpaid and is_idle:
-            price = self._fates.price(pool.unpaid[0].chain)
+        for _ in range(len(pool.unpaid)):
+            self.sort(pool.unpaid.popleft(), pool)
+        pool.is_stuck = not pool.ready
+        self.judge()
+
+    def judge(self) -> None:
+        """Where nothing is at work and nothing can be handed out, read on or end the run."""
+        unpaid = [each for each in self._pools if each.unpaid]
+        are_stuck = all(each.is_stuck and not each.ready for each in self._pools)
+        if self._at_work or not unpaid or not are_stuck:
+            return
+        # What was set aside is for tasks that are still to be read, if there are any.
+        more = [each for each in self._pools if each.has_more] if self._budget.has_begun else []
+        for each in more:
+            each.is_stuck = False
+            each.most_waiting += MOST_WAITING
+            each.changed.set()
+        if not more:
+            price = self._fates.price(unpaid[0].unpaid[0].chain)
             text = self._budget.shortage(price) or "no money is left for a whole chain."
             self._stop.apply(StopCause.BUDGET, shortage=f"for a whole chain, {text}")
 
@@ -233,7 +247,11 @@ class _Pool:
         self._chains = chains
         self._tasks = tasks
         self._stop = stop
-        self._has_more = True
+        self.has_more = True
+        """Not all were read."""
+        self.is_stuck = False
+        """None of those that were read can be handed out."""
+        self.most_waiting = MOST_WAITING
         self.ready: deque[Task] = deque()
         self.unpaid: deque[Task] = deque()
         """Tasks that wait until the budget has room for their chains."""
@@ -246,11 +264,12 @@ class _Pool:
         """The next task; None if there are no more, or the run stops."""
         while self._stop.stopping is None:
             if self.ready:
+                self.is_stuck = False
                 return self.ready.popleft()
-            if self._has_more and self.waiting + len(self.unpaid) < MOST_WAITING:
+            if self.has_more and self.waiting + len(self.unpaid) < self.most_waiting:
                 task = next(self._tasks, None)
                 if task is None:
-                    self._has_more = False
+                    self.has_more = False
                 else:
                     self._chains.sort(task, self)
             elif self.waiting or self.unpaid:
@@ -259,6 +278,8 @@ class _Pool:
                 if not self.ready and self._stop.stopping is None:
                     await self.changed.wait()
             else:
+                self.is_stuck = True
+                self._chains.judge()
                 break
         self.changed.set()
         return None

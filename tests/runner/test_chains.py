@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from fake_models import REFUSED, Models, job_of, run_of
-from fakes import CORE, picture, reply
+from fakes import CORE, ULTRA, picture, reply
 from virtual_time import virtual_time
 
 from batchgen import plan
@@ -297,6 +297,38 @@ async def test_a_budget_for_whole_chains(tmp_path, whole):
         assert again.summary.succeeded == 0
     else:
         assert made[CORE] > 3
+
+
+@virtual_time
+async def test_the_rest_of_a_chain_is_paid_before_a_new_one(tmp_path):
+    """A budget that has no room for a whole chain has some for the last step of one."""
+    limits = {"budget_usd": 0.14, "whole_chains": True}
+    job = chain_job(tmp_path / "out", 3)
+    await run_of(job, good(), only=["mug-2/1/cut"])
+    models = good()
+
+    ran = await run_of(chain_job(tmp_path / "out", 3, limits=limits), models)
+
+    assert counted(models) == {LARGE: 1}
+    assert (ran.summary.exit_code, ran.summary.stopping.cause) == (3, "budget")
+
+
+@virtual_time
+async def test_chains_of_one_model_with_more_variants_than_are_read_ahead(tmp_path, monkeypatch):
+    """What is set aside is for steps far behind the first ones; nothing waits for ever."""
+    monkeypatch.setattr(chains, "MOST_WAITING", 2)
+    steps = [
+        {"id": "one"},
+        {"id": "two", "parameters": {"image": "@one", "strength": 0.5}},
+    ]
+    limits = {"budget_usd": 0.56, "whole_chains": True}
+    models = Models({ULTRA: shaded()})
+    job = chain_job(tmp_path / "out", 1, steps=steps, limits=limits, variants=9, model=ULTRA)
+
+    ran = await run_of(job, models)
+
+    assert ran.summary.exit_code == 3
+    assert Counter("image" in call.request for call in models.calls) == {False: 2, True: 2}
 
 
 @virtual_time
