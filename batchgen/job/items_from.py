@@ -79,9 +79,8 @@ class DataRows:
         if not glob.has_magic(named) or path.exists():
             yield from self._read(path)
             return
-        # Not `Path.glob`: a pattern may be absolute, and `*` leaves out hidden files.
-        names = glob.iglob(named, root_dir=self._folder, recursive=True)  # noqa: PTH207
-        found = sorted(names)
+        # `Path.glob` takes no absolute pattern, and its `*` finds hidden files.
+        found = sorted(glob.iglob(named, root_dir=self._folder, recursive=True))  # noqa: PTH207  # as above
         files = [each for each in found if (self._folder / each).is_file()]
         if not files:
             raise InputError(f"fits no file in {quoted(str(self._folder), fields.LONGEST_ID)}")

@@ -365,8 +365,7 @@ KEYS = 200
 
 def takers(name: str) -> str:
     """Which models take a parameter, as the middle of a sentence."""
-    # The registry imports the families, which import this module.
-    from batchgen.models.registry import MODELS  # noqa: PLC0415
+    from batchgen.models.registry import MODELS  # noqa: PLC0415  # its families import this module
 
     taking = [model for model in MODELS.values() if name in model.parameters]
     taking.sort(key=lambda model: model.life_cycle is LifeCycle.RETIRED)

@@ -22,7 +22,6 @@ from batchgen.models.base import (
     Parts,
     Problem,
     Prompts,
-    Reply,
 )
 from batchgen.models.constraints import (
     MOST_PIXELS,
@@ -42,7 +41,7 @@ NAME = "image-services"
 
 TEXT_LONGEST = 10_000
 FORMATS = ("png", "jpeg", "webp")
-DEFAULT_FORMAT = "png"
+DEFAULT_FORMAT = stable_image.DEFAULT_FORMAT
 """Always sent: Fast Upscale's page calls it required, and its example leaves it out."""
 BORDERS = ("left", "right", "up", "down")
 
@@ -299,22 +298,6 @@ def from_parts(parts: Parts, model: Model) -> Asked:
     return Asked(prompts=prompts, parameters=parameters, problems=tuple(found))
 
 
-def with_prompt(request: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    """The same body with another prompt."""
-    return {**request, "prompt": prompt}
-
-
-def image_format(request: Mapping[str, Any]) -> str:
-    """The format that the request asks for."""
-    asked: str = request.get("output_format", DEFAULT_FORMAT)
-    return asked
-
-
-def price(model: Model, request: Mapping[str, Any]) -> Decimal | None:  # noqa: ARG001 - one shape
-    """The service's price: no parameter changes it."""
-    return model.price_usd
-
-
-def parse(body: bytes) -> Reply:
-    """The reply, which is that of Stable Image."""
-    return stable_image.parse(body)
+# A service's request and reply have these parts in the form of Stable Image.
+with_prompt, image_format = stable_image.with_prompt, stable_image.image_format
+price, parse = stable_image.price, stable_image.parse

@@ -94,20 +94,8 @@ class ItemTexts:
             family: of the model.
             model: None where nobody knows it. One that takes no prompt does not get the job's.
         """
-        item = row.item
-        # An item that brings its prompt in parameters of its own brings a prompt.
-        brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
-        takes_prompt = model is None or model.prompt is not None
-        prompt, negative = self._prompt if takes_prompt and not brings_prompt else None, None
-        step = row.step
-        # What a step does not say itself goes to the steps whose model takes it.
-        is_own = step is None or step.prompt is not None
-        if item.prompt is not None and (is_own or takes_prompt):
-            prompt = self._text(item.prompt, row.path("prompt"))
-        is_own = step is None or step.negative_prompt is not None
-        takes_negative = model is None or "negative_prompt" in model.parameters
-        if item.negative_prompt is not None and (is_own or takes_negative):
-            negative = self._text(item.negative_prompt, row.path("negative_prompt"))
+        item, step = row.item, row.step
+        prompt, negative = self._prompts_of(row, family, model)
         parameters = self._parameters
         if step is not None and step.model is not None:
             parameters = self._parameters_of_step(step)
@@ -116,7 +104,7 @@ class ItemTexts:
         values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
         if step is not None:
             values["step"] = step.id
-        again = self._when_refused if takes_prompt else None
+        again = self._when_refused if _takes_prompt(model) else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = has_paths = self._right_parameters(row, parameters, values)
         for text in texts:
@@ -142,6 +130,25 @@ class ItemTexts:
             image_folders=self._image_folders(row, parameters, family),
         )
         return made, right
+
+    def _prompts_of(
+        self, row: Row, family: Family, model: Model | None
+    ) -> tuple[_Text | None, _Text | None]:
+        """The prompt and the negative prompt: the item's own, else the job's, else none."""
+        item, step = row.item, row.step
+        # An item that brings its prompt in parameters of its own brings a prompt.
+        brings_prompt = not family.PROMPT_PARAMETERS.isdisjoint(item.parameters)
+        prompt = self._prompt if _takes_prompt(model) and not brings_prompt else None
+        negative = None
+        # What a step does not say itself goes to the steps whose model takes it.
+        is_own = step is None or step.prompt is not None
+        if item.prompt is not None and (is_own or _takes_prompt(model)):
+            prompt = self._text(item.prompt, row.path("prompt"))
+        is_own = step is None or step.negative_prompt is not None
+        takes_negative = model is None or "negative_prompt" in model.parameters
+        if item.negative_prompt is not None and (is_own or takes_negative):
+            negative = self._text(item.negative_prompt, row.path("negative_prompt"))
+        return prompt, negative
 
     def used(self, item: Item, texts: Texts) -> dict[str, str]:
         """The variables of this item that a placeholder takes."""
@@ -259,6 +266,11 @@ def _place(row: Row, parameters: _Parameters, path: Path) -> Path:
     """Where a parameter stands in the file: with the item that brings it, or with the job."""
     is_own = path[0] in parameters.own
     return row.path("parameters", *path) if is_own else ("parameters", *path)
+
+
+def _takes_prompt(model: Model | None) -> bool:
+    """A model that nobody knows is taken to draw what it is told."""
+    return model is None or model.prompt is not None
 
 
 def _varies(text: _Text | None) -> bool:

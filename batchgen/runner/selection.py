@@ -288,11 +288,10 @@ def select(
             pending.elsewhere[each.model_id] += not is_done
             chains.leave(each)
     pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered, skipped=skipped)
-    pending.unknown = len(history) - known
-    if outline is not None and outline.is_partial:
-        # Nobody has looked at the rest: there is something, and nothing is told to be gone.
-        pending.unknown = 0
+    if outline is not None and outline.is_partial:  # of what was not walked, one open task is told
         pending.elsewhere[outline.models[-1].model_id] += 1
+    else:
+        pending.unknown = len(history) - known
     return pending
 
 
@@ -329,15 +328,15 @@ class _Walked(NamedTuple):
 class _NoChains:
     """What a selection asks of the chains of a job that has none."""
 
-    def is_stale(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002
+    def is_stale(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002  # as `_Chains`
         """Whether a task was made of another image than its parent has by now."""
         return False
 
-    def is_skipped(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002
+    def is_skipped(self, walked: _Walked, status: Status | None) -> bool:  # noqa: ARG002  # as `_Chains`
         """Whether a task was skipped for a parent that was not made, and will not be."""
         return False
 
-    def begin(self, walked: _Walked) -> bool:  # noqa: ARG002
+    def begin(self, walked: _Walked) -> bool:  # noqa: ARG002  # as `_Chains`
         """It is to be made, and so are those parents that are not; False if one cannot be."""
         return True
 

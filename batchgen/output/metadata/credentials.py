@@ -214,11 +214,11 @@ def _algorithm(key: bytes) -> str:
     """
     _c2pa()  # brings the package below
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  # as `_c2pa`
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # as `_c2pa`
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  # too
 
     try:
-        found = load_pem_private_key(key, password=None)
+        found = serialization.load_pem_private_key(key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CredentialsUnusable(f"the key cannot be read: {error}") from error
     if isinstance(found, ec.EllipticCurvePrivateKey) and found.curve.name in CURVES:

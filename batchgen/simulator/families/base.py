@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from batchgen.simulator.errors import Refused
+from batchgen.simulator.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +22,29 @@ if TYPE_CHECKING:
 MOST_SEED = 4_294_967_295
 MOST_PIXELS = 9_437_184
 """Of a picture that is sent (AWS Bedrock User Guide, "Stability AI Image Services")."""
-
-
+STYLE_PRESET = Rule(
+    type="String",
+    choices=(
+        "3d-model",
+        "analog-film",
+        "anime",
+        "cinematic",
+        "comic-book",
+        "digital-art",
+        "enhance",
+        "fantasy-art",
+        "isometric",
+        "line-art",
+        "low-poly",
+        "modeling-compound",
+        "neon-punk",
+        "origami",
+        "photographic",
+        "pixel-art",
+        "tile-texture",
+    ),
+)
+"""The looks that a request may name."""
 OREGON = ("us-west-2",)
 
 

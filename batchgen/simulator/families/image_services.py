@@ -15,7 +15,7 @@ from batchgen.simulator.pictures.request import Edit, PictureRequest
 from batchgen.simulator.rules import Rule, Schema
 
 from . import stable_image
-from .base import MOST_PIXELS, MOST_SEED, Model, canonical, decode, refused_picture
+from .base import MOST_PIXELS, MOST_SEED, STYLE_PRESET, Model, canonical, decode, refused_picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,28 +28,6 @@ _PICTURE = Rule(type="String")
 _NEEDED_PICTURE = Rule(type="String", required=True)
 _SEED = Rule(type="Integer", least=0, most=MOST_SEED)
 _FORMAT = Rule(type="String", choices=("jpeg", "png", "webp"))
-_STYLE = Rule(
-    type="String",
-    choices=(
-        "3d-model",
-        "analog-film",
-        "anime",
-        "cinematic",
-        "comic-book",
-        "digital-art",
-        "enhance",
-        "fantasy-art",
-        "isometric",
-        "line-art",
-        "low-poly",
-        "modeling-compound",
-        "neon-punk",
-        "origami",
-        "photographic",
-        "pixel-art",
-        "tile-texture",
-    ),
-)
 _SHARE = Rule(type="Number", least=0, most=1)
 _LARGE_SHARE = Rule(type="Number", least=0.1, most=1)
 _CREATIVITY = Rule(type="Number", least=0.1, most=0.5)
@@ -97,7 +75,7 @@ def _control() -> dict[str, Rule]:
         "negative_prompt": _TEXT,
         "seed": _SEED,
         "output_format": _FORMAT,
-        "style_preset": _STYLE,
+        "style_preset": STYLE_PRESET,
     }
 
 
@@ -110,7 +88,7 @@ def _search(field_name: str) -> dict[str, Rule]:
         "negative_prompt": _TEXT,
         "seed": _SEED,
         "output_format": _FORMAT,
-        "style_preset": _STYLE,
+        "style_preset": STYLE_PRESET,
     }
 
 
@@ -127,7 +105,7 @@ _SERVICES: Mapping[str, _Service] = {
             "negative_prompt": _TEXT,
             "seed": _SEED,
             "output_format": _FORMAT,
-            "style_preset": _STYLE,
+            "style_preset": STYLE_PRESET,
         },
         limits=_Limits(pixels=(4_096, 1_048_576)),
         edit=Edit.ENLARGE,
@@ -169,7 +147,7 @@ _SERVICES: Mapping[str, _Service] = {
             "negative_prompt": _TEXT,
             "seed": _SEED,
             "output_format": _FORMAT,
-            "style_preset": _STYLE,
+            "style_preset": STYLE_PRESET,
         },
         edit=Edit.FILL,
     ),
@@ -185,7 +163,7 @@ _SERVICES: Mapping[str, _Service] = {
             "prompt": _TEXT,
             "seed": _SEED,
             "output_format": _FORMAT,
-            "style_preset": _STYLE,
+            "style_preset": STYLE_PRESET,
         },
         edit=Edit.EXTEND,
     ),
@@ -249,7 +227,7 @@ _SERVICES: Mapping[str, _Service] = {
             "negative_prompt": _TEXT,
             "seed": _SEED,
             "output_format": _FORMAT,
-            "style_preset": _STYLE,
+            "style_preset": STYLE_PRESET,
         },
         strength="fidelity",
     ),

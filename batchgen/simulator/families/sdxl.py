@@ -15,7 +15,7 @@ from batchgen.simulator.errors import Refused
 from batchgen.simulator.pictures.request import PictureRequest
 from batchgen.simulator.rules import Rule, Schema
 
-from .base import MOST_SEED, Model, canonical, decode
+from .base import MOST_SEED, STYLE_PRESET, Model, canonical, decode
 
 _FIRST_REGIONS = ("us-east-1", "us-west-2")
 MODELS = (
@@ -101,28 +101,7 @@ _SDXL = {
     "samples": Rule(type="Integer", least=1, most=1),
     "seed": Rule(type="Integer", least=0, most=MOST_SEED),
     "steps": Rule(type="Integer", least=10, most=150),
-    "style_preset": Rule(
-        type="String",
-        choices=(
-            "3d-model",
-            "analog-film",
-            "anime",
-            "cinematic",
-            "comic-book",
-            "digital-art",
-            "enhance",
-            "fantasy-art",
-            "isometric",
-            "line-art",
-            "low-poly",
-            "modeling-compound",
-            "neon-punk",
-            "origami",
-            "photographic",
-            "pixel-art",
-            "tile-texture",
-        ),
-    ),
+    "style_preset": STYLE_PRESET,
     "extras": Rule(type="JSONObject"),
     "init_image": _PICTURE,
     "init_image_mode": Rule(type="String", choices=("IMAGE_STRENGTH", "STEP_SCHEDULE")),

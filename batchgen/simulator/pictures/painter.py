@@ -47,8 +47,8 @@ def paint(request: PictureRequest) -> bytes:
 def _painted(request: PictureRequest) -> tuple[Image.Image, Palette]:
     """What the model makes up, and its colours."""
     key = f"{request.model}\0{request.request}\0{request.seed}"
-    # Not for secrets: the dice only have to fall the same way each time.
-    dice = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())  # noqa: S311
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    dice = random.Random(digest)  # noqa: S311  # no secret: they must fall the same way each time
     palette = choose(request.prompt, dice)
     if request.edit in _UNPAINTED:
         return Image.new("RGB", (1, 1)), palette
