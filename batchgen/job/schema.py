@@ -91,7 +91,7 @@ class Limits(Section):
     requests_per_minute: OrNone[fields.Rate] = None
     """Calls a minute and model; left out: the model's documented quota."""
     budget_usd: OrNone[fields.Money] = None
-    """What all runs into one output may spend together."""
+    """What all runs may spend together until the job is finished."""
     run_budget_usd: OrNone[fields.Money] = None
     """What each run may spend by itself."""
     until: OrNone[fields.TimeOfDay] = None
