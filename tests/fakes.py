@@ -217,6 +217,10 @@ class FakeAnswer:
     body: bytes
     request_id: str | None = "r-1"
     latency_ms: int = 12
+    releases: list[bool] = field(default_factory=list)
+
+    def release(self) -> None:
+        self.releases.append(True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,16 @@ be paid for twice.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import botocore.exceptions
 
 from batchgen.bedrock.connection import Connection, is_http
+from batchgen.bedrock.reply_memory import ReplyMemory, Share
 from batchgen.bedrock.routes import Answer
 from batchgen.bedrock.sdk_errors import only_tls, translate
 from batchgen.bedrock.session import (
@@ -25,7 +27,7 @@ from batchgen.bedrock.session import (
     sdk_session,
     service_unusable,
 )
-from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, watch_request
+from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, unread, watch_request
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
 from batchgen.text import LONGEST_CODE, shortened
 
@@ -39,8 +41,9 @@ CHUNK = 1 << 20
 class Bedrock:
     """A client that can be renewed when its credentials were refused."""
 
-    def __init__(self, connection: Connection, stack: AsyncExitStack) -> None:
+    def __init__(self, connection: Connection, memory: ReplyMemory, stack: AsyncExitStack) -> None:
         self._connection = connection
+        self._memory = memory
         self._stack = stack
         self._client: Any = None
         self._port = PortProbe(connection.url)
@@ -85,11 +88,12 @@ class Bedrock:
         Raises:
             AttemptError: every way in which it can fail; see `batchgen.bedrock.error_table`.
         """
-        started = time.monotonic()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         with watch_request() as request:
             try:
-                async with asyncio.timeout(CALL_TIMEOUT):
-                    content, request_id = await self._post(model_id, body)
+                async with asyncio.timeout(CALL_TIMEOUT) as timeout:
+                    reply = await self._reply(model_id, body, _Wait(self._memory, timeout))
             except AttemptError:
                 raise
             except Exception as error:
@@ -98,10 +102,15 @@ class Bedrock:
                     raise  # not foreseen: a fault of ours, and not for a retry to cover up
                 raise await self._explained(ours or _fault(error)) from error
         self._answered = True
-        latency = round((time.monotonic() - started) * 1000)
-        return Answer(body=content, request_id=request_id, latency_ms=latency)
+        seconds = loop.time() - started - reply.waited
+        return Answer(
+            body=reply.body,
+            request_id=reply.request_id,
+            latency_ms=round(seconds * 1000),
+            release=reply.share.release,
+        )
 
-    async def _post(self, model_id: str, body: bytes) -> tuple[bytes, str | None]:
+    async def _reply(self, model_id: str, body: bytes, wait: _Wait) -> _Reply:
         reply = await self._client.invoke_model(
             modelId=model_id,
             body=body,
@@ -111,8 +120,22 @@ class Bedrock:
         request_id = reply["ResponseMetadata"].get("RequestId")
         if request_id is not None:
             request_id = shortened(request_id, LONGEST_CODE)
-        coding = reply["ResponseMetadata"].get("HTTPHeaders", {}).get("content-encoding", "")
-        return unpacked(await _read(reply["body"], request_id), coding, BODY_LIMIT), request_id
+        headers = reply["ResponseMetadata"].get("HTTPHeaders", {})
+        stream = reply["body"]
+        with ExitStack() as held:
+            async with stream:
+                share = await wait.for_share(stream, _expected(headers))
+                held.callback(share.release)
+                try:
+                    read = await _read(stream, request_id)
+                except UnusableReply as error:
+                    # Its body waits to be stored as well, and nobody but the error has it.
+                    weakref.finalize(error, held.pop_all().close)
+                    raise
+            whole = unpacked(read, headers.get("content-encoding", ""), BODY_LIMIT)
+            share.correct(len(whole))
+            held.pop_all()
+        return _Reply(whole, request_id, share, wait.seconds)
 
     async def _explained(self, error: AttemptError) -> AttemptError:
         """The error, or what it comes from: a port that speaks TLS and is called without it.
@@ -125,21 +148,66 @@ class Bedrock:
         return only_tls(url)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    body: bytes
+    request_id: str | None
+    share: Share
+    waited: float
+
+
+class _Wait:
+    """A call that was answered and waits until its reply may be read: that is not for ever lost."""
+
+    def __init__(self, memory: ReplyMemory, timeout: asyncio.Timeout) -> None:
+        self._memory = memory
+        self._timeout = timeout
+        self.seconds = 0.0
+        """How long it waited."""
+
+    async def for_share(self, response: Any, size: int) -> Share:
+        """Memory for a reply of this size; its socket is not read and no time runs meanwhile."""
+        if self._memory.is_free(size):
+            return await self._memory.take(size)
+        loop, end = asyncio.get_running_loop(), self._timeout.when()
+        began = loop.time()
+        self._timeout.reschedule(None)
+        with unread(response):
+            share = await self._memory.take(size)
+        self.seconds = loop.time() - began
+        self._timeout.reschedule(None if end is None else end + self.seconds)
+        return share
+
+
+def _expected(headers: Mapping[str, str]) -> int:
+    """Bytes that a reply has at most, as far as its head says."""
+    length = headers.get("content-length", "")
+    if not length.isdecimal() or "content-encoding" in headers:
+        return BODY_LIMIT
+    return min(int(length), BODY_LIMIT)
+
+
 def _fault(error: Exception) -> BatchgenFault:
     """A fault of ours before anything was sent: recorded with its task, and not billed."""
     return BatchgenFault(f"{type(error).__name__}: {error}", code="Internal")
 
 
 @asynccontextmanager
-async def connect(connection: Connection) -> AsyncIterator[Bedrock]:
+async def connect(
+    connection: Connection, memory: ReplyMemory | None = None
+) -> AsyncIterator[Bedrock]:
     """One client for a whole run.
+
+    Args:
+        connection: where the calls go.
+        memory: what their replies share with those of other routes; None if there are none.
 
     Raises:
         ServiceUnusable: as `Bedrock.renew`.
     """
     quiet_sdk()
     async with AsyncExitStack() as stack:
-        bedrock = Bedrock(connection, stack)
+        bedrock = Bedrock(connection, memory or ReplyMemory(), stack)
         await bedrock.renew()
         yield bedrock
 
@@ -148,11 +216,10 @@ async def _read(stream: Any, request_id: str | None) -> bytes:
     """The whole body, bounded: what the service cannot have sent is not worth the memory."""
     chunks: list[bytes] = []
     size = 0
-    async with stream:
-        while chunk := await stream.read(CHUNK):
-            size += len(chunk)
-            chunks.append(chunk)
-            if size > BODY_LIMIT:
-                text = f"the reply is larger than {BODY_LIMIT} bytes, the most that Bedrock sends"
-                raise UnusableReply(text, body=b"".join(chunks), request_id=request_id)
+    while chunk := await stream.read(CHUNK):
+        size += len(chunk)
+        chunks.append(chunk)
+        if size > BODY_LIMIT:
+            text = f"the reply is larger than {BODY_LIMIT} bytes, the most that Bedrock sends"
+            raise UnusableReply(text, body=b"".join(chunks), request_id=request_id)
     return b"".join(chunks)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from batchgen.bedrock.account import Account, open_account, quotas_of
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.connection import Connection
+from batchgen.bedrock.reply_memory import ReplyMemory
 from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service, shared_quotas
 from batchgen.errors import ServiceUnusable
 from batchgen.job import PLAIN_HTTP, Complaints, Job, Route, is_plain_http
@@ -35,12 +36,13 @@ async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoin
     """
     async with AsyncExitStack() as stack:
         url = await _url_of(job, stack)
+        memory = ReplyMemory()
         ways = [(route, Connection.of(job, route, url, calls_in_flight)) for route in job.ways]
         if not job.routes:
-            route = await _open_route(*ways[0], stack)
+            route = await _open_route(*ways[0], memory, stack)
             yield Endpoint(routes=(route,), notices=tuple(_in_clear(url)))
             return
-        attempts = [await _try_route(route, connection, stack) for route, connection in ways]
+        attempts = [await _try_route(*way, memory, stack) for way in ways]
         _refuse_shared_quotas(job, attempts)
         usable = tuple(each.opened for each in attempts if each.opened is not None)
         notices = tuple(each.why for each in attempts if each.why)
@@ -100,7 +102,9 @@ def _simulator_options(job: Job) -> tuple[str, ...]:
     return tuple(f"{name}={value:g}" for name, value in wanted.items() if value is not None)
 
 
-async def _open_route(route: Route, connection: Connection, stack: AsyncExitStack) -> OpenRoute:
+async def _open_route(
+    route: Route, connection: Connection, memory: ReplyMemory, stack: AsyncExitStack
+) -> OpenRoute:
     """A route that is ready for calls.
 
     Raises:
@@ -110,7 +114,7 @@ async def _open_route(route: Route, connection: Connection, stack: AsyncExitStac
     # The SDK takes a third of a second to import; only a run that makes calls pays for it.
     from batchgen.bedrock.client import connect  # noqa: PLC0415  # needs the SDK
 
-    bedrock = await stack.enter_async_context(connect(connection))
+    bedrock = await stack.enter_async_context(connect(connection, memory))
     service: Service = _Renaming(bedrock, route) if route.models else bedrock
     quotas = partial(quotas_of, connection)
     return OpenRoute(service=service, renew=bedrock.renew, quotas=quotas, route=route)
@@ -128,10 +132,12 @@ class RouteAttempt:
     """Twelve digits; None if not known."""
 
 
-async def _try_route(route: Route, connection: Connection, stack: AsyncExitStack) -> RouteAttempt:
+async def _try_route(
+    route: Route, connection: Connection, memory: ReplyMemory, stack: AsyncExitStack
+) -> RouteAttempt:
     """As `_open_route`, for one route of several: the others go on without it."""
     try:
-        opened = await _open_route(route, connection, stack)
+        opened = await _open_route(route, connection, memory, stack)
         async with open_account(connection) as account:
             owner = await _account_number(account)
     except (ServiceUnusable, AccountError) as failure:

@@ -11,6 +11,10 @@ from typing import Protocol
 from batchgen.job import Job, Route, overlap, same_quota
 
 
+def _nothing() -> None:
+    """What an answer whose memory nobody counts has to release."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The body of one HTTP 200, as it came."""
@@ -18,6 +22,9 @@ class Answer:
     body: bytes
     request_id: str | None
     latency_ms: int
+    """From the request to the end of the answer, without the time that we let it wait."""
+    release: Callable[[], None] = _nothing
+    """To be called when the body is needed no more: other answers wait for the memory it takes."""
 
 
 class Service(Protocol):

@@ -40,6 +40,14 @@ def generate_with(
             await store.keep_unusable(name, error.body)
             raise
         try:
+            return await keep(attempt, answer, name)
+        finally:
+            answer.release()
+
+    async def keep(attempt: Attempt, answer: Answer, name: str) -> Generation:
+        """The images of an answer, stored."""
+        task = attempt.task
+        try:
             kept = await in_thread(_examine, attempt, answer, labelling)
         except (Filtered, ServiceFault):
             raise

@@ -1,5 +1,7 @@
+import asyncio
 import base64
 import json
+from contextlib import nullcontext
 
 import pytest
 from fakes import (
@@ -193,6 +195,45 @@ def artifacts(*reasons, image=True):
     encoded = base64.b64encode(picture()).decode() if image else None
     entries = [{"seed": 1, "base64": encoded, "finishReason": reason} for reason in reasons]
     return json.dumps({"result": "success", "artifacts": entries}).encode()
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("body", "ends"),
+        [(reply(picture()), None), (b"{", UnusableReply), (reply(picture()), StorageError)],
+        ids=["stored", "unusable", "not stored"],
+    )
+    async def test_an_answer_is_let_go_when_it_is_stored_or_failed(self, generate, body, ends):
+        """Once, and only then: other answers wait for the memory it takes."""
+        answer, seen = FakeAnswer(body=body), []
+
+        def look(_):
+            seen.append(list(answer.releases))
+            if ends is StorageError:
+                (generate.folder / "images").symlink_to("/dev/null")
+            return answer
+
+        with pytest.raises(ends) if ends else nullcontext():
+            await generate(look)
+        assert seen == [[]]
+        assert answer.releases == [True]
+
+    async def test_one_whose_attempt_is_cancelled_too(self, generate, monkeypatch):
+        """Whoever cancels it, in the middle of storing."""
+        answer, storing = FakeAnswer(body=reply(picture())), asyncio.Event()
+
+        async def hang(*_):
+            storing.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Store, "save", hang)
+        attempt = asyncio.create_task(generate(answer))
+        await storing.wait()
+        assert answer.releases == []
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert answer.releases == [True]
 
 
 PROMPT, OUTPUT = "Filter reason: prompt", "Filter reason: output image"
