@@ -11,13 +11,14 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
 import aioboto3
 import aiobotocore.session
 import botocore.exceptions
+import botocore.loaders
 import botocore.utils
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import (
@@ -125,9 +126,30 @@ def _core(connection: Connection) -> Any:
     """A session of aiobotocore whose clients, those for credentials too, are as careful as ours."""
     local = is_plain_loopback(connection.url)
     core = _unconfigured() if local else aiobotocore.session.get_session()
+    core.lazy_register_component(
+        "data_loader", lambda: _data_loader(core.get_config_variable("data_path"))
+    )
     core.register_component("response_parser_factory", ParserFactory())
     core.set_default_client_config(SdkConfig(http_session_cls=_http_session(connection)))
     return core
+
+
+@cache
+def _data_loader(path: str | None) -> botocore.loaders.Loader:
+    """Read the SDK's descriptions of services once for all sessions: it takes 0.1 s each time.
+
+    Args:
+        path: where else to look for them, as a person's configuration says.
+    """
+    places = botocore.loaders.create_loader(path).search_paths
+    return _Loader(places, include_default_search_paths=False)
+
+
+class _Loader(botocore.loaders.Loader):  # type: ignore[misc]  # botocore ships no types
+    @property
+    def search_paths(self) -> list[str]:
+        """A copy: each session adds a folder to it, of resources, which nobody here asks for."""
+        return [*super().search_paths]
 
 
 def _require_ca_bundle(session: Any) -> None:

@@ -50,21 +50,6 @@ def _sdk_loggers():
         logging.getLogger(name).setLevel(level)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _sdk_files():
-    """The SDK's data files are read once, not once for each client: it saves half the time."""
-    load, kept = JSONFileLoader.load_file, {}
-
-    def load_once(self, path):
-        if path not in kept:
-            kept[path] = load(self, path)
-        return kept[path]
-
-    JSONFileLoader.load_file = load_once
-    yield
-    JSONFileLoader.load_file = load
-
-
 @pytest.fixture
 async def server():
     async with serving() as loopback:
@@ -839,3 +824,16 @@ async def test_what_nobody_foresaw_is_not_translated(server, monkeypatch):
         monkeypatch.setattr(client_module, "_read", break_down)
         with pytest.raises(LookupError, match="a bug"):
             await client.invoke(MODEL, b"{}")
+
+
+async def test_the_sdks_files_are_read_once(server, monkeypatch):
+    """A client that is opened anew, as after a renewal, holds up nobody with what the first read."""
+    async with connect(to(server)):
+        pass
+    read = []
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda _, path: read.append(path))
+
+    async with connect(to(server)) as client:
+        await client.invoke(MODEL, b"{}")
+
+    assert read == []
