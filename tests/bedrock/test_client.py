@@ -827,7 +827,7 @@ async def test_what_nobody_foresaw_is_not_translated(server, monkeypatch):
 
 
 async def test_the_sdks_files_are_read_once(server, monkeypatch):
-    """A client that is opened anew, as after a renewal, holds up nobody with what the first read."""
+    """A client that is opened anew, as after a renewal, reads nothing of the SDK again."""
     async with connect(to(server)):
         pass
     read = []
