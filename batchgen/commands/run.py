@@ -169,5 +169,5 @@ def _refuse_unmatched(job: Job, patterns: Sequence[str]) -> None:
 
 def _fits(job: Job, row: Row, pattern: str) -> bool:
     """Whether an item's id or one of its labels is like the pattern."""
-    labels = (f"{row.label}/{number + 1}" for number in range(row.item.variants or job.variants))
+    labels = map(row.task_label, range(1, (row.item.variants or job.variants) + 1))
     return fnmatchcase(row.item.id, pattern) or any(fnmatchcase(label, pattern) for label in labels)

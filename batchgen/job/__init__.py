@@ -26,7 +26,7 @@ from batchgen.job.schema import (
     Step,
     read_value,
 )
-from batchgen.job.steps import Reference, references
+from batchgen.job.steps import Reference, Steps, references
 
 __all__ = [
     "PARAMETER",
@@ -51,6 +51,7 @@ __all__ = [
     "Row",
     "Simulator",
     "Step",
+    "Steps",
     "conflicts",
     "is_model_open",
     "is_plain_http",

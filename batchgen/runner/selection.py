@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from batchgen import plan
 from batchgen.errors import BatchgenError, InputError
-from batchgen.job import Job, references
+from batchgen.job import Job, Steps
 from batchgen.output import (
     MANIFEST_NAME,
     History,
@@ -260,8 +260,8 @@ def select(
     chains = _Chains(pending, history, whole.job) if whole.job.steps else _NoChains()
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
-    for each in islice(_walk(whole, selection, history, random_seed_key), most):
-        pending.walked += 1
+    for each in _walk(whole, selection, history, random_seed_key, most):
+        pending.walked = max(pending.walked, each.number + 1)
         status, was_simulated = history.latest(each.task_id)
         known += status is not None
         is_foreign = status is not None and was_simulated != is_simulated_now
@@ -359,9 +359,7 @@ class _Chains(_NoChains):
         """Running index -> task that was not asked for and is not made, of the present item and of
         those that others take an image of."""
         self._item = ""
-        self._anchors = frozenset(
-            taken.item for step in job.steps for taken in references(step).values()
-        )
+        self._anchors = Steps(job).anchors
 
     def is_stale(self, walked: _Walked, status: Status | None) -> bool:
         """Whether a task was made of another image than its parent has by now."""
@@ -457,21 +455,42 @@ def _walk(
     selection: Selection,
     history: History,
     key: str,
+    most: int | None,
 ) -> Iterator[_Walked]:
+    """The first tasks of the plan, at most so many, parents before their children."""
     reseeds = history.reseeds
     if whole.job.steps or selection.only or any(each.only for each in history.refreshes):
-        for index, task in enumerate(whole.expand(random_seed_key=key, reseeds=reseeds)):
+        tasks = enumerate(islice(whole.expand(random_seed_key=key, reseeds=reseeds), most))
+        for index, task in _parents_first(tasks, whole.job):
             is_asked = plan.matches(task, selection.only)
             yield _Walked(index, task.model_id, task.id, task, is_asked)
         return
     if not len(history):
-        for number, model_id in enumerate(whole.models()):
+        for number, model_id in enumerate(islice(whole.models(), most)):
             yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = whole.task_ids(random_seed_key=key, reseeds=reseeds)
+    ids = islice(whole.task_ids(random_seed_key=key, reseeds=reseeds), most)
     for index, (model_id, task_id) in enumerate(ids):
         yield _Walked(index, model_id, task_id, None, is_asked=True)
+
+
+def _parents_first(tasks: Iterator[tuple[int, Task]], job: Job) -> Iterator[tuple[int, Task]]:
+    """The tasks of a plan, those of its anchors step by step: one may take an image of another."""
+    steps = Steps(job)
+    if not steps.anchors:
+        yield from tasks
+        return
+    places = {step.id: place for place, (_, step) in enumerate(steps.order)}
+    anchors: list[tuple[int, Task]] = []
+    others: list[tuple[int, Task]] = []
+    for each in tasks:
+        if each[1].item_id not in steps.anchors:
+            others.append(each)
+            break
+        anchors.append(each)
+    yield from sorted(anchors, key=lambda each: places[each[1].step or ""])
+    yield from chain(others, tasks)
 
 
 def read_output(job: Job, *, fresh: bool = False) -> History:

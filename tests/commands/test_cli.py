@@ -311,6 +311,17 @@ class TestOptions:
         assert ended.code == 0
         assert json.loads(ended.out)["to_make"] == 1
 
+    def test_a_pattern_may_be_of_a_step(self, folder):
+        """`mug/1/cut` brings along what it is made of."""
+        steps = "steps: [{id: generate}, {id: cut, model: %s, parameters: {image: '@generate'}}]\n"
+        cut = "us.stability.stable-image-remove-background-v1:0"
+        (folder.path / "job.yaml").write_text(job(add=f"variants: 3\n{steps % cut}"))
+
+        ended = folder.run("run", "job.yaml", "--dry-run", "--json", "--only", "mug/1/cut")
+
+        assert ended.code == 0
+        assert json.loads(ended.out)["to_make"] == 2
+
     def test_a_dry_run_counts_the_quotas_of_all_routes(self, folder):
         """Two routes of 30 a minute make 60 images in a minute; `--rpm` wins over their own."""
         routes = "routes: [{name: a, requests_per_minute: 30}, {profile: b}]\n"

@@ -189,6 +189,34 @@ async def test_an_anchor_comes_before_those_that_take_its_picture(tmp_path):
 
 
 @virtual_time
+async def test_anchors_that_need_each_other(tmp_path):
+    """By different steps, so that it is no circle; whichever of them stands first."""
+    style = "us.stability.stable-style-transfer-v1:0"
+    steps = [
+        {"id": "a"},
+        {
+            "id": "b",
+            "model": style,
+            "parameters": {"init_image": "@a", "style_image": "@item:mug-2/a"},
+        },
+        {
+            "id": "c",
+            "model": style,
+            "parameters": {"init_image": "@a", "style_image": "@item:mug-1/b"},
+        },
+    ]
+    models = Models({name: shaded() for name in (CORE, style)})
+    job = chain_job(tmp_path / "out", 4, steps=steps)
+
+    first = await run_of(job, models, limit=3)
+    assert (first.summary.succeeded, first.summary.left_elsewhere) == (3, 9)
+    ran = await run_of(job, models)
+
+    assert (ran.summary.exit_code, ran.summary.succeeded) == (0, 9)
+    assert counted(models) == {CORE: 4, style: 8}
+
+
+@virtual_time
 async def test_only_a_late_step_makes_what_it_needs(tmp_path):
     """`--only` of a step brings its parents along, and nothing else."""
     models = good()
