@@ -128,7 +128,7 @@ def _replay(originals: Originals, choice: Choice, given: dict[str, Any]) -> Repl
         until=given["until"],
     )
     job = overrides.apply(replay_job(chosen, originals.folder, originals.job_name))
-    return Replay(job, chosen, originals.job_files, originals.folder)
+    return Replay(job, chosen, originals.job_files, originals.folder, originals.moved)
 
 
 def _run(replay: Replay, originals: Originals, given: dict[str, Any]) -> Summary:

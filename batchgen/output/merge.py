@@ -21,6 +21,7 @@ from batchgen.output.manifest import (
 )
 from batchgen.output.paths import inner_path
 from batchgen.record import FORMAT_VERSION
+from batchgen.task import is_step_image
 from batchgen.text import quoted, system_reason
 
 
@@ -147,7 +148,7 @@ def _rewritten(data: bytes, manifest: Path, prefix: str) -> bytes | None:
         case "moved":
             _place(fields, ("path", "new_path"), manifest, prefix)
         case "record":
-            for image in _mappings(fields.get("images")):
+            for image in (*_mappings(fields.get("images")), *_step_images(fields)):
                 _place_image(image, manifest, prefix)
         case "derived":
             _place_image(fields, manifest, prefix)
@@ -162,6 +163,15 @@ def _place_image(image: dict[str, Any], manifest: Path, prefix: str) -> None:
     """The paths of an image and of what is derived of it."""
     for each in (image, *_mappings(image.get("derived"))):
         _place(each, ("path",), manifest, prefix)
+
+
+def _step_images(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a record says of the images of other tasks that its image was made of."""
+    served = record.get("served")
+    for each in (record, served if isinstance(served, dict) else {}):
+        request = each.get("request")
+        values = request.values() if isinstance(request, dict) else ()
+        yield from (value for value in values if is_step_image(value) and "path" in value)
 
 
 def _mappings(value: object) -> list[dict[str, Any]]:

@@ -55,6 +55,8 @@ class Originals:
     """Lines that are no line of a manifest, a torn tail included."""
     made_room: int = 0
     """Records that are left out, for their images lie in `superseded/` or lost their names."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Task id -> where its image lies since it moved."""
     places: list[_Place] = field(default_factory=list)
     """What is kept of each."""
 
@@ -224,6 +226,7 @@ class _Reader:
     def _moved(self, line: MovedLine) -> None:
         owner = line.task_id.encode(errors="replace")
         path, new_path = (self._inside(each, None) for each in (line.path, line.new_path))
+        self._found.moved[line.task_id] = new_path
         place = self._names.get(path)
         if place is not None and place.owner == owner:
             del self._names[path]

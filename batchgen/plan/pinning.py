@@ -66,6 +66,7 @@ class Pinning:
         target: str | None,
         job_files: Mapping[str, str | None],
         output: Path | None = None,
+        moved: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is looked at yet.
 
@@ -74,8 +75,10 @@ class Pinning:
             target: the model to make them with; None: each with its own.
             job_files: run id -> the job file of that run, in whose folder its input images lie.
             output: of the records, in which the images lie that one task took of another.
+            moved: task id -> where its image lies since it moved.
         """
         self._output = output
+        self._moved = moved or {}
         self._refuses_retired = job.endpoint == "aws" and not job.allow_retired
         self._target = target
         self._folders = {
@@ -174,21 +177,27 @@ class Pinning:
         return Sent(call.model_id, call.seed, {**call.request, **inputs}) if inputs else call
 
     def _input(self, record: Record, named: Mapping[str, Any]) -> InputImage:
-        path, sha256 = str(named["path"]), str(named["sha256"])
-        folder = self._folders.get(record.run_id, Path())
-        if is_step_image(named):  # of another task of the manifest
-            if self._output is None or ".." in Path(path).parts or Path(path).is_absolute():
-                raise NotReproducible(f"nobody knows where {quoted(path, 200)} is")
-            folder = self._output
-        place = (folder / path).absolute()
-        found = self._images.find(str(place))
+        places = self._places(record, named)
+        found = [self._images.find(str(place)) for place in places]
+        for each in found:
+            if isinstance(each, InputImage) and each["sha256"] == named["sha256"]:
+                return each
+        place, first = places[0], found[0]
         shown = f"its input image {quoted(str(place), 200)}"
-        if isinstance(found, UnusableImage):
+        if isinstance(first, UnusableImage):
             gone = "" if place.exists() else "is gone: "
-            raise NotReproducible(f"{shown} {gone or 'cannot be sent: '}{found.text}")
-        if found["sha256"] != sha256:
-            raise NotReproducible(f"{shown} has changed since: its sha256 is another one")
-        return found
+            raise NotReproducible(f"{shown} {gone or 'cannot be sent: '}{first.text}")
+        raise NotReproducible(f"{shown} has changed since: its sha256 is another one")
+
+    def _places(self, record: Record, named: Mapping[str, Any]) -> list[Path]:
+        """Where an input image may lie: under its name, or where that of another task moved to."""
+        path = str(named["path"])
+        if not is_step_image(named):
+            return [(self._folders.get(record.run_id, Path()) / path).absolute()]
+        if self._output is None or ".." in Path(path).parts or Path(path).is_absolute():
+            raise NotReproducible(f"nobody knows where {quoted(path, 200)} is")
+        names = dict.fromkeys((path, self._moved.get(str(named["task"]), path)))
+        return [(self._output / name).absolute() for name in names]
 
 
 def _require_living(model: Model) -> None:

@@ -40,6 +40,7 @@ class Replay:
         chosen: Chosen,
         job_files: Mapping[str, str | None],
         output: Path | None = None,
+        moved: Mapping[str, str] | None = None,
     ) -> None:
         """Look at every record once.
 
@@ -48,6 +49,7 @@ class Replay:
             chosen: the records.
             job_files: run id -> the job file of that run, in whose folder its input images lie.
             output: of the records, in which the images lie that one task took of another.
+            moved: task id -> where its image lies since it moved.
 
         Raises:
             InputError: no image can be made with the model that was chosen.
@@ -55,7 +57,7 @@ class Replay:
         self.job = job
         self.chosen = chosen
         """The records."""
-        self._pinning = Pinning(job, chosen.choice.model, job_files, output)
+        self._pinning = Pinning(job, chosen.choice.model, job_files, output, moved)
         self._tasks = array("Q")
         """Positions of the records that have a task, each task once."""
         self._crowded: set[int] = set()

@@ -242,6 +242,37 @@ def test_input_images_are_sent_again(shop):
     assert len(shop.service.ledger()) == 4
 
 
+def test_steps_get_the_images_of_their_parents_again(shop):
+    """Wherever these lie by now: moved aside for another picture, or in a merged manifest."""
+    shaped = "us.stability.stable-image-control-structure-v1:0"
+    steps = [
+        {"id": "generate"},
+        {"id": "up", "model": shaped, "prompt": "glass", "parameters": {"image": "@generate"}},
+    ]
+    keys = {"steps": steps, "derive": [{"suffix": "-s", "width": 64}]}
+    shop.job("a mug", **keys)
+    assert shop.run().code == 0
+    first = Counter(entry["body_sha256"] for entry in shop.service.ledger())
+    (run,) = shop.lines("run")
+    shop.job("a cup", **keys)
+    assert shop.run().code == 0
+    assert (shop.folder / "out/superseded/item-1-1-generate~1.png").exists()
+    shop.service.reset()
+
+    code, said = reproduce(shop, "--run", run["run_id"])
+
+    assert (code, said["verdicts"]["identical"]) == (0, 2)
+    assert Counter(entry["body_sha256"] for entry in shop.service.ledger()) == first
+    merged = "merged.jsonl"
+    assert shop("manifest", "merge", "out", "--output", merged).code == 0
+    assert shop("verify", merged).code == 0
+    lines = [json.loads(line) for line in (shop.folder / merged).read_text("utf-8").splitlines()]
+    images = [image for line in lines for image in line.get("images", ())]
+    assert all((shop.folder / each["path"]).exists() for each in images[-1]["derived"])
+    code, said = reproduce(shop, "--dry-run", manifest=merged)
+    assert (code, said["to_make"], said["not_reproducible"]) == (0, 4, {})
+
+
 def test_a_dry_run_tells_and_makes_nothing(shop):
     """How many, what they cost and how long they take; nothing is called or written."""
     shop.job("a mug", "a lamp", "a pot")
