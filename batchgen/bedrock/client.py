@@ -16,6 +16,7 @@ from typing import Any
 import botocore.exceptions
 
 from batchgen.bedrock.connection import Connection, is_http
+from batchgen.bedrock.invocation import Invocation
 from batchgen.bedrock.reply_memory import ReplyMemory, Share
 from batchgen.bedrock.routes import Answer
 from batchgen.bedrock.sdk_errors import only_tls, translate
@@ -72,6 +73,7 @@ class Bedrock:
                 config=sdk_config(connection),
             )
             self._client = await self._stack.enter_async_context(client)
+            self._invocation = Invocation(self._client)
         except (
             botocore.exceptions.BotoCoreError,
             botocore.exceptions.ClientError,  # a role that cannot be assumed
@@ -111,17 +113,10 @@ class Bedrock:
         )
 
     async def _reply(self, model_id: str, body: bytes, wait: _Wait) -> _Reply:
-        reply = await self._client.invoke_model(
-            modelId=model_id,
-            body=body,
-            contentType="application/json",
-            accept="application/json",
-        )
-        request_id = reply["ResponseMetadata"].get("RequestId")
+        reply = await self._invocation.send(model_id, body)
+        headers, stream, request_id = reply.headers, reply.stream, reply.request_id
         if request_id is not None:
             request_id = shortened(request_id, LONGEST_CODE)
-        headers = reply["ResponseMetadata"].get("HTTPHeaders", {})
-        stream = reply["body"]
         with ExitStack() as held:
             async with stream:
                 share = await wait.for_share(stream, _expected(headers))
