@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import batchgen
+from benchmarks.structure import circles, imports_by_module
 
 PACKAGE = Path(batchgen.__file__).parent
 APART = "simulator"
@@ -110,3 +111,8 @@ def test_no_import_goes_past_a_door():
     files = [path for path in PACKAGE.rglob("*.py") if APART not in path.parts]
 
     assert [found for path in sorted(files) for found in strangers(path)] == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Not even inside a function: each module can be read with those below it alone."""
+    assert [circle for circle in circles(imports_by_module()) if len(circle) > 1] == []

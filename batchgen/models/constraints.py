@@ -17,7 +17,6 @@ from batchgen.models.base import (
     Check,
     InputImage,
     Key,
-    LifeCycle,
     Model,
     Problem,
     Prompts,
@@ -41,6 +40,8 @@ EXACT = 2**53
 """Below it a whole number and its float are one and the same."""
 TAKERS = 3
 """Models that a complaint names of those that take a parameter."""
+TITLES: dict[str, tuple[str, ...]] = {}
+"""Parameter -> titles of the models that take it, the retired ones last; `registry` names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -365,11 +366,7 @@ KEYS = 200
 
 def takers(name: str) -> str:
     """Which models take a parameter, as the middle of a sentence."""
-    from batchgen.models.registry import MODELS  # noqa: PLC0415  # its families import this module
-
-    taking = [model for model in MODELS.values() if name in model.parameters]
-    taking.sort(key=lambda model: model.life_cycle is LifeCycle.RETIRED)
-    titles = list(dict.fromkeys(model.title for model in taking))
+    titles = TITLES.get(name, ())
     if not titles:
         return ""
     more = len(titles) - TAKERS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batchgen.models import image_services, sdxl, stable_image
-from batchgen.models.base import Family, Model
+from batchgen.models.base import Family, LifeCycle, Model
+from batchgen.models.constraints import TITLES
 
 FAMILIES: Mapping[str, Family] = {
     stable_image.NAME: stable_image,
@@ -18,3 +19,15 @@ MODELS: Mapping[str, Model] = {
     model.id: model for family in FAMILIES.values() for model in family.MODELS.values()
 }
 """Every model that we have facts of, by its id."""
+
+
+def _titles() -> Mapping[str, tuple[str, ...]]:
+    """Parameter -> titles of the models that take it, each once and the retired ones last."""
+    found: dict[str, dict[str, None]] = {}
+    for model in sorted(MODELS.values(), key=lambda model: model.life_cycle is LifeCycle.RETIRED):
+        for name in model.parameters:
+            found.setdefault(name, {})[model.title] = None
+    return {name: tuple(titles) for name, titles in found.items()}
+
+
+TITLES |= _titles()
