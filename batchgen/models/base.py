@@ -6,7 +6,7 @@ randomness.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -154,7 +154,7 @@ class Model:
     """Only the inference profile that is its id can be called, not the model behind it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # a plan makes a million: frozen ones take three times as long
 class Prompts:
     """The texts of one task with all placeholders filled in."""
 
@@ -243,10 +243,17 @@ class Family(Protocol):
     def generic(self, model_id: str) -> Model:
         """A model of which only the family is known: no price, no quota, the loosest limits."""
 
+    def text_problems(self, model: Model, prompts: Prompts) -> Sequence[Problem]:
+        """Everything in the texts that the model would refuse."""
+
     def problems(
         self, model: Model, prompts: Prompts, parameters: Mapping[str, Any]
     ) -> Iterator[Problem]:
-        """Everything in the texts and the parameters that the model would refuse."""
+        """Everything in the texts and the parameters that the model would refuse.
+
+        Those of the texts and what is wrong with parameters whatever the texts are; only images,
+        which share a body with the texts, and `PROMPT_PARAMETERS` are judged together with them.
+        """
 
     def build(
         self, model: Model, prompts: Prompts, parameters: Mapping[str, Any], seed: int

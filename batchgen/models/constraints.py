@@ -374,7 +374,7 @@ def takers(name: str) -> str:
     return f" ({shown} {'do' if len(titles) > 1 else 'does'})"
 
 
-def of_texts(model: Model, prompts: Prompts, missing: str) -> Iterator[Problem]:
+def of_texts(model: Model, prompts: Prompts, missing: str) -> Sequence[Problem]:
     """The problems of an item's own texts; `missing` is the sentence for a prompt that is not."""
     found: list[Problem] = []
     prompt, negative = model.prompt, model.parameters.get("negative_prompt")
@@ -392,7 +392,7 @@ def of_texts(model: Model, prompts: Prompts, missing: str) -> Iterator[Problem]:
         elif prompts.negative_prompt:
             text = f"{model.title} takes no negative prompt{takers('negative_prompt')}"
             found.append(Problem(key=("negative_prompt",), text=f"{text}: leave it out"))
-    return (replace(problem, of_prompts=True) for problem in found)
+    return [replace(problem, of_prompts=True) for problem in found]
 
 
 def needs(given: Mapping[str, Any], name: str, *others: str) -> Iterator[Problem]:

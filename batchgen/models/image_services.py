@@ -6,7 +6,7 @@ is called by its inference profile alone, which routes to any of three Regions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -247,10 +247,15 @@ def generic(model_id: str) -> Model:
     )
 
 
+def text_problems(model: Model, prompts: Prompts) -> Sequence[Problem]:
+    """Everything in the texts that the service would refuse."""
+    missing = f"there is no prompt, and {model.title} needs one: give the item or the job one"
+    return of_texts(model, prompts, missing)
+
+
 def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the service would refuse."""
-    missing = f"there is no prompt, and {model.title} needs one: give the item or the job one"
-    yield from of_texts(model, prompts, missing)
+    yield from text_problems(model, prompts)
     yield from of_parameters(model, prompts, parameters)
     is_outpaint = BORDERS[0] in model.parameters and model.parameters["image"].required
     if is_outpaint and not any(parameters.get(side) for side in BORDERS):

@@ -5,7 +5,7 @@ Limits and the shape of a reply: AWS Bedrock User Guide, "Stability.ai Diffusion
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -180,6 +180,11 @@ def generic(model_id: str) -> Model:
     )
 
 
+def text_problems(model: Model, prompts: Prompts) -> Sequence[Problem]:
+    """Everything in the texts that the model would refuse."""
+    return of_texts(model, prompts, _MISSING)
+
+
 def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the model would refuse."""
     yield from of_parameters(model, prompts, parameters)
@@ -188,7 +193,7 @@ def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> I
     if "text_prompts" in parameters:
         yield from _doubled(prompts, parameters)
     else:
-        yield from of_texts(model, prompts, _MISSING)
+        yield from text_problems(model, prompts)
 
 
 def _image_problems(parameters: Mapping[str, Any]) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ Limits and the shape of a reply: AWS Bedrock User Guide, "Stable Image Core", "S
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -184,10 +184,14 @@ def generic(model_id: str) -> Model:
     )
 
 
+def text_problems(model: Model, prompts: Prompts) -> Sequence[Problem]:
+    """Everything in the texts that the model would refuse."""
+    return of_texts(model, prompts, "there is no prompt: give the item or the job one")
+
+
 def problems(model: Model, prompts: Prompts, parameters: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything in the texts and the parameters that the model would refuse."""
-    missing = "there is no prompt: give the item or the job one"
-    yield from of_texts(model, prompts, missing)
+    yield from text_problems(model, prompts)
     yield from of_parameters(model, prompts, parameters)
     if "image" in model.parameters:
         yield from _image_problems(model, parameters)

@@ -187,12 +187,14 @@ class _Items:
         )
         taken: set[str] = set()
         has_axes = any(True for _ in self.planner.rows.axes())
+        is_mended, model_of_job = self._found.is_mended, self._job.model
         for planned in self._within_bounds(most):
             if has_axes:
                 taken.update(planned.vars())
-            if not self._found.is_mended(planned.row.at):
+            if not is_mended(planned.row.at):
                 unique.note(planned)
-            if not self._is_guessed(planned):
+            # Of a model that is only the one that was meant, price and life say nothing.
+            if planned.model.id == (planned.row.item.model or model_of_job):
                 self._count(planned)
             if planned.fallback or planned.fallback_prompt is not None:
                 self.fallbacks.check(planned)
@@ -205,13 +207,14 @@ class _Items:
     def _within_bounds(self, wanted: int | None) -> Iterator[PlannedItem]:
         """The items that nothing is wrong with; those beyond the bounds are only counted."""
         most = min(self._job.max_tasks or MAX_TASKS, MAX_TASKS)
-        for row in self.planner.rows:
+        planner, stands_in = self.planner, self._found.stands_in
+        for row in planner.rows:
             if wanted is not None and self.tasks >= wanted:
                 self.is_partial = True
                 break
-            self.tasks += self.planner.variants(row)
-            is_judged = self.tasks <= most and not self._found.stands_in(row.at)
-            planned = self.planner.of(row) if is_judged else None
+            self.tasks += planner.variants(row)
+            is_judged = self.tasks <= most and not stands_in(row.at)
+            planned = planner.of(row) if is_judged else None
             if planned is not None:
                 yield planned
         if self.tasks > most:
@@ -242,10 +245,6 @@ class _Items:
         """Names of all parameters that a model of the job takes."""
         return {name for totals in self.totals.values() for name in totals.model.parameters}
 
-    def _is_guessed(self, planned: PlannedItem) -> bool:
-        """Whether its model is only the one that was meant: its price and life say nothing."""
-        return planned.model_id != (planned.row.item.model or self._job.model)
-
     def only_fallbacks(self) -> dict[str, Model]:
         """Models that items may fall back on, and that no item has as its own."""
         used = self.fallbacks.used.items()
@@ -255,7 +254,7 @@ class _Items:
         return ItemPlanner(self._job, self._key, found)
 
     def _count(self, planned: PlannedItem) -> None:
-        totals = self.totals.get(planned.model_id)
+        totals = self.totals.get(planned.model.id)
         if totals is None:
             is_own = planned.row.item.model is not None
             path: Path = planned.row.path("model") if is_own else ("model",)

@@ -30,15 +30,17 @@ class Hashes:
 
     def __init__(self) -> None:
         self._arrays = [array("Q") for _ in range(256)]
+        self._append_to = [each.append for each in self._arrays]
 
     def add(self, key: int) -> None:
         """One more, signed or not."""
         key &= ALL_64_BITS
-        self._arrays[key >> 56].append(key)
+        self._append_to[key >> 56](key)
 
     def take_repeated(self) -> frozenset[int]:
         """Those that came more than once, as far as there is room for them; forgets all others."""
         found: set[int] = set()
+        self._append_to.clear()
         while self._arrays and len(found) < MOST_SUSPECTS:
             keys = self._arrays.pop()
             if len(set(keys)) < len(keys):
@@ -80,10 +82,8 @@ class Repeats:
 
     def __init__(self) -> None:
         self._keys = Hashes()
-
-    def note(self, key: int) -> None:
+        self.note = self._keys.add
         """The first look at a group, of which the key tells enough."""
-        self._keys.add(key)
 
     def found(self, groups: Callable[[], Iterable[Group]]) -> Iterator[Twice]:
         """Every task whose text an earlier one has; `groups` gives the noted ones once more."""
@@ -149,8 +149,12 @@ class Unique:
         if self._ids is not None and planned.row.number != self._last:
             self._last = planned.row.number
             self._ids.note(hash(planned.item_id))
-        for group in self._named(planned):
-            self._names.note(group.key)
+        if self._suffixes:
+            for group in self._named(planned):
+                self._names.note(group.key)
+        else:
+            for key in _name_keys(planned):
+                self._names.note(key)
         for key in _request_keys(planned):
             self._requests.note(key)
 

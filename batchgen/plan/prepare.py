@@ -1,8 +1,13 @@
-"""From the items of a job to planned items, one at a time, or to all that is wrong with them."""
+"""From the items of a job to planned items, one at a time, or to all that is wrong with them.
+
+Most items of a long job differ in a text or in a variable alone. What they share is worked out with
+the first one of its kind that is right; for those after it, only what is their own is looked at.
+One with anything of its own that is not plainly right is planned as if it were the first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,13 +17,15 @@ from batchgen.models import FAMILIES, Model, Problem, Prompts, UnknownModel
 from batchgen.plan import file_names, seeds
 from batchgen.plan.item import VARIANT_NAMES, FixedRequest, PerVariantRequest, PlannedItem, Texts
 from batchgen.plan.model_lookup import JobModels
-from batchgen.plan.prompts import ItemTexts
+from batchgen.plan.prompts import ItemTexts, Kind, kind_of
 from batchgen.plan.seeds import Redrawn, Seeds
 from batchgen.plan.steps import StepParents
 from batchgen.plan.templates import Template
 from batchgen.record import Reseed
 
 WIDEST_SEED = "9" * 10
+MOST_KINDS = 1_000
+"""Of items, that are remembered."""
 _ANY_SEEDS = seeds.derived("any", seed_max=1)
 """For an item whose own seeds cannot be."""
 
@@ -52,7 +59,9 @@ class ItemPlanner:
         suffixes = (each.suffix for each in job.derive)
         self._longest_suffix = max(suffixes, key=len, default="")
         self._own_names = set(self._file_name.names if self._file_name else ()) - VARIANT_NAMES
+        self._before_number = None if self._file_name is None else _before_number(self._file_name)
         self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
+        self._kinds: dict[tuple[Any, ...], Kind] = {}
 
     def __iter__(self) -> Iterator[PlannedItem]:
         """Those that nothing is wrong with."""
@@ -67,6 +76,42 @@ class ItemPlanner:
 
     def of(self, row: Row) -> PlannedItem | None:
         """What an item makes; None if something is wrong with it, which is then complained of."""
+        key = kind_of(row)
+        kind = None if key is None else self._kinds.get(key)
+        planned = None if kind is None else self._alike(row, kind)
+        return planned or self._first(row, key)
+
+    def _alike(self, row: Row, kind: Kind) -> PlannedItem | None:
+        """What an item makes that is like an earlier one; None if that does not tell it."""
+        model, family, count = kind.model, kind.family, self.variants(row)
+        filled_in, file_name = self._texts.like(row.item, kind), self._file_name
+        if filled_in is None or family.text_problems(model, filled_in.prompts):
+            return None
+        if file_name is None:
+            return None
+        name, chosen = self._bound_name(file_name, filled_in.values), self._seeds(row, model)
+        if chosen is None or (count > 1 and not name.names):
+            return None
+        if _unsafe(name, count, self._longest_suffix):
+            return None
+        request = family.build(model, filled_in.prompts, kind.parameters, 1)
+        again = kind.fallback_prompt
+        return PlannedItem(
+            row=row,
+            variants=count,
+            model=model,
+            family=family,
+            vars=partial(self._texts.used, row.item, filled_in.names),
+            seeds=chosen,
+            name=name,
+            prefix_is_unique=self._prefix_is_unique,
+            requests=FixedRequest(request=request, model_id=model.id),
+            fallback=kind.fallback,
+            fallback_prompt=None if again is None else again.bind(filled_in.values),
+        )
+
+    def _first(self, row: Row, key: tuple[Any, ...] | None) -> PlannedItem | None:
+        """What an item makes of which nothing is known yet; others of its kind may follow."""
         item = row.item
         model = self._model_of(row)
         if model is None:
@@ -80,22 +125,30 @@ class ItemPlanner:
                 return None
             texts.parents, texts.parameters_vary = parents, texts.parameters_vary or bool(parents)
         chosen = self._seeds(row, model)
+        if chosen is None:
+            self._complain_of_seed(row, model)
         name = self._name(row, texts)
         requests = self._requests(row, model, texts, chosen or _ANY_SEEDS)
         again = texts.fallback_prompt
         if not is_right or chosen is None or name is None or requests is None:
             return None
+        fallback = fallback_of(self._job, item, model.id)
+        is_fixed = isinstance(requests, FixedRequest)
+        if key is not None and is_fixed and len(self._kinds) < MOST_KINDS:
+            kind = self._texts.kind(item, texts, model, fallback)
+            if kind is not None:
+                self._kinds[key] = kind
         return PlannedItem(
             row=row,
             variants=self.variants(row),
             model=model,
             family=family,
-            vars=partial(self._texts.used, item, texts),
+            vars=lambda: self._texts.used(item, self._texts.names(texts)),
             seeds=chosen,
             name=name,
             prefix_is_unique=self._prefix_is_unique,
             requests=requests,
-            fallback=fallback_of(self._job, item, model.id),
+            fallback=fallback,
             fallback_prompt=None if again is None else again.bind(texts.values),
         )
 
@@ -125,6 +178,7 @@ class ItemPlanner:
             self._name(row, texts)
 
     def _seeds(self, row: Row, model: Model) -> Seeds | None:
+        """The seeds of an item; None if the model does not take them all."""
         chosen = self._seeds_of_job(row, model)
         if chosen is None or not self._reseeds:
             return chosen
@@ -148,13 +202,16 @@ class ItemPlanner:
             return seeds.derived(*_names(job, row), seed_max=seed_max)
         if seed == "random":
             return seeds.derived("random", self._key, *_names(job, row), seed_max=seed_max)
-        last = int(seed) + self.variants(row) - 1
-        if last <= seed_max:
+        if int(seed) + self.variants(row) - 1 <= seed_max:
             return seeds.fixed(int(seed), seed_max=seed_max)
-        path: Path = ("seed",) if item.seed is None else row.path("seed")
-        what = f"variant {self.variants(row):,} would have the seed {last:,}"
-        self._found.add(path, f"{what}; {model.title} takes 1 to {seed_max:,}")
         return None
+
+    def _complain_of_seed(self, row: Row, model: Model) -> None:
+        own = row.item.seed
+        path: Path = ("seed",) if own is None else row.path("seed")
+        last = int(self._job.seed if own is None else own) + self.variants(row) - 1
+        what = f"variant {self.variants(row):,} would have the seed {last:,}"
+        self._found.add(path, f"{what}; {model.title} takes 1 to {model.seed_max:,}")
 
     def _checked_file_name(self) -> Template | None:
         """The job's template, if a name can come of it at all."""
@@ -169,9 +226,7 @@ class ItemPlanner:
     def _name(self, row: Row, texts: Texts) -> Template | None:
         if self._file_name is None:
             return None
-        values = {name: file_names.portable(texts.values[name]) for name in self._own_names}
-        bound = self._file_name.bind(values)
-        bound.literals = tuple(map(file_names.normalised, bound.literals))
+        bound = self._bound_name(self._file_name, texts.values)
         count = self.variants(row)
         if count > 1 and not bound.names:
             text = "gives all variants of an item one name: put {variant} into it"
@@ -181,6 +236,17 @@ class ItemPlanner:
         if reason:
             self._found.add(row.path("id"), reason)
         return None if reason else bound
+
+    def _bound_name(self, file_name: Template, values: Mapping[str, str]) -> Template:
+        """The file name of an item, in which only `VARIANT_NAMES` names are left."""
+        own = {name: file_names.portable(values[name]) for name in self._own_names}
+        if self._before_number is not None:
+            before = file_names.normalised(self._before_number.render(own))
+            after = file_names.normalised(file_name.literals[-1])
+            return Template((before, after), file_name.names[-1:])
+        bound = file_name.bind(own)
+        bound.literals = tuple(map(file_names.normalised, bound.literals))
+        return bound
 
     def _requests(
         self, row: Row, model: Model, texts: Texts, chosen: Seeds
@@ -253,10 +319,17 @@ def _unsafe(name: Template, variants: int, suffix: str = "") -> str | None:
     return reason
 
 
-def _prefix_is_unique(file_name: Template) -> bool:
-    """See `PlannedItem.prefix_is_unique`."""
+def _before_number(file_name: Template) -> Template | None:
+    """What stands before the number or the seed of a name that holds one of them, at its end."""
     varying = [name for name in file_name.names if name in VARIANT_NAMES]
     if not varying or varying != list(file_name.names[-1:]):
+        return None
+    return Template(file_name.literals[:-1], file_name.names[:-1])
+
+
+def _prefix_is_unique(file_name: Template) -> bool:
+    """See `PlannedItem.prefix_is_unique`."""
+    if _before_number(file_name) is None:
         return False
     before, after = file_name.literals[-2][-1:], file_name.literals[-1][:1]
     # With nothing before the number, the end of a value stands there, which may be a digit.

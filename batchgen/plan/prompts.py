@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchgen.job import Complaints, Expansion, Item, Job, Path, Row, Step
-from batchgen.models import Family, Model
+from batchgen.models import FAMILIES, Family, Model, Prompts
 from batchgen.plan.item import VARIANT_NAMES, Texts
 from batchgen.plan.templates import (
     Nested,
@@ -44,6 +44,54 @@ class _Parameters:
         return (leaf.template for leaf in self.nested.leaves)
 
 
+@dataclass(slots=True, kw_only=True)
+class Kind:
+    """What items share that bring the same keys and parameters, found out with the first one."""
+
+    model: Model
+    family: Family
+    parameters: Mapping[str, Any]
+    """Without placeholders and images, and right whatever the prompts are."""
+    prompt: Template | None
+    """The job's, for items that bring none."""
+    fallback: tuple[str, ...]
+    fallback_prompt: Template | None
+    names: tuple[str, ...]
+    """Placeholders of the job's texts that an item has a value for, each as often as it stands."""
+    used: frozenset[str]
+    """Placeholders of the job's texts whose values a manifest tells."""
+
+
+def kind_of(row: Row) -> tuple[Any, ...] | None:
+    """Equal for two items only if they are of one kind; None: no other item is like this one."""
+    item, brought = row.item, ()
+    if row.step is not None:
+        return None
+    if item.parameters:
+        values = tuple(item.parameters.values())
+        types = tuple(map(type, values))
+        if not _TOLD_APART.issuperset(types):
+            return None
+        brought = (*item.parameters, *values, *types)
+    own = (item.prompt is None, item.negative_prompt is None)
+    return (item.model, item.family, item.fallback, own, brought)
+
+
+_TOLD_APART = frozenset((str, int, bool))
+"""Types of parameters of which equal ones make equal requests; 0.0 and -0.0 do not."""
+
+
+@dataclass(slots=True)
+class FilledIn:
+    """The prompts of an item that is like another one."""
+
+    prompts: Prompts
+    values: Mapping[str, str]
+    """Of every placeholder but `VARIANT_NAMES`."""
+    names: frozenset[str]
+    """Placeholders whose values a manifest tells."""
+
+
 MOST_FILLED_IN = 1_000_000
 """Characters that the placeholders of an item become: a long value that stands in a text a thousand
 times would fill the memory before any limit of a model is looked at."""
@@ -60,7 +108,9 @@ class ItemTexts:
         self._job = job
         self._found = found
         self._rows = rows
-        self._images = job.images  # asking a job for it a million times takes a second
+        # Asking a job for these a million times takes a second each.
+        self._images, self._vars = job.images, job.vars
+        self._source = job.source if job.source is not None and job.source.included else None
         own = "" if not job.steps or "{step}" in job.file_name else "-{step}"
         self._file_name = self._text(job.file_name + own, ("file_name",))
         self._prompt = None if job.prompt is None else self._text(job.prompt, ("prompt",))
@@ -101,7 +151,7 @@ class ItemTexts:
             parameters = self._parameters_of_step(step)
         elif item.parameters:
             parameters = self._parameters_of(item)
-        values = {**self._job.vars, **item.vars, "id": item.id, "model": model_id}
+        values = {**self._vars, **item.vars, "id": item.id, "model": model_id}
         if step is not None:
             values["step"] = step.id
         again = self._when_refused if _takes_prompt(model) else None
@@ -150,15 +200,64 @@ class ItemTexts:
             negative = self._text(item.negative_prompt, row.path("negative_prompt"))
         return prompt, negative
 
-    def used(self, item: Item, texts: Texts) -> dict[str, str]:
-        """The variables of this item that a placeholder takes."""
-        if not self._job.vars and not item.vars:
-            return {}
-        names = {name for leaf in texts.parameters.leaves for name in leaf.template.names}
+    def kind(
+        self, item: Item, texts: Texts, model: Model, fallback: tuple[str, ...]
+    ) -> Kind | None:
+        """What this item, which is right, shares with others; None if that is nothing."""
+        family, parameters = FAMILIES[model.family], texts.parameters.value
+        judged_together = family.PROMPT_PARAMETERS | family.IMAGE_PARAMETERS
+        if texts.parameters.leaves or not judged_together.isdisjoint(parameters):
+            return None
+        prompt = texts.prompt if item.prompt is None else None
+        templates = [
+            each for each in (prompt, texts.fallback_prompt, self.file_name) if each is not None
+        ]
+        return Kind(
+            model=model,
+            family=family,
+            parameters=parameters,
+            prompt=prompt,
+            fallback=fallback,
+            fallback_prompt=texts.fallback_prompt,
+            names=tuple(
+                name for each in templates for name in each.names if name not in VARIANT_NAMES
+            ),
+            used=self.names(replace(texts, prompt=prompt, negative_prompt=None)),
+        )
+
+    def like(self, item: Item, kind: Kind) -> FilledIn | None:
+        """The prompts of an item of this kind; None if something may be wrong with them."""
+        values = {**self._vars, **item.vars, "id": item.id, "model": kind.model.id}
+        names, used, prompt, negative = kind.names, kind.used, kind.prompt, None
+        try:
+            if item.prompt is not None:
+                prompt = compiled(item.prompt)
+                names, used = names + prompt.names, used.union(prompt.names)
+            if item.negative_prompt is not None:
+                negative = compiled(item.negative_prompt)
+                names, used = names + negative.names, used.union(negative.names)
+            length = sum([len(values[name]) for name in names])
+        except (KeyError, PlaceholderError):
+            return None
+        if length > MOST_FILLED_IN:
+            return None
+        prompts = Prompts(
+            prompt=None if prompt is None else prompt.render(values),
+            negative_prompt=None if negative is None else negative.render(values),
+        )
+        return FilledIn(prompts, values, used)
+
+    def names(self, texts: Texts) -> frozenset[str]:
+        """The placeholders of an item whose values a manifest tells."""
         own = (texts.prompt, texts.negative_prompt, texts.fallback_prompt, self._own_file_name)
-        for template in own:
-            names.update(() if template is None else template.names)
-        merged = {**self._job.vars, **item.vars}
+        templates = (*own, *(leaf.template for leaf in texts.parameters.leaves))
+        return frozenset(
+            name for template in templates if template is not None for name in template.names
+        )
+
+    def used(self, item: Item, names: Collection[str]) -> dict[str, str]:
+        """The variables of this item, of these names."""
+        merged = {**self._vars, **item.vars}
         return {name: value for name, value in merged.items() if name in names}
 
     def _image_folders(
@@ -168,8 +267,8 @@ class ItemTexts:
 
         A path that begins with a placeholder is that of its variable, which no file has.
         """
-        source = self._job.source
-        if source is None or not source.included:
+        source = self._source
+        if source is None:
             return {}
         given = {**self._job.parameters, **row.item.parameters}
         return {

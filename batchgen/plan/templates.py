@@ -40,10 +40,9 @@ class Template:
 
     def render(self, values: Mapping[str, str]) -> str:
         """The text with every name's value; a name that has none is a `KeyError`."""
-        first, *literals = self.literals
-        parts = [first]
-        for name, literal in zip(self.names, literals, strict=True):
-            parts += (values[name], literal)
+        parts = [self.literals[0]]
+        for index, name in enumerate(self.names, 1):
+            parts += (values[name], self.literals[index])
         return "".join(parts)
 
     def bind(self, values: Mapping[str, str]) -> Template:

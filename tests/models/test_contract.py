@@ -116,6 +116,24 @@ class TestBuild:
         if not found(model, prompts, parameters):
             check_request(model, prompts, parameters, data.draw(st.integers(1, model.seed_max)))
 
+    @every_family
+    @few
+    @given(data=st.data())
+    def test_texts_and_parameters_are_judged_apart(self, name, data):
+        """A plan looks at the parameters that its items share once, whatever their texts are."""
+        model, prompts, parameters = data.draw(any_requests(name))
+        _, others, _ = data.draw(any_requests(name))
+        family = FAMILIES[name]
+        if not (family.PROMPT_PARAMETERS | family.IMAGE_PARAMETERS).isdisjoint(parameters):
+            return
+        judged = found(model, prompts, parameters)
+        of_texts = [each for each in judged if each.of_prompts]
+        assert of_texts == list(family.text_problems(model, prompts))
+        again = found(model, others, parameters)
+        assert [each for each in again if not each.of_prompts] == [
+            each for each in judged if not each.of_prompts
+        ]
+
     @every_model
     @fewer
     @given(data=st.data())

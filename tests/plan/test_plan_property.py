@@ -2,6 +2,7 @@
 
 from collections import Counter
 from decimal import Decimal
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from batchgen import plan
 from batchgen.errors import JobError
 from batchgen.job import Item, Job
+from batchgen.models import FAMILIES, MODELS
+from batchgen.plan import prepare
 from batchgen.plan.file_names import comparable
 from batchgen.task import task_id
 
@@ -107,6 +110,105 @@ def test_tasks_that_are_picked_are_those_of_the_whole(job, data):
     for task in tasks:
         for name in task.fallback:
             assert substitutes.of_model(task, task, name).model_id == name
+
+
+ODD = {
+    "id": ["com", "a/..", "~", "é", "y" * 199],
+    "prompt": ["a cup", "{thing} {thing}", "{seed}", "a {", "{no}", " ", "x" * 10_001],
+    "negative_prompt": ["", "fog", "{thing}", "{", "{seed}", "x" * 10_001],
+    "model": [CORE, XL, "no.such-model-v1:0"],
+    "family": ["sdxl", CORE],
+    "seed": [3, 4_294_967_290, 4_294_967_295],
+    "variants": [1, 7],
+    "fallback": [(), (XL,), (SD3_5,)],
+    "parameters": [
+        {"mode": "text-to-image"},
+        {"mode": "image-to-image"},
+        {"negative_prompt": "rain"},
+        {"mode": "fog"},
+        {"steps": 30},
+        {"steps": 50},
+        {"steps": True},
+        {"cfg_scale": 0.0},
+        {"cfg_scale": -0.0},
+        {"text_prompts": [{"text": "a dog"}]},
+    ],
+    "vars": [{}, {"shape": "4:5"}, {"thing": "/"}, {"thing": "y" * 600_000}],
+}
+"""Values of an item, each of which may make it another kind of item, or a wrong one."""
+BASES = (
+    {},
+    {"prompt": "a plate"},
+    {"negative_prompt": "snow", "fallback": (XL,)},
+    {"parameters": {"negative_prompt": "fog"}, "vars": {"thing": "jug"}, "seed": 4_294_967_289},
+)
+JOBS = (
+    {"prompt": "a mug", "vars": {"thing": "cup"}},
+    {"prompt": "a {thing} of {id}", "on_filtered": {"fallback_prompt": "a {thing} {seed}"}},
+    {"prompt": "{id}", "model": XL, "file_name": "{thing}/{id}"},
+    {"prompt": "{id}{id}{thing}", "file_name": "{variant}{id}", "seed": 7, "variants": 2},
+)
+pairs = st.tuples(
+    st.sampled_from(JOBS),
+    st.sampled_from(BASES),
+    st.lists(
+        st.sampled_from([(key, value) for key, values in ODD.items() for value in values]),
+        min_size=1,
+        max_size=2,
+    ),
+)
+
+
+def job_of(settings, base, odd):
+    """Two items that are alike, then one with each odd value, and one with all of them."""
+    usual = {"vars": {"thing": "mug"}, **base}
+    rest = [{**usual, "id": f"c{number}", key: value} for number, (key, value) in enumerate(odd)]
+    items = [{**usual, "id": "a"}, {**usual, "id": "b"}, *rest, {**usual, "id": "d", **dict(odd)}]
+    named = {"name": "j", "endpoint": "simulator", "model": CORE, "items": items}
+    return Job(**{**named, **settings})
+
+
+def story(job):
+    """All that a plan says of a job: its complaints, or its summary and its tasks."""
+    try:
+        return plan.check(job, random_seed_key="k"), list(plan.expand(job, random_seed_key="k"))
+    except JobError as error:
+        return error.complaints
+
+
+def both_stories(job):
+    """What a plan says, and what it would say if it planned each item as if it were the first."""
+    told = story(job)
+    with mock.patch.object(prepare, "MOST_KINDS", 0):
+        return told, story(job)
+
+
+def test_an_item_that_is_like_others_makes_what_it_makes_by_itself():
+    """What is worked out once for all items of a kind changes no complaint, no id and no price."""
+    for job, base in ((0, 0), (0, 3), (1, 0), (1, 2), (2, 1), (3, 0), (3, 3)):
+        for key, values in ODD.items():
+            for value in values:
+                told, by_itself = both_stories(job_of(JOBS[job], BASES[base], [(key, value)]))
+                assert told == by_itself, (job, base, key, value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pairs)
+def test_odd_items_change_nothing_of_others(pair):
+    """Whatever two of them bring together."""
+    told, by_itself = both_stories(job_of(*pair))
+    assert told == by_itself
+
+
+def test_most_items_of_a_long_job_are_planned_as_like_another_one():
+    """The parameters that all share are looked at once."""
+    job, family = (
+        job_of(JOBS[3], BASES[0], [("seed", 3), ("variants", 1)]),
+        FAMILIES[MODELS[CORE].family],
+    )
+    with mock.patch.object(family, "problems", wraps=family.problems) as looked_at:
+        plan.check(job)
+    assert looked_at.call_count == 1
 
 
 def reasons_are_true(job, found):
