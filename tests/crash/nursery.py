@@ -18,17 +18,18 @@ import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import services
 import virtual_time
+from crashing import make_job
 from interposer import INTERPOSER, Fault
 
 from batchgen.bedrock.routes import Service
 from batchgen.cli import _exit_code
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.job import Job
-from batchgen.output.images import inspect_image
 from batchgen.runner.batch import Batch
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
@@ -110,10 +111,17 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def warm_up() -> None:
+    """Make one image here: what a first run imports and builds no child has to do again."""
+    with TemporaryDirectory() as folder:
+        job = make_job(Path(folder, "out"), ["a mug"])
+        run({"job": job, "selection": {}, "books": f"{folder}/books", "script": []}, Notes())
+
+
 def main() -> None:
     """Warm up, say so, and serve until standard input ends."""
     logging.basicConfig(level=logging.ERROR)
-    inspect_image(services.picture("warm up: Pillow imports its plugins"))
+    warm_up()
     gc.freeze()
     _write_out.write("ready\n")
     for line in sys.stdin:

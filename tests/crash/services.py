@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,6 @@ from PIL import Image
 from batchgen import errors
 from batchgen.bedrock.error_table import reply_error
 from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What `generate.Answer` asks for."""
-
-    body: bytes
-    request_id: str | None
-    latency_ms: int
 
 
 class Wire:
@@ -64,7 +54,7 @@ class Wire:
         return _answer(raw, started)
 
 
-def _answer(raw: bytes, started: float) -> Body:
+def _answer(raw: bytes, started: float) -> Answer:
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("ascii").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -75,7 +65,7 @@ def _answer(raw: bytes, started: float) -> Body:
     if status != 200:
         code = headers.get("x-amzn-errortype", str(status)).partition(":")[0]
         raise reply_error(status, code, body.decode("utf-8", "replace"), request_id)
-    return Body(
+    return Answer(
         body=body, request_id=request_id, latency_ms=round((time.monotonic() - started) * 1000)
     )
 
@@ -138,7 +128,7 @@ def _unusable(image: bytes, seed: int) -> Answer:
 
 
 def _reply(body: dict[str, Any]) -> Answer:
-    return Body(body=json.dumps(body).encode(), request_id="r-1", latency_ms=2000)
+    return Answer(body=json.dumps(body).encode(), request_id="r-1", latency_ms=2000)
 
 
 def _text(image: bytes) -> str:
