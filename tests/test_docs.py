@@ -45,7 +45,8 @@ def makes_the_quickstart(project, ended):
 def tells_the_catalogue(project, ended):
     """What would be made, and for how much."""
     assert ended.code == 0
-    assert ended.out.startswith("52 of 52 tasks would be made for 2.08 USD, in about 35 s")
+    assert ended.out.startswith("52 of 52 tasks would be made for 2.08 USD, in about 3")
+    assert re.search(r"; it ends between \d\d:\d\d\b.* and \d\d:\d\d\b.* in 9 of 10, ", ended.out)
 
 
 def makes_the_mugs(project, ended):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,14 +19,15 @@ import click
 from batchgen.commands import options
 from batchgen.commands.run import choosing, ordered
 from batchgen.commands.streams import note, result
-from batchgen.text import duration, escaped, quoted, usd
+from batchgen.text import escaped, quoted, usd
 
 if TYPE_CHECKING:
+    from batchgen.commands.ends import Ends
     from batchgen.job import Job
     from batchgen.output import History
     from batchgen.plan import PlanSummary
     from batchgen.record import Record
-    from batchgen.runner import Deadline, Pending, Selection
+    from batchgen.runner import Pending, Selection
     from batchgen.task import Task
 
 FIRST = 3
@@ -37,8 +37,6 @@ MOST_CHANGED = 20
 MOST_COMPARED = 1_000
 MOST_REMEMBERED = 100_000
 """Older records that changed tasks are compared with."""
-TELLING = 1_000
-"""Last records whose latency counts."""
 LONGEST_SHOWN = 200
 """Characters of a value that changed."""
 
@@ -56,6 +54,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
     tasks or change the job.
     """
     from batchgen import plan
+    from batchgen.commands.ends import ends_of
     from batchgen.runner import deadline_of, read_output, reseed, select
 
     chosen, selection = ordered(job, given)
@@ -70,6 +69,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
         for fields in _every_task(walk(), pending):
             result(json.dumps(fields))
         return 0
+    deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     view = _View(
         job=chosen,
         selection=selection,
@@ -77,7 +77,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
         history=history,
         pending=pending,
         walk=walk,
-        deadline=deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC)),
+        ends=ends_of(chosen, outline, pending, history, deadline),
     )
     if as_json:
         result(json.dumps(view.to_json(explain=explain)))
@@ -123,7 +123,7 @@ class _View:
     pending: Pending
     walk: Callable[[], Iterable[Task]]
     """All tasks of the job, anew."""
-    deadline: Deadline | None
+    ends: Ends
 
     def _is_simulated(self) -> bool:
         from batchgen.record import is_simulated
@@ -132,7 +132,7 @@ class _View:
 
     def to_json(self, *, explain: bool) -> dict[str, Any]:
         """One object."""
-        cost, seconds = self._cost(), self._seconds()
+        cost = self._cost()
         fields: dict[str, Any] = {
             "job": self.job.name,
             "tasks": self.outline.tasks,
@@ -152,15 +152,19 @@ class _View:
                 for name, tasks, made, to_make, price in self._by_model()
             ],
             "steps": [
-                {"step": step, "tasks": tasks, "to_make": self.pending.steps[step]}
-                for step, tasks in self.outline.steps.items()
+                {
+                    "step": step,
+                    "model_id": name,
+                    "tasks": tasks,
+                    "made": self.pending.steps_made[step, name],
+                    "to_make": self.pending.steps[step, name],
+                }
+                for (step, name), tasks in self.outline.models_of_steps.items()
             ],
+            "derivatives": self._derivatives(),
             "stages": dict(self.outline.stages),
             "budget": self._budget(),
-            "minutes": round(seconds / 6) / 10,
-            "ends_at": self._end(seconds).isoformat(timespec="seconds"),
-            "until": None if self.deadline is None else _local(self.deadline.at).isoformat(),
-            "before_until": self._is_in_time(seconds),
+            **self.ends.to_json(),
             "first_tasks": [_fields(task) for task in self._first()],
             "longest_prompts": [
                 {"characters": length, "label": label} for length, label in self.outline.longest
@@ -176,7 +180,7 @@ class _View:
 
     def lines(self, *, explain: bool) -> Iterator[str]:
         """A page for the terminal."""
-        outline, pending, seconds = self.outline, self.pending, self._seconds()
+        outline, pending = self.outline, self.pending
         if explain:
             yield "How the tasks come about, with the count after each stage:"
             for stage, count in outline.stages.items():
@@ -190,11 +194,18 @@ class _View:
         for name, tasks, done, to_make, price in self._by_model():
             told = f"{_tasks(tasks)}, {done:,} made, {to_make:,} to make, {usd(price)}"
             yield f"  {escaped(name)}: {told}"
-        for step, tasks in outline.steps.items():
-            told = f"{_tasks(tasks)}, {pending.steps[step]:,} to make"
-            yield f"  step {escaped(step)}: {told}"
+        for (step, name), tasks in outline.models_of_steps.items():
+            made, to_make = pending.steps_made[step, name], pending.steps[step, name]
+            told = f"{_tasks(tasks)}, {made:,} made, {to_make:,} to make"
+            yield f"  step {escaped(step)}: {told}, by {escaped(name)}"
+        if self.job.derive:
+            of_each, files = len(self.job.derive), self._derivatives()["files"]
+            yield (
+                f"Derived files: {of_each} of each image, {files:,} to make on this machine; "
+                "they cost nothing."
+            )
         yield from self._money()
-        yield f"Time: about {duration(seconds)}; it would end {self._when(seconds)}."
+        yield f"Time: {self.ends.sentence()}."
         yield from self._samples()
         if explain:
             yield from self._explained()
@@ -209,6 +220,11 @@ class _View:
         covers = "all of it" if budget["covers"] == to_make else f"about {budget['covers']:,} tasks"
         left = usd(Decimal(str(budget["left_usd"])))
         yield f"Budget: {left} left, which covers {covers}."
+
+    def _derivatives(self) -> dict[str, Any]:
+        """What is made of the images to make, without a call."""
+        of_each = len(self.job.derive)
+        return {"of_each": of_each, "files": of_each * len(self.pending.to_make), "cost_usd": 0.0}
 
     def _samples(self) -> Iterator[str]:
         first = list(self._first())
@@ -270,56 +286,22 @@ class _View:
 
     def _budget(self) -> dict[str, Any] | None:
         """What may be spent, and how many of the tasks to make that covers."""
-        limits, cost = self.job.limits, self._cost()
-        spent = self.history.accounts[self._is_simulated()]
-        lefts = [] if limits.budget_usd is None else [max(Decimal(0), limits.budget_usd - spent)]
-        lefts += [] if limits.run_budget_usd is None else [limits.run_budget_usd]
-        if not lefts or cost is None:
+        from batchgen.runner import left_of_budget
+
+        limits, cost, left = self.job.limits, self._cost(), left_of_budget(self.job, self.history)
+        if left is None or cost is None:
             return None
-        left, to_make = min(lefts), len(self.pending.to_make)
+        to_make = len(self.pending.to_make)
         covers = to_make if left >= cost else math.floor(left * to_make / cost)
         return {
             "budget_usd": None if limits.budget_usd is None else float(limits.budget_usd),
             "run_budget_usd": None
             if limits.run_budget_usd is None
             else float(limits.run_budget_usd),
-            "spent_usd": float(spent),
+            "spent_usd": float(self.history.accounts[self._is_simulated()]),
             "left_usd": float(left),
             "covers": covers,
         }
-
-    def _seconds(self) -> float:
-        """How long the tasks to make take, by quota, calls in flight and usual latency."""
-        from batchgen import plan
-
-        usual = _latencies(self.history)
-        models = {
-            each.model_id: replace(
-                each.model, latency_s=usual.get(each.model_id, each.model.latency_s)
-            )
-            for each in self.outline.models
-        }
-        rates = {
-            name: plan.calls_a_minute_of_all_routes(self.job, name, model)
-            for name, model in models.items()
-        }
-        return plan.estimate(self.job, models, self.pending.to_make.models(), rates).seconds
-
-    def _end(self, seconds: float) -> datetime:
-        return _local(datetime.now(UTC).timestamp() + seconds)
-
-    def _is_in_time(self, seconds: float) -> bool | None:
-        if self.deadline is None:
-            return None
-        return self._end(seconds).timestamp() <= self.deadline.at
-
-    def _when(self, seconds: float) -> str:
-        ends = f"{self._end(seconds):%Y-%m-%d %H:%M}"
-        if self.deadline is None:
-            return f"at {ends}, if it began now"
-        until = f"{_local(self.deadline.at):%Y-%m-%d %H:%M}"
-        word = "before" if self._is_in_time(seconds) else "only after"
-        return f"at {ends}, if it began now: {word} the deadline at {until}"
 
     def _first(self) -> Iterator[Task]:
         """The first tasks to make, of each model in turn."""
@@ -360,19 +342,6 @@ def _differences(older: Record, task: Task) -> dict[str, tuple[Any, Any]]:
         for name in names
         if before.get(name) != now.get(name)
     }
-
-
-def _latencies(history: History) -> Mapping[str, float]:
-    """Model -> the usual seconds of a call, from the output's own last records."""
-    seen: defaultdict[str, list[float]] = defaultdict(list)
-    for record in islice(history.last_records(), TELLING) if len(history) else ():
-        if record.latency_ms is not None:
-            seen[record.model_id].append(record.latency_ms / 1000)
-    return {name: median(values) for name, values in seen.items()}
-
-
-def _local(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC).astimezone()
 
 
 def _tasks(count: int) -> str:

@@ -73,7 +73,7 @@ def command(manifest: Path, **given: Any) -> int:
     """
     from batchgen.commands.dry_run import dry_run
     from batchgen.output import read_originals
-    from batchgen.runner import Selection
+    from batchgen.runner import Selection, deadline_of
 
     choice = _choice(given)
     originals = read_originals(manifest, choice.run_id)
@@ -84,7 +84,10 @@ def command(manifest: Path, **given: Any) -> int:
         more = {"not_reproducible": dict(replay.reasons), "output": replay.job.output}
         for reason, count in replay.reasons.most_common(LISTED):
             note(f"{count} not reproducible: {escaped(reason)}")
-        return dry_run(replay, Selection(), as_json=given["as_json"], more=more)
+        until = replay.job.limits.until
+        deadline = deadline_of(until, given["max_duration"], datetime.now(UTC))
+        as_json = given["as_json"]
+        return dry_run(replay, Selection(), as_json=as_json, deadline=deadline, more=more)
     summary = None
     if replay.check().tasks:
         summary = _run(replay, originals, given)

@@ -126,13 +126,14 @@ def command(job: Path, **given: Any) -> int:
     from batchgen.runner import RunOptions, deadline_of
 
     chosen, selection = ordered(job, given)
+    deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     if given["dry_run"]:
         from batchgen.commands.dry_run import dry_run
 
-        return dry_run(JobPlan(chosen), selection, as_json=given["as_json"])
+        as_json = given["as_json"]
+        return dry_run(JobPlan(chosen), selection, as_json=as_json, deadline=deadline)
     from batchgen.commands.foreground import ForegroundRun
 
-    deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     run_options = RunOptions(
         job=chosen,
         selection=selection,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from heapq import nlargest
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,13 @@ class History:
                         yield line
         except OSError as error:
             raise ManifestError(f"{self.path} cannot be read: {system_reason(error)}") from error
+
+    def newest(self, count: int) -> Iterator[Record]:
+        """So many of the last records, those written last first; none that cannot be read."""
+        for entry in nlargest(count, self.entries.values()):
+            record = self.record_at(entry >> FLAG_BITS)
+            if record is not None:
+                yield record
 
     def line(self, task_id: str) -> bytes | None:
         """The bytes of a task's last record; None without one, or if the file went away."""

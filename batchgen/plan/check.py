@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -52,6 +53,8 @@ class PlanSummary:
     """Stage of the expansion -> how much there was after it, in the order of the stages."""
     steps: Mapping[str, int] = field(default_factory=dict)
     """Step -> its tasks, in the order of the chain; empty for a job without steps."""
+    models_of_steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Step and model, as the job names it -> the tasks of both, in the same order."""
     is_partial: bool = False
     """Only the first tasks were looked at, as it was asked for, and there are more."""
 
@@ -97,11 +100,17 @@ def _summary(items: _Items, warnings: tuple[str, ...]) -> PlanSummary:
         for name, it in items.totals.items()
     )
     prices = [each.price_usd for each in models]
+    steps: Counter[str] = Counter()
+    for (step, _), tasks in items.steps.items():
+        steps[step] += tasks
     return PlanSummary(
         tasks=sum(each.tasks for each in models),
         stages={**items.planner.rows.counts, "variants": items.tasks},
         longest=tuple(sorted(items.longest, reverse=True)),
-        steps=items.steps,
+        steps=steps,
+        models_of_steps={
+            each: items.steps[each] for step in steps for each in items.steps if each[0] == step
+        },
         is_partial=items.is_partial,
         models=models,
         price_usd=sum((price or Decimal(0) for price in prices), Decimal(0))
@@ -170,8 +179,8 @@ class _Items:
         self.is_partial = False
         self.longest: list[tuple[int, str]] = []
         """A heap of characters and labels of the longest prompts."""
-        self.steps: dict[str, int] = {}
-        """Step -> its tasks."""
+        self.steps: Counter[tuple[str, str]] = Counter()
+        """Step and model -> the tasks of both."""
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
@@ -262,7 +271,7 @@ class _Items:
         totals.add(planned)
         if planned.row.step is not None:
             step = planned.row.step.id
-            self.steps[step] = self.steps.get(step, 0) + planned.variants
+            self.steps[step, planned.model_id] += planned.variants
         self._measure(planned)
         if totals.model.life_cycle is LifeCycle.RETIRED:
             totals.add_stand_in(self.fallbacks.living(planned))

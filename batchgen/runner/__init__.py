@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batchgen.runner.batch import Batch
 from batchgen.runner.deadline import Deadline, deadline_of
+from batchgen.runner.forecast import CONFIDENCE, Forecast, forecast
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.runner.recorder import Recorder
@@ -11,6 +12,7 @@ from batchgen.runner.selection import (
     Pending,
     Selection,
     TaskSet,
+    left_of_budget,
     read_output,
     reseed,
     select,
@@ -18,8 +20,10 @@ from batchgen.runner.selection import (
 )
 
 __all__ = [
+    "CONFIDENCE",
     "Batch",
     "Deadline",
+    "Forecast",
     "Observer",
     "Pending",
     "Recorder",
@@ -28,6 +32,8 @@ __all__ = [
     "Summary",
     "TaskSet",
     "deadline_of",
+    "forecast",
+    "left_of_budget",
     "read_output",
     "reseed",
     "select",

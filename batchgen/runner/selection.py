@@ -182,8 +182,10 @@ class Pending:
     """Tasks of the manifest that the plan no longer has."""
     walked: int = 0
     """Tasks that were looked at."""
-    steps: Counter[str] = field(default_factory=Counter)
-    """Step -> how many of its tasks are to be made."""
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Step and model id -> how many tasks of both are to be made."""
+    steps_made: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Likewise, how many an earlier run made."""
     fates: Fates | None = None
     """What became of each task so far; None for a job without steps."""
 
@@ -380,6 +382,8 @@ class _Chains(_NoChains):
     def keep(self, walked: _Walked, status: Status | None) -> None:
         """It is done."""
         fate = Fate.MADE if status is Status.SUCCEEDED else Fate.UNMADE
+        if fate is Fate.MADE and walked.is_asked and walked.task is not None:
+            self._pending.steps_made[walked.task.step or "", walked.model_id] += 1
         self._fates.note(walked.number, fate, self._history.offset(walked.task_id))
 
     def is_skipped(self, walked: _Walked, status: Status | None) -> bool:
@@ -413,7 +417,7 @@ class _Chains(_NoChains):
             self._pending.elsewhere[each.model_id] -= 1
         for each in (*needed, task):
             self._fates.note(each.number, Fate.PENDING)
-            self._pending.steps[each.step or ""] += 1
+            self._pending.steps[each.step or "", each.model_id] += 1
             if self._counts_money:
                 self._fates.add_price(each.chain, each.price_usd or ZERO)
         return True
@@ -522,6 +526,13 @@ def reseed(history: History, selection: Selection, key: str) -> None:
             "in all later runs. Name them with --only."
         )
     history.reseeds = (*history.reseeds, Reseed(key=key, only=tuple(selection.only)))
+
+
+def left_of_budget(job: Job, history: History) -> Decimal | None:
+    """USD that a run may spend, by all its budgets; None without one."""
+    limits, spent = job.limits, history.accounts[is_simulated(job.endpoint)]
+    of_all = None if limits.budget_usd is None else max(ZERO, limits.budget_usd - spent)
+    return min((each for each in (of_all, limits.run_budget_usd) if each is not None), default=None)
 
 
 def open_account(budget: Budget, spent: Decimal, pending: Pending, outline: PlanSummary) -> None:

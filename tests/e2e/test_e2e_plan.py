@@ -1,6 +1,7 @@
 """`batchgen plan`: what a run would make, for how much and until when; nothing is called."""
 
 import json
+from datetime import datetime
 
 from shell import CORE
 
@@ -111,12 +112,64 @@ def test_a_new_combination_of_an_item_is_not_one_that_changed(batchgen):
 
 
 def test_an_end_and_its_deadline_have_their_day(batchgen):
-    """A deadline of tomorrow is not before an end of today."""
+    """A deadline of tomorrow is not before an end of today; a program reads instants and odds."""
     write(batchgen, "limits: {until: '00:00'}\n")
 
-    until = json.loads(plan(batchgen, "--json"))["until"]
+    fields = json.loads(plan(batchgen, "--json"))
+    dry = json.loads(batchgen("run", "job.yaml", "--dry-run", "--json").out)
 
-    assert f"the deadline at {until[:10]} 00:00" in plan(batchgen)
+    assert f"the deadline at {fields['until'][:10]} 00:00" in plan(batchgen)
+    ends = fields["ends"]
+    first, middle, last = map(
+        datetime.fromisoformat, (ends["earliest_at"], fields["ends_at"], ends["latest_at"])
+    )
+    assert first <= middle <= last
+    assert middle.tzinfo is not None
+    assert ends["probability"] == 0.9
+    assert 0 <= fields["before_until_probability"] <= 1
+    assert dry["ends"] == {**ends, **{at: dry["ends"][at] for at in ("earliest_at", "latest_at")}}
+
+
+def test_a_chain_tells_its_steps_and_what_is_derived(batchgen):
+    """By step and model; derived files are counted, and free."""
+    write(batchgen)
+    cut = "us.stability.stable-image-remove-background-v1:0"
+    job = batchgen.folder / "job.yaml"
+    steps = f"steps: [{{id: make}}, {{id: cut, model: '{cut}', parameters: {{image: '@make'}}}}]\n"
+    derive = "derive: [{suffix: -s, width: 64}, {suffix: -m, width: 128}]\n"
+    job.write_text(job.read_text("utf-8") + steps + derive, "utf-8")
+
+    page, fields = plan(batchgen), json.loads(plan(batchgen, "--json"))
+
+    assert f"  step make: 4 tasks, 0 made, 4 to make, by {CORE}" in page
+    assert f"  step make: 1 task, 0 made, 1 to make, by {ULTRA}" in page
+    assert f"  step cut: 5 tasks, 0 made, 5 to make, by {cut}" in page
+    assert "Derived files: 2 of each image, 20 to make on this machine; they cost nothing." in page
+    assert [(each["step"], each["to_make"]) for each in fields["steps"]] == [
+        ("make", 4),
+        ("make", 1),
+        ("cut", 5),
+    ]
+    assert fields["derivatives"] == {"of_each": 2, "files": 20, "cost_usd": 0.0}
+    assert fields["cost_usd"] == 0.65
+
+
+def test_nothing_at_all_is_touched(batchgen):
+    """Neither a file nor a folder nor their times, beside an output that is there."""
+    write(batchgen)
+    batchgen.run("--limit=2")
+    charged = batchgen.service.charged()
+
+    def seen():
+        return {path: path.stat().st_mtime_ns for path in sorted(batchgen.folder.rglob("*"))}
+
+    before = seen()
+    for options in ((), ("--explain",), ("--tasks",), ("--json",)):
+        plan(batchgen, *options)
+    batchgen("run", "job.yaml", "--dry-run")
+    plan(batchgen, "--output=elsewhere", "--fresh")
+    assert seen() == before
+    assert batchgen.service.charged() == charged
 
 
 def test_an_unknown_price_is_unknown(batchgen):
