@@ -1,1 +1,1 @@
-"""CPU for an image, calls in flight and memory of a run, against a server that answers at once."""
+"""What an image costs: bare work, batchgen, and the other ways to call Bedrock, side by side."""

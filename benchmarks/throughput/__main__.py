@@ -1,204 +1,154 @@
-"""`python -m benchmarks.throughput [cpu|calls|memory]`: the figures of a run, as ratios."""
+"""What an image costs, as times the bare work: CPU, wall, memory, and stops of the loop.
+
+Each way runs in a process of its own, into a new folder, in turn with the others, against a server
+that answers at once. Without arguments: batchgen and boto3 at 5 KB and 1.5 MB, in two minutes.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
+import argparse
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import pybase64
-from pydantic_core import from_json
+from benchmarks.throughput.floor import NO_FAULTS
+from benchmarks.throughput.ways import WAYS, missing
 
-import batchgen
+SIZES = {"5KB": 5_000, "1.5MB": 1_500_000, "8MB": 8_000_000}
+COUNTS = {"5KB": 600, "1.5MB": 200, "8MB": 60}
+"""Images that are measured with few calls in flight; with many, as many as there are calls."""
+WARM = 60
+MANY = 100
+"""Calls in flight from which on all are answered together."""
+PATIENCE = 240.0
+"""Seconds that one way may take."""
+FAULT_FREE = 20
+"""Page faults an image up to which the bare work counts as free of them."""
 
-IMAGE_BYTES = 1_500_000
-WARM, MEASURED = 60, 400
-"""Images before and within the measurement; what happens once does not count."""
+Figures = dict[str, float]
 
 
-@dataclass(slots=True)
-class Server:
-    """The answering process."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One block of the table."""
 
-    port: int
-    process: subprocess.Popen[str]
-    most_waiting: int = 0
+    size: str
+    in_flight: int
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the server answers when all calls are there."""
+        return self.in_flight >= MANY
+
+    @property
+    def count(self) -> int:
+        """Images that are measured."""
+        return self.in_flight if self.gathers else COUNTS[self.size]
 
 
 @contextmanager
-def answering(image_bytes: int, gather: int = 0) -> Iterator[Server]:
-    """The server, for the length of the block."""
+def answering(case: Case, *, gather: bool) -> Iterator[int]:
+    """The port of a server, for the length of the block."""
     command = [sys.executable, "-m", "benchmarks.throughput.answers"]
-    command += [f"--image-bytes={image_bytes}", f"--gather={gather}"]
-    process = subprocess.Popen(
+    command += [f"--image-bytes={SIZES[case.size]}"]
+    if gather:
+        command += [f"--gather={case.in_flight}", f"--after={WARM}"]
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    server = Server(int(process.stdout.readline()), process)
-    try:
-        yield server
-    finally:
+    ) as process:
+        yield int(process.stdout.readline())
         process.stdin.close()
-        server.most_waiting = int(process.stdout.readline() or 0)
-        process.wait(20)
-        process.stdout.close()
+        process.stdout.read()
 
 
-def cpu() -> float:
-    """CPU seconds of this process so far, user and system, all threads."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def measure(case: Case, way: str) -> Figures | str:
+    """What one way takes; or why there is nothing to say."""
+    if (why := missing(way)) is not None:
+        return why
+    is_floor = way == "floor"
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".throughput-") as folder,
+        answering(case, gather=case.gathers and not is_floor) as port,
+    ):
+        command = [sys.executable, "-m", "benchmarks.throughput.one", way]
+        command += [f"--port={port}", f"--folder={folder}", f"--warm={WARM}"]
+        command += [f"--count={case.count}", f"--in-flight={case.in_flight}"]
+        environment = {**os.environ, **(NO_FAULTS if is_floor else {})}
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            return f"not done within {PATIENCE:.0f} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return f"failed: {lines[-1][:80]}"
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    if is_floor and found["faults"] > FAULT_FREE:
+        print(f"  note: the bare work took {found['faults']:.0f} page faults an image")
+    return found
 
 
-def peak_mb() -> float:
-    """Most resident memory of this process; getrusage would count the parent's before the exec."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+def compare(case: Case, ways: Sequence[str], rounds: int) -> None:
+    """Print a block of the table."""
+    found: dict[str, list[Figures | str]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            found[way].append(measure(case, way))
+    print(f"\n{case.size} an image, {case.in_flight} in flight, {case.count} images, ", end="")
+    print(f"median of {rounds} rounds")
+    print(f"  {'':26}{'CPU':>9}{'x floor':>9}{'wall':>9}{'peak':>9}{'stop':>9}")
+    for way in ways:
+        print(f"  {WAYS[way][0]:26}{_row(found[way], found['floor'])}")
 
 
-# The same work with nothing around it: a socket, a parser, a decoder, a hash, a durable file.
-
-
-def bare_image(connection: socket.socket, folder: Path, number: int) -> None:
-    body = b'{"prompt": "a benchmark", "seed": 7, "output_format": "png"}'
-    head = f"POST /model/x/invoke HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    fields = from_json(read_reply(connection))
-    data = pybase64.b64decode(fields["images"][0], validate=True)
-    hashlib.sha256(data).hexdigest()
-    write_durably(folder, f"{number}.png", data)
-
-
-def read_reply(connection: socket.socket) -> memoryview:
-    received = connection.recv(1 << 16)
-    while b"\r\n\r\n" not in received:
-        received += connection.recv(1 << 16)
-    head, _, rest = received.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-    body = bytearray(length)
-    body[: len(rest)] = rest
-    view, filled = memoryview(body), len(rest)
-    while filled < length:
-        filled += connection.recv_into(view[filled:])
-    return bytes(body)
-
-
-def write_durably(folder: Path, name: str, data: bytes) -> None:
-    part = folder / f".{name}.part"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    os.write(descriptor, data)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    part.rename(folder / name)
-    directory = os.open(folder, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
-
-
-def bare(port: int, folder: Path) -> float:
-    """CPU milliseconds of one image without batchgen."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        for number in range(WARM):
-            bare_image(connection, folder, number)
-        before = cpu()
-        for number in range(WARM, WARM + MEASURED):
-            bare_image(connection, folder, number)
-    return (cpu() - before) / MEASURED * 1000
-
-
-def job(port: int, folder: Path, tasks: int, concurrency: int) -> batchgen.Job:
-    """So many equal tasks."""
-    return batchgen.Job(
-        name="benchmark",
-        endpoint=f"http://127.0.0.1:{port}",
-        model="stability.stable-image-core-v1:1",
-        output=str(folder),
-        prompt="a benchmark",
-        items=[batchgen.Item(id="x", variants=tasks)],
-        limits={"concurrency": concurrency, "requests_per_minute": 1_000_000.0},
+def _row(mine: list[Any], floor: list[Any]) -> str:
+    if (why := next((each for each in mine if isinstance(each, str)), None)) is not None:
+        return f"  {why}"
+    ratios = [one["cpu_ms"] / other["cpu_ms"] for one, other in zip(mine, floor, strict=True)]
+    cpu, wall, peak = (
+        median(each[key] for each in mine) for key in ("cpu_ms", "wall_ms", "peak_mb")
     )
+    stops = [each["stop_ms"] for each in mine]
+    stop = "-" if None in stops else f"{median(stops):.0f} ms"
+    return f"{cpu:6.2f} ms{median(ratios):9.2f}{wall:6.2f} ms{peak:6.0f} MB{stop:>9}"
 
 
-def batch(port: int, folder: Path) -> float:
-    """CPU milliseconds of one image with batchgen."""
-    marks: list[float] = []
-
-    def note(record: batchgen.Record) -> None:
-        if record.status is not batchgen.Status.SUCCEEDED:
-            raise SystemExit(record)
-        marks.append(cpu())
-
-    asyncio.run(batchgen.run(job(port, folder, WARM + MEASURED, 16), on_record=note))
-    return (marks[-1] - marks[WARM]) / (len(marks) - WARM - 1) * 1000
-
-
-def measure_cpu() -> None:
-    with answering(IMAGE_BYTES) as server, tempfile.TemporaryDirectory() as folder:
-        rounds = []
-        for number in range(3):
-            base = Path(folder) / f"bare{number}"
-            base.mkdir()
-            rounds.append((bare(server.port, base), batch(server.port, Path(folder, f"b{number}"))))
-            print("  bare {:.2f} ms, batchgen {:.2f} ms".format(*rounds[-1]))
-    ratio = sorted(with_it / without for without, with_it in rounds)[1]
-    print(f"CPU for an image: {ratio:.2f} times that of the bare work (median of 3 rounds)")
-
-
-def measure_calls(calls: int = 1000) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        with answering(IMAGE_BYTES, gather=calls) as server:
-            made = job(server.port, Path(folder), calls, calls)
-            summary = asyncio.run(batchgen.run(made))
-        print(f"{server.most_waiting} calls in flight at once, {summary.succeeded} images")
-
-
-def measure_memory(few: int = 1_000, many: int = 100_000) -> None:
-    peaks = {}
-    for tasks in (few, many):
-        command = [sys.executable, "-m", "benchmarks.throughput", "memory-of", str(tasks)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peaks[tasks] = json.loads(done.stdout)
-        print("  {:,} tasks: peak {peak:.1f} MB, {seconds:.0f} s".format(tasks, **peaks[tasks]))
-    ratio = peaks[many]["peak"] / peaks[few]["peak"]
-    print(f"memory from {few:,} to {many:,} tasks: {ratio:.2f} times")
-
-
-def memory_of(tasks: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="the whole table: some 25 minutes")
+    parser.add_argument("--size", choices=SIZES, action="append")
+    parser.add_argument("--in-flight", type=int, action="append")
+    parser.add_argument("--way", choices=[way for way in WAYS if way != "floor"], action="append")
+    parser.add_argument("--rounds", type=int, help="3 for the whole table, else 5")
+    given = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    sizes = given.size or (list(SIZES) if given.all else ["5KB", "1.5MB"])
+    flights = given.in_flight or ([16, 1000] if given.all else [16])
+    ways = given.way or ([*WAYS][1:] if given.all else ["batchgen", "boto3"])
+    rounds = given.rounds or 3
     started = time.monotonic()
-    with answering(100) as server, tempfile.TemporaryDirectory() as folder:
-        summary = asyncio.run(batchgen.run(job(server.port, Path(folder), tasks, 16)))
-        if summary.succeeded != tasks:
-            raise SystemExit(f"{summary}")
-    print(json.dumps({"peak": peak_mb(), "seconds": time.monotonic() - started}))
-
-
-def main(arguments: list[str]) -> None:
-    match arguments:
-        case ["memory-of", tasks]:
-            memory_of(int(tasks))
-        case ["cpu"]:
-            measure_cpu()
-        case ["calls"]:
-            measure_calls()
-        case ["memory"]:
-            measure_memory()
-        case []:
-            measure_cpu()
-            measure_calls()
-            measure_memory()
-        case _:
-            raise SystemExit(__doc__)
+    for size in sizes:
+        for in_flight in flights:
+            compare(Case(size=size, in_flight=in_flight), ["floor", *ways], rounds)
+    print(f"\n{time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,7 +1,7 @@
 """A server that answers every POST at once with the same body; it costs as little as can be.
 
 Started as a process of its own, so that its CPU is not counted:
-`python -m benchmarks.throughput.answers --image-bytes N --gather N`.
+`python -m benchmarks.throughput.answers --image-bytes N [--gather N [--after N]]`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import os
 import sys
 
 from PIL import Image
+
+PIECE = 1 << 18
 
 
 def png(size: int) -> bytes:
@@ -44,17 +46,21 @@ def reply(image: bytes) -> bytes:
 class Answering(asyncio.Protocol):
     """Reads requests by their Content-Length and answers each at once, or all when enough wait."""
 
+    after = 0
+    """Requests that are answered at once, before the gathering."""
     gather = 0
     waiting: list[Answering]
     most = 0
 
     def __init__(self, response: bytes) -> None:
-        self.response = response
+        self._response = response
         self._buffer = b""
+        self._rest = memoryview(b"")
+        self._is_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the connection."""
-        self.transport = transport
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Answer when a request is whole."""
@@ -68,20 +74,45 @@ class Answering(asyncio.Protocol):
         self._buffer = rest[length:]
         self._answer()
 
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """The client has read some."""
+        self._is_full = False
+        self._write()
+
     def _answer(self) -> None:
         kind = type(self)
         kind.waiting.append(self)
         kind.most = max(kind.most, len(kind.waiting))
-        if len(kind.waiting) >= kind.gather:
-            ready, kind.waiting = kind.waiting, []
+        if kind.after > 0:
+            kind.after -= 1
+        elif len(kind.waiting) < kind.gather:
+            return
+        else:
             kind.gather = 0
-            for each in ready:
-                each.transport.write(each.response)
+        ready, kind.waiting = kind.waiting, []
+        for each in ready:
+            each.send()
+
+    def send(self) -> None:
+        """Send the answer, as fast as it is read."""
+        self._rest = memoryview(self._response)
+        self._write()
+
+    def _write(self) -> None:
+        # In pieces: a thousand whole answers in the buffers of transports are gigabytes.
+        while self._rest and not self._is_full:
+            self._transport.write(self._rest[:PIECE])
+            self._rest = self._rest[PIECE:]
 
 
-async def serve(image_bytes: int, gather: int) -> None:
-    Answering.gather, Answering.waiting = gather, []
-    response = reply(png(image_bytes))
+async def serve(arguments: argparse.Namespace) -> None:
+    Answering.gather, Answering.waiting = arguments.gather, []
+    Answering.after = arguments.after
+    response = reply(png(arguments.image_bytes))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Answering(response), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -93,5 +124,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--image-bytes", type=int, default=1_500_000)
     parser.add_argument("--gather", type=int, default=0)
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.image_bytes, arguments.gather))
+    parser.add_argument("--after", type=int, default=0)
+    asyncio.run(serve(parser.parse_args()))
