@@ -257,8 +257,11 @@ class MemoryStore:
 
     folder = Path("nowhere")
 
-    async def save(self, stem: str, *_: Any) -> Any:
+    def begin(self, stem: str, *_: Any) -> Any:
         return make_image(path=f"{stem}.png")
+
+    async def finish(self, saving: Any) -> Any:
+        return saving
 
 
 class Lines:

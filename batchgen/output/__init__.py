@@ -63,7 +63,7 @@ from batchgen.output.repair import (
     repair_output,
 )
 from batchgen.output.replacing import replacing
-from batchgen.output.store import SPOOL, SUPERSEDED, UNUSABLE, Store
+from batchgen.output.store import SPOOL, SUPERSEDED, UNUSABLE, Saving, Store
 from batchgen.output.threads import in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 
@@ -101,6 +101,7 @@ __all__ = [
     "Provenance",
     "Refresh",
     "Repaired",
+    "Saving",
     "Signer",
     "SourceType",
     "Store",

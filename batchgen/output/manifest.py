@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ from pydantic_core import from_json
 from batchgen.errors import ManifestError, StorageError
 from batchgen.output.lock import Lock
 from batchgen.output.paths import open_regular, unusable
-from batchgen.output.threads import in_thread
+from batchgen.output.threads import run_executor
 from batchgen.record import (
     FORMAT_VERSION,
     AttemptLine,
@@ -55,8 +55,29 @@ GROUP = 64
 class _Waiting:  # compared by identity: equal lines are still two lines
     data: bytes
     durable: bool
-    written: bool = field(default=False)
+    given: Callable[[], None] | None
+    then: Callable[[], None] | None
+    answer: asyncio.Future[int]
+    """Where the line begins; cancelled with whoever waits for it."""
     offset: int = 0
+    error: BaseException | None = None
+    """What became of this line alone."""
+    is_begun: bool = False
+    over: asyncio.Future[None] | None = None
+    """Made by a waiter who was cancelled while the line was written."""
+
+    def tell(self, broken: StorageError | None) -> None:
+        """The write has ended: this is what whoever waits has of it."""
+        self.is_begun = False
+        if self.over is not None and not self.over.done():
+            self.over.set_result(None)
+        if self.answer.done():
+            return
+        error = self.error or broken
+        if error is None:
+            self.answer.set_result(self.offset)
+        else:
+            self.answer.set_exception(error)
 
 
 class Manifest:
@@ -68,8 +89,9 @@ class Manifest:
         self._lock = lock
         self._size = os.fstat(descriptor).st_size
         """Of the file, by what was read on opening and written since."""
-        self._commit_lock = asyncio.Lock()
         self._waiting: list[_Waiting] = []
+        self._is_writing = False
+        """Whether a group is being written, or about to be."""
         self._broken: StorageError | None = None
 
     @classmethod
@@ -93,11 +115,27 @@ class Manifest:
         """Close the file; everything that `append` returned for is in it."""
         os.close(self._descriptor)
 
-    async def append(self, line: Line, *, durable: bool = True) -> int:
+    async def append(
+        self,
+        line: Line,
+        *,
+        durable: bool = True,
+        given: Callable[[], None] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> int:
         """Write one line; with `durable`, return only when it survives a loss of power.
 
         Lines of coroutines that wait together share one sync. The line of a waiter that goes away
-        is written all the same, now or with the next group.
+        is written all the same, now or with the next group. A write that has begun comes to its end
+        whatever happens to its waiter, whose cancellation waits for it: two writes at a time could
+        mix their lines, and the file must not be closed under one.
+
+        Args:
+            line: of any kind.
+            durable: whether to sync.
+            given: called in the thread that writes, just before; what it raises keeps the line from
+                being written. Equal ones of lines that are written together are asked once.
+            then: called in that thread when the line is written and durable.
 
         Returns:
             Where the line begins, in bytes.
@@ -105,44 +143,85 @@ class Manifest:
         Raises:
             StorageError: the disk refused it, or the file is not the one that we wrote any more.
                 Then it refuses all that follow: what the file holds, the next opening finds out.
+            Exception: what `given` or `then` raised.
         """
-        mine = _Waiting(line.to_json(), durable)
+        if self._broken is not None:
+            raise self._broken
+        loop = asyncio.get_running_loop()
+        mine = _Waiting(line.to_json(), durable, given, then, loop.create_future())
         self._waiting.append(mine)
-        while not mine.written:
-            async with self._commit_lock:
-                if self._broken is not None:
-                    raise self._broken
-                if mine in self._waiting:
-                    await _finished(self._commit())
-        return mine.offset
-
-    async def _commit(self) -> None:
-        group = self._waiting[:GROUP]
-        del self._waiting[:GROUP]
+        if not self._is_writing:
+            self._is_writing = True
+            loop.call_soon(self._begin)  # not yet: who comes in this turn of the loop goes along
         try:
-            await in_thread(self._write, group)
-        except OSError as error:
-            self._broken = StorageError(f"{self.path} could not be written: {system_reason(error)}")
-            raise self._broken from error
-        except StorageError as error:
-            self._broken = error
+            return await mine.answer
+        except asyncio.CancelledError:
+            while mine.is_begun:
+                mine.over = loop.create_future()
+                with suppress(asyncio.CancelledError):
+                    await mine.over
             raise
-        except BaseException:
-            self._broken = StorageError(f"{self.path} was broken off in the middle of a write")
-            raise
+
+    def _begin(self) -> None:
+        """Write the next group, if anybody is there who will wait for the end of it."""
+        group = self._waiting[:GROUP]
+        self._is_writing = not all(waiting.answer.done() for waiting in self._waiting)
+        if not self._is_writing:
+            return
+        del self._waiting[:GROUP]
         for waiting in group:
-            waiting.written = True
+            waiting.is_begun = True
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(run_executor(), self._write, group)
+        writing.add_done_callback(lambda done: self._end(group, done))
+
+    def _end(self, group: list[_Waiting], writing: asyncio.Future[None]) -> None:
+        failure = writing.exception()
+        told = group
+        if failure is not None:
+            self._broken = self._why(failure)
+            is_foreseen = isinstance(failure, OSError | StorageError)
+            group[0].error = self._broken if is_foreseen else failure
+            told, self._waiting = [*group, *self._waiting], []
+        for waiting in told:
+            waiting.tell(self._broken)
+        if failure is None:
+            self._begin()
+
+    def _why(self, failure: BaseException) -> StorageError:
+        if isinstance(failure, StorageError):
+            return failure
+        reason = "was broken off in the middle of a write"
+        if isinstance(failure, OSError):
+            reason = f"could not be written: {system_reason(failure)}"
+        why = StorageError(f"{self.path} {reason}")
+        why.__cause__ = failure
+        return why
 
     def _write(self, group: list[_Waiting]) -> None:
         self._require_ours()
+        passed: list[Callable[[], None]] = []
         for waiting in group:
+            if waiting.given is not None and waiting.given not in passed:
+                try:
+                    waiting.given()
+                except Exception as error:  # noqa: BLE001  # the waiter's: it is told
+                    waiting.error = error
+                    continue
+                passed.append(waiting.given)
             rest, waiting.offset = memoryview(waiting.data), self._size
             while rest:
                 written = os.write(self._descriptor, rest)
                 self._size += written
                 rest = rest[written:]
-        if any(waiting.durable for waiting in group):
+        if any(waiting.durable and waiting.error is None for waiting in group):
             os.fdatasync(self._descriptor)
+        for waiting in group:
+            if waiting.then is not None and waiting.error is None:
+                try:
+                    waiting.then()
+                except Exception as error:  # noqa: BLE001  # as above
+                    waiting.error = error
 
     def _require_ours(self) -> None:
         """What we hold open can be moved under us: lines that nobody finds again are not on record.
@@ -185,24 +264,6 @@ class Manifest:
         except OSError as error:
             return f", and could not be put back: {system_reason(error)}"
         return f"; what it held is there again as {self.path.with_name(name)}"
-
-
-async def _finished(work: Coroutine[Any, Any, None]) -> None:
-    """Let work come to its end whatever happens to the waiter, whose cancellation waits for it.
-
-    Two writes at a time could mix their lines, and the file must not be closed under one.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.exception()  # looked at: the next to append is told of it
-        raise cancelled
-    task.result()
 
 
 def _copy(descriptor: int, path: Path) -> None:

@@ -11,8 +11,9 @@ import os
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,7 @@ import aiofiles
 from batchgen.errors import StorageError
 from batchgen.models import Artifact
 from batchgen.output.images import Inspected
+from batchgen.output.manifest import sync_folder
 from batchgen.output.paths import open_regular
 from batchgen.output.threads import in_thread, run_executor
 from batchgen.record import DECODED_DIGITS, EXTENSIONS, StoredImage
@@ -39,6 +41,25 @@ DERIVED_PART = f".{DERIVED}{PART}"
 
 MakeRoom = Callable[[str], Awaitable[None]]
 """Called with the path (below the output) of a file that is in the way; must move it elsewhere."""
+
+
+@dataclass(slots=True)
+class Saving:
+    """An image on the way to its place."""
+
+    image: StoredImage
+    task_id: str
+    data: bytes
+    is_written: bool = False
+    """Whether the temporary file is whole and synced."""
+    is_placed: bool = False
+    """Whether it has its name, durably; if not, something else may have it."""
+    error: OSError | None = None
+
+    @property
+    def part(self) -> str:
+        """Its temporary name."""
+        return _part(self.image.path, self.task_id)
 
 
 class Store:
@@ -66,20 +87,45 @@ class Store:
         Raises:
             StorageError: the disk did not take it.
         """
+        saving = await in_thread(self.begin, stem, task_id, artifact, inspected)
+        return await self.finish(saving)
+
+    def begin(self, stem: str, task_id: str, artifact: Artifact, inspected: Inspected) -> Saving:
+        """Do all of `save` that one thread can do without the loop; blocks.
+
+        That is nearly always everything: the file is written, synced, named, and its name synced,
+        in one go. `finish` says whether it was, and does the rest.
+        """
         path = f"{stem}.{EXTENSIONS[inspected.format]}"
-        part, written = _part(path, task_id), False
+        saving = Saving(self.describe(path, artifact, inspected), task_id, artifact.data)
         try:
-            await self.make_folder(Path(path).parent)
-            await self._write(part, artifact.data)
-            written = True
-            await self.place(part, path)
+            self._make_folder(Path(path).parent)
+            _write_now(self.folder / saving.part, artifact.data)
+            saving.is_written = True
+            saving.is_placed = self._give_name(saving.part, path)
+        except OSError as error:
+            saving.error = error
+        return saving
+
+    async def finish(self, saving: Saving) -> StoredImage:
+        """What was begun, as it is stored.
+
+        Raises:
+            StorageError: the disk did not take it.
+        """
+        path, part = saving.image.path, saving.part
+        try:
+            if saving.error is not None:
+                raise saving.error  # as if it were met here
+            if not saving.is_placed:
+                await self.place(part, path)
         except OSError as error:
             text = f"{self.folder / path} could not be written: {system_reason(error)}"
-            if not (written and await in_thread(os.path.lexists, self.folder / part)):
-                name = f"{PurePosixPath(path).name}.{task_id}{PART}"
-                text = f"{text}; {await self._keep(name, artifact.data)}"
+            if not (saving.is_written and await in_thread(os.path.lexists, self.folder / part)):
+                name = f"{PurePosixPath(path).name}.{saving.task_id}{PART}"
+                text = f"{text}; {await self._keep(name, saving.data)}"
             raise StorageError(text) from error
-        return self.describe(path, artifact, inspected)
+        return saving.image
 
     @staticmethod
     def describe(path: str, artifact: Artifact, inspected: Inspected) -> StoredImage:
@@ -100,16 +146,26 @@ class Store:
 
     async def place(self, part: str, path: str) -> None:
         """Give a durable temporary file its name, without ever replacing a file that has it."""
-        if await in_thread(os.path.lexists, self.folder / path):
-            await self._make_room(path)
+        if await in_thread(self._give_name, part, path):
+            return
+        await self._make_room(path)
+        if not await in_thread(self._give_name, part, path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+
+    def _give_name(self, part: str, path: str) -> bool:
+        """Name a temporary file and sync the name; False if something else has it."""
+        source, target = self.folder / part, self.folder / path
         try:
-            await in_thread(os.link, self.folder / part, self.folder / path, follow_symlinks=False)
+            os.link(source, target, follow_symlinks=False)
         except FileExistsError:
-            raise
+            return False
         except OSError:
-            # A file system without hard links; one process holds the output, so the check stands.
-            await in_thread(os.rename, self.folder / part, self.folder / path)
-        await self.sync_folder(Path(path).parent)
+            # A file system without hard links; one process holds the output, so the look stands.
+            if os.path.lexists(target):
+                return False
+            os.rename(source, target)  # noqa: PTH104  # the crash tests count calls of `os`
+        sync_folder(target.parent)
+        return True
 
     async def save_derived(self, path: str, data: bytes) -> None:
         """Store a file that was made of an image, durably; one that is there already stays.
@@ -132,8 +188,17 @@ class Store:
         await self.drop(part)
 
     async def settle(self, path: str, task_id: str) -> None:
-        """Drop the temporary name of an image whose record is durable."""
-        await self.drop(_part(path, task_id))
+        """Drop the temporary name of an image whose record is durable.
+
+        Raises:
+            StorageError: the disk did not let it go.
+        """
+        await in_thread(self.settle_all, (path,), task_id)
+
+    def settle_all(self, paths: Iterable[str], task_id: str) -> None:
+        """The same for all images of a task; blocks."""
+        for path in paths:
+            self._drop(_part(path, task_id))
 
     async def drop(self, part: str) -> None:
         """Remove a temporary name.
@@ -141,8 +206,11 @@ class Store:
         Raises:
             StorageError: the disk did not let it go.
         """
+        await in_thread(self._drop, part)
+
+    def _drop(self, part: str) -> None:
         try:
-            await in_thread(os.unlink, self.folder / part)
+            os.unlink(self.folder / part)  # noqa: PTH108  # as above
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
@@ -200,11 +268,7 @@ class Store:
 
     async def sync_folder(self, relative: Path) -> None:
         """Make the names in a folder durable."""
-        descriptor = await in_thread(os.open, self.folder / relative, os.O_RDONLY)
-        try:
-            await in_thread(os.fsync, descriptor)
-        finally:
-            os.close(descriptor)
+        await in_thread(sync_folder, self.folder / relative)
 
     async def make_folder(self, relative: Path) -> None:
         """Make a folder and its parents, each durable in its own parent.
@@ -214,16 +278,19 @@ class Store:
         Raises:
             OSError: it cannot be made, or something else has its name.
         """
+        await in_thread(self._make_folder, relative)
+
+    def _make_folder(self, relative: Path) -> None:
         if relative == Path():
             return
-        await self.make_folder(relative.parent)
-        is_new = await in_thread(_make_folder, self.folder / relative)
+        self._make_folder(relative.parent)
+        is_new = _make_folder(self.folder / relative)
         if is_new or relative not in self._durable:
-            await self.sync_folder(relative.parent)
+            sync_folder(self.folder / relative.parent)
             self._durable.add(relative)
 
     async def _write(self, relative: str | Path, data: bytes) -> None:
-        # "xb" creates exclusively and so follows no link; a leftover of the same task is dropped.
+        """What `_write_now` does, in many steps, for what is written seldom."""
         path = self.folder / relative
         if await in_thread(os.path.lexists, path):
             await in_thread(os.unlink, path)
@@ -233,6 +300,23 @@ class Store:
             while written < len(data):
                 written += await file.write(view[written:])  # a raw write may be short
             await in_thread(os.fsync, file.fileno())
+
+
+def _write_now(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, and sync it; a leftover of the same task is dropped."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # and so follows no link
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileExistsError:
+        os.unlink(path)  # noqa: PTH108  # the crash tests count calls of `os`
+        descriptor = os.open(path, flags, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]  # a write may be short
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _holds(path: Path, data: bytes) -> bool:
@@ -246,11 +330,13 @@ def _holds(path: Path, data: bytes) -> bool:
 
 def _make_folder(path: Path) -> bool:
     """Make a folder unless it is there; whether it was made. Several threads may do it."""
-    if not os.path.lexists(path):
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
         with suppress(FileExistsError):  # another image's thread was first
             os.mkdir(path)  # noqa: PTH102  # the crash tests count calls of `os`
             return True
-    mode = path.lstat().st_mode
+        mode = os.lstat(path).st_mode
     if not stat.S_ISDIR(mode):
         what = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is {what}")

@@ -24,6 +24,10 @@ ROOM_FOR_ONE = 25 * MB
 ROOM_FOR_LINES = 16 * MB
 
 
+class NoRoom(Exception):
+    """The disk may not take what is in flight; its text says what there is none of."""
+
+
 class DiskReserve:
     """Whether the disk has room for what is in flight."""
 
@@ -38,35 +42,33 @@ class DiskReserve:
         Raises:
             StorageError: the disk does not say.
         """
-        room, _ = await self._look()
+        try:
+            room, _ = await in_thread(self._look)
+        except OSError as error:
+            raise self.unknown(error) from error
         return room - ROOM_FOR_LINES - ROOM_FOR_ONE * self.in_flight
 
-    async def lack(self) -> str | None:
-        """What the calls in flight may not find on the disk; None if there is enough.
+    def require(self) -> None:
+        """Look whether what is in flight finds its place on the disk; blocks.
 
         Raises:
-            StorageError: the disk does not say.
+            NoRoom: it may not.
+            OSError: the disk does not say.
         """
-        room, files = await self._look()
+        room, files = self._look()
         if room < ROOM_FOR_LINES + ROOM_FOR_ONE * self.in_flight:
-            return "room for another image"
+            raise NoRoom("room for another image")
         if files is not None and files < FILES_BESIDE + self.in_flight:
-            return "inode left for another image"
-        return None
+            raise NoRoom("inode left for another image")
 
-    async def _look(self) -> tuple[int, int | None]:
+    def _look(self) -> tuple[int, int | None]:
         """Bytes and files that the disk takes; None where it does not count files."""
+        system = os.statvfs(self._folder)
+        return shutil.disk_usage(self._folder).free, system.f_favail if system.f_files else None
 
-        def look() -> tuple[int, int | None]:
-            system = os.statvfs(self._folder)
-            return shutil.disk_usage(self._folder).free, system.f_favail if system.f_files else None
-
-        try:
-            return await in_thread(look)
-        except OSError as error:
-            raise StorageError(
-                f"{self._folder} cannot be looked at: {system_reason(error)}"
-            ) from error
+    def unknown(self, error: OSError) -> StorageError:
+        """What is said of a disk that does not say how much room it has."""
+        return StorageError(f"{self._folder} cannot be looked at: {system_reason(error)}")
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
@@ -92,16 +94,30 @@ def with_attempt_log(
     before each call would be dear.
     """
 
+    def require_room() -> None:
+        if stop.stopping is not None:
+            raise NotStarted("the run is stopping")
+        reserve.require()
+
+    async def announce(attempt: Attempt) -> None:
+        """Look at the disk and write the line, in one thread: a slow disk stops no loop."""
+        sent = attempt.state.sent = Sent(at=utc_now(), target=target, number=attempt.number)
+        line = _line(attempt, run_id, sent)
+        try:
+            await manifest.append(line, durable=False, given=require_room)
+        except (NotStarted, NoRoom, OSError) as error:
+            attempt.state.sent = None
+            if isinstance(error, OSError):
+                raise reserve.unknown(error) from error
+            if isinstance(error, NoRoom):
+                problem = f"The disk of {manifest.path.parent} has no {error}"
+                stop.apply(StopCause.DISK, problem=problem, remedy="Free some space and")
+                raise NotStarted("the run is stopping") from error
+            raise
+
     async def announce_and_send(attempt: Attempt) -> Generation:
         with reserve.one_more():  # before it is asked for: many may ask at once
-            lack = await reserve.lack()
-            if lack is not None:
-                problem = f"The disk of {manifest.path.parent} has no {lack}"
-                stop.apply(StopCause.DISK, problem=problem, remedy="Free some space and")
-            if stop.stopping is not None:
-                raise NotStarted("the run is stopping")
-            attempt.state.sent = sent = Sent(at=utc_now(), target=target, number=attempt.number)
-            await manifest.append(_line(attempt, run_id, sent), durable=False)
+            await announce(attempt)
             log.debug(
                 "%s: attempt %d goes to %s by %s",
                 attempt.task.label,

@@ -12,17 +12,19 @@ from batchgen.bedrock import Answer, Service
 from batchgen.errors import Filtered, InputChanged, ServiceFault, UnusableReply
 from batchgen.job import InputGone, InputImages
 from batchgen.models import FAMILIES, Reply, ReplyError, speaks_of_output
-from batchgen.output import BrokenImage, Store, in_thread, inspect_image
-from batchgen.policies.labelling import Labelling, Written
+from batchgen.output import BrokenImage, Saving, Store, in_thread, inspect_image
+from batchgen.policies.labelling import Labelling
 from batchgen.task import Task, is_step_image
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The images of a reply that are worth storing, each with what its bytes are."""
+    """What a reply holds that is worth storing, on its way to the disk."""
 
-    reply: Reply
-    images: tuple[Written, ...]
+    finish_reasons: tuple[str | None, ...]
+    images: tuple[Saving, ...]
+    problems: tuple[str, ...]
+    """Why images are stored as they came."""
 
 
 def generate_with(
@@ -48,21 +50,17 @@ def generate_with(
         """The images of an answer, stored."""
         task = attempt.task
         try:
-            kept = await in_thread(_examine, attempt, answer, labelling)
+            kept = await in_thread(_keep, attempt, answer, labelling, store)
         except (Filtered, ServiceFault):
             raise
         except Exception:  # an unusable one, or a fault of ours: it was paid for in either case
             await store.keep_unusable(name, answer.body)
             raise
-        for problem in (each.problem for each in kept.images if each.problem is not None):
+        for problem in kept.problems:
             labelling.tell(task.label, problem)
-        saved = [
-            await store.save(_stem(task, index), task.id, written.image, written.inspected)
-            for index, written in enumerate(kept.images)
-        ]
         return Generation(
-            images=tuple(saved),
-            finish_reasons=kept.reply.finish_reasons,
+            images=tuple([await store.finish(saving) for saving in kept.images]),
+            finish_reasons=kept.finish_reasons,
             request_id=answer.request_id,
             latency_ms=answer.latency_ms,
         )
@@ -105,14 +103,35 @@ def _stem(task: Task, index: int) -> str:
     return task.file_stem if index == 0 else f"{task.file_stem}~{index + 1}"
 
 
-def _examine(attempt: Attempt, answer: Answer, labelling: Labelling) -> _Kept:
-    """Parse and check a reply, and label its images; runs in a thread, for it takes milliseconds.
+def _keep(attempt: Attempt, answer: Answer, labelling: Labelling, store: Store) -> _Kept:
+    """Parse and check a reply, label its images and write them; blocks, for as long as the disk.
+
+    All in one thread, for a change of threads costs more than most of these steps.
 
     Raises:
         Filtered: moderation refused it.
         ServiceFault: the service says that generation failed.
         UnusableReply: nothing in it can be kept.
     """
+    reply = _good(attempt, answer)
+    try:
+        images = [(image, inspect_image(image.data)) for image in reply.images]
+    except BrokenImage as error:
+        raise _unusable(str(error), answer) from error
+    written = [labelling.write(attempt, answer, *image) for image in images]
+    task = attempt.task
+    return _Kept(
+        finish_reasons=reply.finish_reasons,
+        images=tuple(
+            store.begin(_stem(task, index), task.id, each.image, each.inspected)
+            for index, each in enumerate(written)
+        ),
+        problems=tuple(each.problem for each in written if each.problem is not None),
+    )
+
+
+def _good(attempt: Attempt, answer: Answer) -> Reply:
+    """The reply, if it has images; raises as `_keep` does."""
     try:
         reply = FAMILIES[attempt.call.family].parse(answer.body)
     except ReplyError as error:
@@ -127,11 +146,7 @@ def _examine(attempt: Attempt, answer: Answer, labelling: Labelling) -> _Kept:
         )
     if reply.inference_error:
         raise ServiceFault(_said(reply), code="InferenceError", request_id=answer.request_id)
-    try:
-        images = [(image, inspect_image(image.data)) for image in reply.images]
-    except BrokenImage as error:
-        raise _unusable(str(error), answer) from error
-    return _Kept(reply, tuple(labelling.write(attempt, answer, *image) for image in images))
+    return reply
 
 
 def _said(reply: Reply) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from batchgen.attempt import Failed, Outcome, Succeeded, Target, served_by
@@ -156,9 +157,7 @@ class Recorder:
         if isinstance(outcome, Succeeded):
             self._warn_of_size(outcome)
         record, cancelled = await self._with_derived(outcome, to_record(outcome, self._origin))
-        offset = await self._ledger.manifest.append(record)
-        for image in record.images:
-            await self._ledger.store.settle(image.path, record.task_id)
+        offset = await self._append(record)
         self._ledger.tally.record(record)
         self._ledger.observer.record(record)
         self.on_record(outcome.task, record, offset)
@@ -167,6 +166,12 @@ class Recorder:
         if error is None or not retryable(error):
             self._refusal = None
         self._judge()
+
+    async def _append(self, record: Record) -> int:
+        """Write a record down, and drop the temporary names of its images in the same thread."""
+        paths = [image.path for image in record.images]
+        settle = partial(self._ledger.store.settle_all, paths, record.task_id)
+        return await self._ledger.manifest.append(record, then=settle if paths else None)
 
     async def skip(self, task: Task, reason: str, *, retryable: bool) -> None:
         """Write down that a task was not tried, for a parent of it was not made.

@@ -276,7 +276,13 @@ class Broken:
 
         self._sync_open = aiofiles.threadpool.sync_open
         monkeypatch.setattr(aiofiles.threadpool, "sync_open", self.open_file)
+        monkeypatch.setattr(os, "open", self.open)
         monkeypatch.setattr(os, "mkdir", self.mkdir)
+
+    def open(self, path, flags, *arguments, **options):
+        if flags & os.O_CREAT:
+            self.refuse(path)
+        return self._open(path, flags, *arguments, **options)
 
     def open_file(self, path, *arguments, **options):
         self.refuse(path)

@@ -147,6 +147,63 @@ class TestAppend:
         await waiter
 
 
+class TestWithin:
+    async def test_what_must_be_given_is_asked_before_the_line_is_written(self, manifest, disk):
+        """What refuses a line is told to who appends it; the others of its group are written."""
+
+        def refuse():
+            raise LookupError(list(disk.log))
+
+        results = await asyncio.gather(
+            manifest.append(moved(1), given=refuse),
+            manifest.append(moved(2)),
+            return_exceptions=True,
+        )
+        assert repr(results[0]) == "LookupError([])"
+        assert manifest.path.read_bytes() == moved(2).to_json()
+        await manifest.append(moved(3))  # it is not broken
+
+    async def test_equal_conditions_of_a_group_are_looked_at_once(self, manifest):
+        """A thousand calls that start together ask the disk once for its room."""
+        looks = []
+
+        def look():
+            looks.append(threading.current_thread() is threading.main_thread())
+
+        await asyncio.gather(*(manifest.append(moved(n), given=look) for n in range(GROUP)))
+        assert looks == [False]
+
+    async def test_what_follows_a_line_is_done_when_it_is_durable(self, manifest, disk):
+        """In the same thread; what goes wrong there breaks nothing."""
+
+        def fail():
+            raise LookupError(list(disk.log))
+
+        with pytest.raises(LookupError, match=r"write.*sync"):
+            await manifest.append(moved(1), then=fail)
+        await manifest.append(moved(2))
+        assert [line.task_id for line in read_manifest(manifest.path)] == ["t-1", "t-2"]
+
+    async def test_two_lines_at_a_time_are_one_change_of_threads(self, manifest, monkeypatch):
+        """All that is to be done of a group is done in one go."""
+        loop, jobs = asyncio.get_running_loop(), []
+        run = loop.run_in_executor
+        monkeypatch.setattr(loop, "run_in_executor", lambda *job: (jobs.append(job), run(*job))[1])
+        lines = [manifest.append(moved(n), given=jobs.copy, then=jobs.copy) for n in range(2)]
+        await asyncio.gather(*lines)
+        assert len(jobs) == 1
+
+    async def test_nobody_writes_for_those_who_went(self, manifest, disk):
+        """Without anybody who waits for the end of the write, the file may be closed under it."""
+        going = asyncio.create_task(manifest.append(moved(1)))
+        await asyncio.sleep(0)
+        going.cancel()
+        await settle()
+        assert disk.log == []
+        await manifest.append(moved(2))
+        assert [line.task_id for line in read_manifest(manifest.path)] == ["t-1", "t-2"]
+
+
 class TestFailure:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
     async def test_a_failed_write_breaks_it_for_good(self, manifest, disk, number):

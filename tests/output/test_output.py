@@ -2,6 +2,7 @@ import asyncio
 import errno
 import os
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from fakes import make_image, make_record, make_task, picture
@@ -296,13 +297,15 @@ class TestSuperseded:
 
             return call
 
+        def below(descriptor):
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()  # of a descriptor
+            return str(path.relative_to(folder.path))
+
         unlink = type(folder.path).unlink
         async with folder.opened(record_of(A, "images/a.png")) as output:
             monkeypatch.setattr(os, "link", note("link", os.link))
             monkeypatch.setattr(os, "fdatasync", note("line", os.fdatasync))
-            monkeypatch.setattr(
-                output.store, "sync_folder", note("sync", output.store.sync_folder, str)
-            )
+            monkeypatch.setattr(os, "fsync", note("sync", os.fsync, below))
             monkeypatch.setattr(type(folder.path), "unlink", note("unlink", unlink))
             await output.rename(A.id, "images/a.png", "images/new/b.png")
         assert [

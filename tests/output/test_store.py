@@ -259,12 +259,13 @@ class TestSave:
 
     async def test_short_writes_are_continued(self, store, tmp_path, monkeypatch):
         """What one write did not take, the next ones do."""
+        write = os.write
 
-        class Slow(io.FileIO):
-            def write(self, data):
-                return super().write(bytes(data)[:7])
+        def slow(descriptor, data):
+            is_loop = threading.current_thread() is threading.main_thread()
+            return write(descriptor, data if is_loop else bytes(data)[:7])
 
-        use(monkeypatch, Slow)
+        monkeypatch.setattr(os, "write", slow)
         await save(store, LARGE["png"])
         assert (tmp_path / "images/mug-1.png").read_bytes() == LARGE["png"]
 
@@ -311,13 +312,6 @@ class TestSave:
         assert not saving.done()
         gate.set()
         await saving
-
-
-def use(monkeypatch, kind):
-    """Files that aiofiles opens are of this kind."""
-    monkeypatch.setattr(
-        aiofiles.threadpool, "sync_open", lambda path, mode, **_: kind(path, mode.rstrip("b"))
-    )
 
 
 class TestNeverOverwritten:
@@ -383,6 +377,8 @@ class Failing:
         self.fails_at = None
         self.for_good = False
         self.number = errno.EIO
+        self.files = set()
+        self._open, self._write, self._close = os.open, os.write, os.close
         outer = self
 
         class File(io.FileIO):
@@ -400,8 +396,32 @@ class Failing:
             return File(path, mode.rstrip("b"))
 
         monkeypatch.setattr(aiofiles.threadpool, "sync_open", open_file)
+        for name in ("open", "write", "close"):
+            monkeypatch.setattr(os, name, getattr(self, name))
         for name in ("fsync", "link", "mkdir", "rename", "unlink"):
             monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
+
+    def open(self, path, flags, *others, **options):
+        """Of files that are made; folders are opened to be synced."""
+        if not flags & os.O_CREAT:
+            return self._open(path, flags, *others, **options)
+        self.meet("open")
+        descriptor = self._open(path, flags, *others, **options)
+        self.files.add(descriptor)
+        return descriptor
+
+    def write(self, descriptor, data):
+        """Of these files; the loop writes to itself."""
+        if descriptor in self.files:
+            self.meet("write")
+        return self._write(descriptor, data)
+
+    def close(self, descriptor):
+        """Closed it is, whatever it says."""
+        self._close(descriptor)
+        if descriptor in self.files:
+            self.files.remove(descriptor)
+            self.meet("close")
 
     def wrapped(self, name, function):
         """The function, failing when its turn has come."""

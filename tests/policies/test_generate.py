@@ -78,6 +78,14 @@ class TestGood:
         assert made.finish_reasons == (None,)
         assert (made.request_id, made.latency_ms) == ("r-1", 12)
 
+    async def test_a_reply_changes_threads_once(self, generate, monkeypatch):
+        """Parsed, checked, hashed, written, synced and named in one go: each change costs CPU."""
+        loop, jobs = asyncio.get_running_loop(), []
+        run = loop.run_in_executor
+        monkeypatch.setattr(loop, "run_in_executor", lambda *job: (jobs.append(job), run(*job))[1])
+        await generate(reply(picture()))
+        assert len(jobs) == 1
+
     async def test_the_request_is_the_tasks(self, generate):
         """Exactly the task's body goes to the task's model, once."""
         task = make_task()
@@ -226,7 +234,7 @@ class TestMemory:
             storing.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(Store, "save", hang)
+        monkeypatch.setattr(Store, "finish", hang)
         attempt = asyncio.create_task(generate(answer))
         await storing.wait()
         assert answer.releases == []

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -233,20 +234,19 @@ class TestRecord:
 
 
 class TestConclude:
-    async def test_the_temporary_name_goes_when_the_record_is_durable(self, opened):
-        """Before the line is synced the file keeps both names, after it only its own."""
+    async def test_the_temporary_name_goes_when_the_record_is_durable(self, opened, monkeypatch):
+        """Until the line is synced the file keeps both names, after it only its own."""
         books, task = opened(), make_task()
         data = picture()
         artifact = Artifact(data=data, seed=1, finish_reason=None)
         stored = await books.store.save(task.file_stem, task.id, artifact, inspect_image(data))
-        seen = []
-        append = books.manifest.append
+        seen, sync = [], os.fdatasync
 
-        async def note(line, **options):
-            await append(line, **options)
+        def note(descriptor):
+            sync(descriptor)
             seen.extend(books.files())
 
-        books.manifest.append = note
+        monkeypatch.setattr(os, "fdatasync", note)
         await books.recorder.conclude(succeeded(task, generation=make_generation(images=(stored,))))
         assert len(seen) == 2
         assert books.files() == [stored.path]
