@@ -24,12 +24,14 @@ from batchgen.bedrock.session import (
     FIXED_SOURCES,
     credential_source,
     quiet_sdk,
+    read_data,
     sdk_config,
     sdk_session,
     service_unusable,
 )
 from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, unread, watch_request
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
+from batchgen.output import in_thread
 from batchgen.text import LONGEST_CODE, shortened
 
 CALL_TIMEOUT = 330.0
@@ -37,6 +39,7 @@ CALL_TIMEOUT = 330.0
 BODY_LIMIT = ANSWER_BODY
 """Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
 CHUNK = 1 << 20
+SERVICE = "bedrock-runtime"
 
 
 class Bedrock:
@@ -64,10 +67,10 @@ class Bedrock:
         """
         connection = self._connection
         try:
-            session = sdk_session(connection)
+            session = await in_thread(_session_with_data, connection)
             source = await credential_source(session, connection)
             client = session.client(
-                "bedrock-runtime",
+                SERVICE,
                 endpoint_url=connection.url,
                 verify=False if is_http(connection.url) else None,  # no certificate is looked at
                 config=sdk_config(connection),
@@ -180,6 +183,12 @@ def _expected(headers: Mapping[str, str]) -> int:
     if not length.isdecimal() or "content-encoding" in headers:
         return BODY_LIMIT
     return min(int(length), BODY_LIMIT)
+
+
+def _session_with_data(connection: Connection) -> Any:
+    session = sdk_session(connection)
+    read_data(session, SERVICE)
+    return session
 
 
 def _fault(error: Exception) -> BatchgenFault:

@@ -23,9 +23,16 @@ from batchgen.bedrock.account_errors import (
 from batchgen.bedrock.connection import Connection, Credentials, is_http, is_plain_loopback
 from batchgen.bedrock.error_table import CREDENTIAL_ADVICE, clock_skew
 from batchgen.bedrock.sdk_errors import only_tls, without_tls
-from batchgen.bedrock.session import FIXED_SOURCES, quiet_sdk, sdk_config, sdk_session
+from batchgen.bedrock.session import (
+    FIXED_SOURCES,
+    quiet_sdk,
+    read_data,
+    sdk_config,
+    sdk_session,
+)
 from batchgen.bedrock.wire import PortProbe
 from batchgen.errors import AttemptError, ServiceUnusable
+from batchgen.output import in_thread
 
 ATTEMPTS = 2
 """Requests that one question may become; none of them costs money."""
@@ -53,6 +60,7 @@ class Questions:
         quiet_sdk()
         self._connection = connection
         self._stack = stack
+        self._opening = asyncio.Lock()
         self._opened: Any = None
         self._clients: dict[str, Any] = {}
         self._port = PortProbe(connection.url)
@@ -87,7 +95,9 @@ class Questions:
             return Credentials(source="AWS_BEARER_TOKEN_BEDROCK", api_key=True)
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._session().get_credentials()
+                async with self._opening:
+                    session = await self._session()
+                found = await session.get_credentials()
                 # Only now a role is assumed, a file read, a token exchanged.
                 keys = None if found is None else await found.get_frozen_credentials()
         except botocore.exceptions.ClientError as error:
@@ -117,24 +127,29 @@ class Questions:
             return False
         return botocore.utils.get_token_from_environment("bedrock") is not None
 
-    def _session(self) -> Any:
+    async def _session(self) -> Any:
         if self._opened is None:
-            self._opened = sdk_session(self._connection)
+            self._opened = await in_thread(sdk_session, self._connection)
         return self._opened
 
     async def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            url = self._connection.url
-            here = service == "bedrock-runtime" or is_plain_loopback(url)
-            config = sdk_config(self._connection, attempts=ATTEMPTS, read_timeout=READ_TIMEOUT)
-            client = self._session().client(
-                service,
-                endpoint_url=url if here else None,
-                verify=False if here and is_http(url) else None,  # no certificate is looked at
-                config=config,
-            )
-            self._clients[service] = await self._stack.enter_async_context(client)
+        async with self._opening:
+            if service not in self._clients:
+                self._clients[service] = await self._open(service)
         return self._clients[service]
+
+    async def _open(self, service: str) -> Any:
+        session = await self._session()
+        await in_thread(read_data, session, service)
+        url = self._connection.url
+        here = service == "bedrock-runtime" or is_plain_loopback(url)
+        client = session.client(
+            service,
+            endpoint_url=url if here else None,
+            verify=False if here and is_http(url) else None,  # no certificate is looked at
+            config=sdk_config(self._connection, attempts=ATTEMPTS, read_timeout=READ_TIMEOUT),
+        )
+        return await self._stack.enter_async_context(client)
 
     def _note_date(self, metadata: Mapping[str, Any]) -> None:
         skew = clock_skew(metadata.get("HTTPHeaders", {}))

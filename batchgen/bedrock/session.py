@@ -86,6 +86,18 @@ def sdk_session(connection: Connection) -> Any:
     )
 
 
+def read_data(session: Any, service: str) -> None:
+    """Read the files that a client of a service needs, so that opening it reads none.
+
+    It takes 0.1 s the first time: in a thread, for a client is opened in the event loop.
+    """
+    loader = session._session.get_component("data_loader")  # noqa: SLF001  # aioboto3 hides it
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        loader.load_data(name)
+    for kind in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model(service, kind)
+
+
 def _session(connection: Connection) -> Any:
     """A session with the credentials of the profile, or with those that the SDK finds."""
     core = _core(connection)

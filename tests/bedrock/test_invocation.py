@@ -1,13 +1,18 @@
 """What is sent is what the SDK itself would send, signed by its own signer for each call."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
+from threading import current_thread
 
 import botocore.auth
 import pytest
+from botocore.loaders import JSONFileLoader
 from loopback import serving
 
-from batchgen.bedrock import connection
+from batchgen.bedrock import connection, session
+from batchgen.bedrock.account import open_account
+from batchgen.bedrock.account_errors import AccountError
 from batchgen.bedrock.client import connect
 from batchgen.bedrock.connection import Connection
 from batchgen.bedrock.session import sdk_config, sdk_session
@@ -92,3 +97,25 @@ async def test_a_proxy_of_the_environment_is_asked(server, monkeypatch):
         assert (await client.invoke(MODEL, b"{}")).body == b"{}"
     (post,) = server.posts
     assert post.target == "http://192.0.2.7:8080/model/stability.stable-image-core-v1%3A1/invoke"
+
+
+async def test_the_event_loop_reads_no_data_of_the_sdk(server, monkeypatch):
+    """Opening a client takes 0.1 s of reading and parsing: in threads, for calls or questions."""
+    load, readers = JSONFileLoader.load_file, []
+
+    def note(self, path):
+        data = load(self, path)
+        if data is not None:
+            readers.append(current_thread())
+        return data
+
+    session._data_loader.cache_clear()
+    monkeypatch.setattr(JSONFileLoader, "load_file", note)
+    to = Connection(region="us-west-2", url=server.url, calls_in_flight=1)
+    async with connect(to) as client, open_account(to) as account:
+        await client.invoke(MODEL, b"{}")
+        read = len(readers)
+        with suppress(AccountError):  # nobody here knows who asks
+            await account.identity()
+    assert 0 < read < len(readers)
+    assert current_thread() not in readers
