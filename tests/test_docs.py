@@ -19,6 +19,7 @@ from readme import ROOT, Catalog, Project, blocks, commands, prose
 from batchgen import load_job, plan_job
 from batchgen.cli import COMMANDS, main
 from batchgen.commands.run import command as run_command
+from batchgen.job import Steps
 from batchgen.models import MODELS, LifeCycle
 from batchgen.policies.stop import RULES
 from batchgen.record import derived_path
@@ -116,9 +117,10 @@ def edits_the_photographs(project, ended):
 
 
 def makes_the_chains(project, ended):
-    """Four products of three steps each; the last ones are four times as large."""
+    """Four products of three steps each; the last ones are four times as large, and have sizes."""
     assert ended.code == 0
-    assert len(project.images("out/chain")) == 12
+    assert len(project.images("out/chain")) == 12 + 4 * 2
+    assert (project.folder / "out/chain/images/mug-studio-1-large-thumb.jpg").exists()
     with Image.open(project.folder / "out/chain/images/mug-studio-1-large.png") as large:
         assert large.size == (4096, 4096)
 
@@ -361,11 +363,13 @@ class TestJobs:
         assert main(["run", job, *options]) == 0
 
         loaded = load_job(job)
-        asked = [f"{task.file_stem}.{task.image_format}" for task in plan_job(loaded)]
+        tasks = list(plan_job(loaded))
+        asked = [f"{task.file_stem}.{task.image_format}" for task in tasks]
+        derived = Steps(loaded).derived
         asked += [
             derived_path(path, each.suffix, each.format or "png")
-            for path in asked
-            for each in loaded.derive
+            for path, task in zip(tuple(asked), tasks, strict=True)
+            for each in derived[task.step]
         ]
         made = [path.relative_to(output).as_posix() for path in output.glob("images/*")]
         assert sorted(made) == sorted(asked)

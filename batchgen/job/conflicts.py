@@ -9,8 +9,9 @@ from typing import Any
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
+from batchgen.job.images import MOST_PIXELS
 from batchgen.job.matrix import axes_of, settings_of
-from batchgen.job.schema import ContentCredentials, Job, Route
+from batchgen.job.schema import ContentCredentials, Derivative, Job, Route
 from batchgen.job.steps import Steps
 from batchgen.text import LONGEST_NAME, dotted, quoted
 
@@ -29,29 +30,35 @@ def conflicts(job: Job) -> Iterator[Complaint]:
     if job.limits.whole_chains and not job.steps:
         yield Complaint(path=("limits", "whole_chains"), text="needs steps")
     yield from _routes(job)
-    yield from _derivatives(job)
+    yield from _derivatives(job.derive, ("derive",))
+    for place, step in enumerate(job.steps):
+        yield from _derivatives(step.derive or (), ("steps", place, "derive"))
     if is_plain_http(job.endpoint) and not job.allow_plain_http:
         yield Complaint(path=("endpoint",), text=f"{quoted(job.endpoint)}: {PLAIN_HTTP}")
     if job.metadata.content_credentials is not None:
         yield from _credentials(job, job.metadata.content_credentials)
 
 
-def _derivatives(job: Job) -> Iterator[Complaint]:
+def _derivatives(ordered: Sequence[Derivative], at: Path) -> Iterator[Complaint]:
     first: dict[str, int] = {}
-    for index, each in enumerate(job.derive):
+    for index, each in enumerate(ordered):
         earlier = first.setdefault(each.suffix.lower(), index)
         if earlier != index:
-            text = f"{quoted(each.suffix)} is the suffix of derive[{earlier}] already"
-            yield Complaint(path=("derive", index, "suffix"), text=f"{text}: every one stands once")
-        is_sized = each.width is not None or each.height is not None
-        if not is_sized and each.format is None:
+            text = f"{quoted(each.suffix)} is the suffix of {dotted((*at, earlier))} already"
+            yield Complaint(path=(*at, index, "suffix"), text=f"{text}: every one stands once")
+        width, height = each.width, each.height
+        if width is None and height is None and each.format is None:
             text = "changes nothing: give it a width, a height or a format"
-            yield Complaint(path=("derive", index), text=text)
-        if each.fit == "cover" and (each.width is None or each.height is None):
-            yield Complaint(path=("derive", index, "fit"), text="cover needs a width and a height")
+            yield Complaint(path=(*at, index), text=text)
+        if each.fit == "cover" and (width is None or height is None):
+            yield Complaint(path=(*at, index, "fit"), text="cover needs a width and a height")
+        is_filled = each.fit == "cover" or each.background is not None
+        if is_filled and (width or 0) * (height or 0) > MOST_PIXELS:
+            text = f"cannot be {width}x{height}: at most {MOST_PIXELS:,} pixels in all"
+            yield Complaint(path=(*at, index), text=text)
         if each.quality is not None and each.format == "png":
             text = "has no meaning for png, which loses nothing: allowed with jpeg and webp"
-            yield Complaint(path=("derive", index, "quality"), text=text)
+            yield Complaint(path=(*at, index, "quality"), text=text)
 
 
 def _credentials(job: Job, files: ContentCredentials) -> Iterator[Complaint]:

@@ -56,8 +56,9 @@ class Mending:
                 self._mend(path, wrong)
 
     def _mend(self, path: Path, wrong: Wrong) -> None:
-        if path[0] == "derive":
-            self._value.pop("derive", None)  # a half of an entry would be wrong, too
+        if "derive" in (path[0], *path[2:3]) and path[0] in ("derive", "steps"):
+            holder = self._holder(path[: path.index("derive")]) or {}
+            holder.pop("derive", None)  # a half of an entry would be wrong, too
             return
         if path[0] in EXPANDING:
             path = path[:1]
@@ -73,8 +74,8 @@ class Mending:
         elif wrong.meant is not None and wrong.meant not in holder:
             holder[wrong.meant] = holder.pop(key)
             self.renamed[*above, wrong.meant] = self._as_written(path)
-        elif above[:1] == ["items"] and key == "id":
-            holder[key] = f"items[{above[1]}]"
+        elif key == "id" and above[:1] in (["items"], ["steps"]):
+            holder[key] = f"{above[0]}-{above[1]}"
         elif key in ("vars", "matrix", "zip"):
             holder.pop(key, None)
             own = holder.get("vars")

@@ -46,6 +46,11 @@ class Row:
         return f"{self.label}/{variant}{self.suffix}"
 
     @property
+    def step_id(self) -> str | None:
+        """Of its step; None for a job without steps."""
+        return None if self.step is None else self.step.id
+
+    @property
     def suffix(self) -> str:
         """What the label of a task ends with."""
         return "" if self.step is None else f"/{self.step.id}"

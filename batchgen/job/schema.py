@@ -376,6 +376,9 @@ class Step(Section):
     parameters: Parameters = Field(default_factory=dict)
     """As in an item. An image may be that of another step, `"@generate"`, or of a step of another
     item, `"@item:hero/generate"`."""
+    derive: OrNone[tuple[Derivative, ...]] = None
+    """Sizes and formats of the images of this step; left out: those of the job, if no other step
+    takes its image, else none."""
 
 
 class Job(Section):

@@ -6,14 +6,14 @@ image of stand first, and of one item the steps in the order in which they need 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.rows import Row, changed
-from batchgen.job.schema import Job, Step
+from batchgen.job.schema import Derivative, Job, Step
 from batchgen.models import FAMILIES
 from batchgen.text import closest, did_you_mean, quoted
 
@@ -85,6 +85,30 @@ class Steps:
     def _needs(self, step: str) -> set[str]:
         """Of another item too: that item has the same steps."""
         return {one.step for one in self.references[step].values()} & self.references.keys()
+
+    @cached_property
+    def derived(self) -> Mapping[str | None, tuple[Derivative, ...]]:
+        """Step -> what is derived of its images; None is the only one of a job without steps."""
+        if not self._job.steps:
+            return {None: self._job.derive}
+        return {step.id: self._derived(step) for step in self._job.steps}
+
+    def _derived(self, step: Step) -> tuple[Derivative, ...]:
+        if step.derive is not None:
+            return step.derive
+        return () if step.id in self._taken else self._job.derive
+
+    def suffixes(self) -> dict[str | None, tuple[str, ...]]:
+        """Step -> with what the names of the files end that are derived of its images."""
+        return {
+            step: tuple(each.suffix for each in wanted) for step, wanted in self.derived.items()
+        }
+
+    @cached_property
+    def _taken(self) -> frozenset[str]:
+        """The steps whose images go on to another step of the same item."""
+        each = (one for taken in self.references.values() for one in taken.values())
+        return frozenset(one.step for one in each if one.item is None)
 
     def rows(self, row: Row) -> Iterator[Row]:
         """The rows of one row, one for each step."""

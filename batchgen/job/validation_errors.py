@@ -110,14 +110,17 @@ def _mapping(path: Path) -> str:
         return "set"
     if len(path) == 1:
         return ""
+    if path[:1] == ("steps",) and path[2:3] == ("derive",) and path[3:]:
+        return "derive"
     whole = ".".join(map(str, path[:-1]))
     return whole if whole in KEYS else str(path[0])
 
 
 def _missing(details: ErrorDetails) -> str:
     key = str(details["loc"][-1])
+    what = "step" if details["loc"][0] == "steps" else "item"
     return {
-        "id": "is missing: every item needs an id of its own",
+        "id": f"is missing: every {what} needs an id of its own",
         "name": "is missing: give the job a name",
     }.get(key, "is missing")
 
@@ -145,6 +148,7 @@ def _mapping_wanted(details: ErrorDetails) -> str:
 
 def _listed(path: Path) -> str:
     """What stands in a list at this place."""
+    path = path[-1:] if path[-1] == "derive" else path
     return {"derive": "mappings", "exclude": "mappings", "matrix": "values", "zip": "values"}.get(
         str(path[0]), "overrides" if path[0] == "override" else str(path[0])
     )

@@ -49,8 +49,8 @@ def derive(
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
             _require_bounded(image.size)
             form = wanted.format or (image.format or "").lower()
-            profile = image.info.get("icc_profile")
-            picture = _shaped(image, wanted)
+            profile = _profile(image)
+            picture = _shaped(_upright(image), wanted)
         made = _written(_flat(picture, wanted, form), form, wanted, profile)
     except BrokenImage:
         raise
@@ -95,6 +95,19 @@ def _side(own: int, scale: float, wanted: int | None) -> int:
     return max(1, round(own * scale))
 
 
+def _profile(image: Image) -> bytes | None:
+    """Its colour profile, if that is one of red, green and blue, which is what becomes of it."""
+    profile: bytes | None = image.info.get("icc_profile")
+    return profile if profile and profile[16:20] == b"RGB " else None
+
+
+def _upright(image: Image) -> Image:
+    """The picture as viewers show it: what its EXIF says of its orientation is not copied."""
+    from PIL import ImageOps  # noqa: PLC0415  # as above
+
+    return ImageOps.exif_transpose(image)
+
+
 def _shaped(image: Image, wanted: Derivative) -> Image:
     """The picture in its size, with red, green, blue and, where anything is transparent, alpha."""
     from PIL import Image, ImageOps  # noqa: PLC0415  # as above
@@ -134,7 +147,7 @@ def _flat(picture: Image, wanted: Derivative, form: str) -> Image:
 
 def _written(picture: Image, form: str, wanted: Derivative, profile: bytes | None) -> bytes:
     """The coded picture, with the colour profile of the image."""
-    options: dict[str, Any] = {} if profile is None else {"icc_profile": profile}
+    options: dict[str, Any] = {"icc_profile": profile or b""}  # left out, Pillow takes the image's
     if form != "png":
         options["quality"] = wanted.quality or QUALITY
     if form == "jpeg":

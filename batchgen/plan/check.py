@@ -192,7 +192,7 @@ class _Items:
         """
         unique = Unique(
             check_ids=bool(self._job.items_from),
-            suffixes=tuple(each.suffix for each in self._job.derive),
+            suffixes=self.planner.rows.steps.suffixes(),
         )
         taken: set[str] = set()
         has_axes = any(True for _ in self.planner.rows.axes())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -130,15 +130,18 @@ class Duplicate:
 class Unique:
     """Looks at every planned item once, and again only if two may be alike."""
 
-    def __init__(self, *, check_ids: bool = False, suffixes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *, check_ids: bool = False, suffixes: Mapping[str | None, Sequence[str]]
+    ) -> None:
         """Nothing is known yet.
 
         Args:
             check_ids: whether two rows may have one id, which nobody has looked at before.
-            suffixes: of the files that are derived of each image, which have names, too.
+            suffixes: of the files that are derived of the images of each step, which have names,
+                too.
         """
         self._names = Repeats()
-        self._suffixes = suffixes
+        self._suffixes = suffixes if any(suffixes.values()) else {}
         self._requests = Repeats()
         self._ids = Repeats() if check_ids else None
         self._last = -1
@@ -163,7 +166,7 @@ class Unique:
         if not self._suffixes:
             yield from _name_groups(planned)
             return
-        for suffix in ("", *self._suffixes):
+        for suffix in ("", *self._suffixes[planned.row.step_id]):
             text = partial(_comparable_derived, planned, suffix)
             for variant in _variants(planned):
                 yield Group(hash(text(variant)), planned.row, (variant,), text)

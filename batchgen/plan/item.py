@@ -208,7 +208,7 @@ class PlannedItem:
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
         is_same = template is None or not template.names
-        step = None if self.row.step is None else self.row.step.id
+        step = self.row.step_id
         parents, before = self.parents, 0
         if step is not None:
             before = self.row.chain.index(self.row) * self.variants

@@ -56,8 +56,8 @@ class ItemPlanner:
         self._models = JobModels(job)
         self._steps = StepParents(job, found, self.variants)
         self._file_name = self._checked_file_name()
-        suffixes = (each.suffix for each in job.derive)
-        self._longest_suffix = max(suffixes, key=len, default="")
+        suffixes = self.rows.steps.suffixes().items()
+        self._longest_suffixes = {step: max(each, key=len, default="") for step, each in suffixes}
         self._own_names = set(self._file_name.names if self._file_name else ()) - VARIANT_NAMES
         self._before_number = None if self._file_name is None else _before_number(self._file_name)
         self._prefix_is_unique = self._file_name is not None and _prefix_is_unique(self._file_name)
@@ -92,7 +92,7 @@ class ItemPlanner:
         name, chosen = self._bound_name(file_name, filled_in.values), self._seeds(row, model)
         if chosen is None or (count > 1 and not name.names):
             return None
-        if _unsafe(name, count, self._longest_suffix):
+        if _unsafe(name, count, self._longest_suffixes[row.step_id]):
             return None
         request = family.build(model, filled_in.prompts, kind.parameters, 1)
         again = kind.fallback_prompt
@@ -232,7 +232,8 @@ class ItemPlanner:
             text = "gives all variants of an item one name: put {variant} into it"
             self._found.add(("file_name",), text)
             return None
-        reason = _unsafe(bound, count, self._longest_suffix)
+        suffix = self._longest_suffixes[row.step_id]
+        reason = _unsafe(bound, count, suffix)
         if reason:
             self._found.add(row.path("id"), reason)
         return None if reason else bound

@@ -16,7 +16,7 @@ from datetime import datetime
 from importlib.metadata import version
 
 from batchgen.errors import StorageError
-from batchgen.job import Derivative, Job
+from batchgen.job import Derivative, Job, Steps
 from batchgen.output import (
     BrokenImage,
     Label,
@@ -56,7 +56,7 @@ class Derivatives:
             stop: applied when the disk takes nothing any more.
             notify: told, once for each reason, of what could not be made.
         """
-        self._wanted = job.derive
+        self._wanted = Steps(job).derived
         self._is_labelled = job.metadata.is_written
         self._run_id = run_id
         self._output = output
@@ -79,7 +79,7 @@ class Derivatives:
             image: as it is on record, or will be, with its present path.
             at: when it was made.
         """
-        return await self._with(self._wanted, task, image, at)
+        return await self._with(self._wanted[task.step], task, image, at)
 
     async def _with(
         self, orders: Sequence[Derivative], task: Task, image: StoredImage, at: datetime
@@ -157,14 +157,15 @@ class Derivatives:
 
         A file that was written to after the record of its image is read.
         """
-        record = self._output.history.present(task.id) if self._wanted else None
+        orders = self._wanted[task.step]
+        record = self._output.history.present(task.id) if orders else None
         if record is None or not record.images:
             return ()
         found = {(each.suffix, _sorted(each.settings)): each for each in record.images[0].derived}
         written = record.finished_at.timestamp() + COARSE
         return [
             wanted
-            for wanted in self._wanted
+            for wanted in orders
             if (each := found.get((wanted.suffix, _sorted(wanted.settings)))) is None
             or not self._is_intact(each, written)
         ]

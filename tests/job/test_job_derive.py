@@ -4,7 +4,7 @@ import pytest
 
 from batchgen import job, plan
 from batchgen.errors import JobError
-from batchgen.job import Derivative, Job
+from batchgen.job import Derivative, Job, Steps
 from batchgen.text import dotted
 
 HEAD = "name: a\nmodel: stability.stable-image-core-v1:1\nitems: [{id: a, prompt: a}]\n"
@@ -71,6 +71,7 @@ def test_ids_of_tasks_do_not_depend_on_it():
         ("{suffix: x, width: 8, background: '#12'}", "derive[0].background", "a colour in quotes"),
         ("{suffix: x, width: 8, widht: 9}", "derive[0].widht", 'did you mean "width"?'),
         ("{suffix: x}", "derive[0]", "changes nothing"),
+        ("{suffix: x, width: 16000, height: 9000, fit: cover}", "derive[0]", "at most 64,000,000"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(entry, key, said):
@@ -94,6 +95,42 @@ def test_it_is_a_list(text):
     """Anything else is refused."""
     ((found, line, _),) = wrong(text)
     assert (found, line) == ("derive", 4)
+
+
+def test_of_a_chain_the_last_image_counts_or_what_a_step_orders():
+    """What other steps of the item take is not finished; what only other items take is."""
+    cut = {"model": "us.stability.stable-image-remove-background-v1:0"}
+    job = Job(
+        name="a",
+        model="m",
+        items=[{"id": "a"}],
+        steps=[
+            {"id": "one"},
+            {"id": "two", **cut, "parameters": {"image": "@one"}},
+            {"id": "three", **cut, "parameters": {"image": "@two"}},
+            {"id": "four", **cut, "parameters": {"image": "@item:a/three"}, "derive": []},
+            {"id": "five", **cut, "derive": [{"suffix": "y", "width": 9}]},
+        ],
+        derive=[{"suffix": "x", "width": 8}],
+    )
+    found = {step: [each.suffix for each in made] for step, made in Steps(job).derived.items()}
+    assert found == {"one": [], "two": [], "three": ["x"], "four": [], "five": ["y"]}
+
+
+@pytest.mark.parametrize(
+    ("derive", "key", "said"),
+    [
+        ("{suffix: x}", "steps[0].derive", "allowed: a list of mappings"),
+        ("[{suffix: x}]", "steps[0].derive[0]", "changes nothing"),
+        ("[{width: 5}]", "steps[0].derive[0].suffix", "is missing"),
+        ("[{suffix: x, widht: 5}]", "steps[0].derive[0].widht", 'did you mean "width"?'),
+    ],
+)
+def test_what_is_wrong_of_a_step_is_said(derive, key, said):
+    """With its place."""
+    ((found, _, text),) = wrong(f"steps:\n  - {{id: one, derive: {derive}}}")
+    assert found == key
+    assert said in text
 
 
 def test_a_program_may_order_it_too():

@@ -145,8 +145,18 @@ class TestCoding:
 
     def test_the_colour_profile_stays(self):
         """Else a wide picture looks dull."""
-        data = coded(striped(), icc_profile=b"profile")
-        assert made(data, width=10).info["icc_profile"] == b"profile"
+        profile = b"\0" * 16 + b"RGB " + b"\0" * 108
+        data = coded(striped(), icc_profile=profile)
+        assert made(data, width=10).info["icc_profile"] == profile
+        grey = coded(striped().convert("L"), icc_profile=profile.replace(b"RGB ", b"GRAY"))
+        assert "icc_profile" not in made(grey, width=10).info
+
+    def test_it_stands_as_viewers_show_its_image(self):
+        """A turn that EXIF orders is made, for nothing says so of the derived file."""
+        turned = Image.Exif()
+        turned[0x112] = 6
+        data = coded(striped(), "jpeg", exif=turned)
+        assert made(data, format="png").size == striped().size[::-1]
 
     def test_what_cannot_be_read_is_said(self):
         """Whatever Pillow raises."""

@@ -80,6 +80,24 @@ async def test_each_step_gets_the_image_of_its_parent(tmp_path):
             assert data in [call.request.get("image") for call in models.calls]
 
 
+@virtual_time
+async def test_sizes_are_made_of_the_last_step(tmp_path):
+    """Or as a step says; that one orders more later costs no call."""
+    derive = [{"suffix": "-s", "width": 64}]
+    await run_of(chain_job(tmp_path / "out", 1, derive=derive), good())
+
+    def files():
+        return sorted(each.name for each in (tmp_path / "out/images").glob("*-*-s.png"))
+
+    assert files() == ["mug-0-1-large-s.png"]
+    own = [{**STEPS[0], "derive": [{"suffix": "-s", "width": 32}]}, *STEPS[1:]]
+    models = good()
+    ran = await run_of(chain_job(tmp_path / "out", 1, derive=derive, steps=own), models)
+
+    assert (models.calls, ran.summary.exit_code) == ([], 0)
+    assert files() == ["mug-0-1-generate-s.png", "mug-0-1-large-s.png"]
+
+
 class Late(Models):
     """The first picture is quick, all others of its model take long."""
 
