@@ -12,6 +12,7 @@ from batchgen.bedrock import advice
 from batchgen.errors import Throttled
 from batchgen.policies import Retry
 from batchgen.record import Record, Status
+from batchgen.task import is_input_image
 from batchgen.text import escaped
 
 MESSAGE_SHOWN = 300
@@ -98,7 +99,7 @@ class Failures:
 
 def all_unmade(run_id: str, manifest: Path) -> str:
     """The command that prints every record of a run without an image."""
-    pattern = f'"run_id": "{run_id}".*"status": "(failed|filtered)"'
+    pattern = f'"run_id": "{run_id}".*"status": "(failed|filtered|skipped)"'
     return f"grep -E {shlex.quote(pattern)} {shlex.quote(str(manifest))}"
 
 
@@ -110,7 +111,10 @@ def _reason(record: Record) -> str:
     if record.status is Status.SKIPPED:
         return "an image that it needs was not made."
     if record.status is Status.FILTERED:
-        return f"{_ended(_cut(error.message))} Reword its prompt."
+        is_of_image = "input image" in error.message or "prompt" not in record.request
+        has_image = any(map(is_input_image, record.request.values()))
+        remedy = "Give it another image." if has_image and is_of_image else "Reword its prompt."
+        return f"{_ended(_cut(error.message))} {remedy}"
     return f"{_said(error.code, error.message)} {advice(error.code, error.message)}".rstrip()
 
 

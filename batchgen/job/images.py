@@ -69,7 +69,9 @@ class InputImages:
             file_format, size = _inspect(data)
         except FileNotFoundError:
             where = self._folder.absolute()
-            return UnusableImage(f"there is no file {_shown(path)} in {quoted(str(where), 300)}")
+            hint = ": the parameters of a step alone name a step" if path.startswith("@") else ""
+            text = f"there is no file {_shown(path)} in {quoted(str(where), 300)}{hint}"
+            return UnusableImage(text)
         except (OSError, ValueError) as error:
             return UnusableImage(f"{_shown(path)} cannot be used: {_reason(error)}")
         sha256 = hashlib.sha256(data).hexdigest()

@@ -135,6 +135,8 @@ class Steps:
 
     def _wrong(self, step: Step, taken: Reference, known: Collection[str]) -> str | None:
         said = quoted(taken.text)
+        if taken.item == "":
+            return f'{said} names no step of an item: it is written "{ANCHOR}ITEM/STEP"'
         if taken.step not in self.references:
             hint = did_you_mean(closest(taken.step, self.references))
             steps = ", ".join(self.references)

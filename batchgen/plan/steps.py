@@ -79,7 +79,7 @@ class StepParents:
             return None
         if len(rows) != 1:
             many = f"names {len(rows)} combinations of the matrix: exclude all but one of them"
-            text = many if rows else "names no item of the job"
+            text = many if rows else self._why_none(taken.item)
             at = (*row.step_at, "parameters", name)
             self._found.add(at, f"{quoted(taken.text)} {text}")
             return None
@@ -92,6 +92,13 @@ class StepParents:
             return None
         start += place * self._variants(first)
         return Parent(planned=planned, start=start, is_anchor=True)
+
+    def _why_none(self, item: str | None) -> str:
+        job = self._job
+        if any(each.id == item for each in job.items):
+            return "names an item that exclude or sample leaves out"
+        is_cut = bool(job.exclude) or job.sample is not None
+        return "names no item of the job" + (" that exclude and sample leave" if is_cut else "")
 
     def _find_anchors(self) -> dict[str, list[tuple[Row, int]]]:
         """The rows of the anchors, which stand before all others."""

@@ -170,8 +170,8 @@ class TestFailures:
             f"50 tasks failed: ValidationException: no. {advice}",
             f"  {', '.join(f'mug/{number}' for number in range(20))} and 30 more",
             (
-                """All of them: grep -E '"run_id": "run-1".*"status": "(failed|filtered)"' """
-                "'/out/my shop/manifest.jsonl'"
+                """All of them: grep -E '"run_id": "run-1".*"""
+                """"status": "(failed|filtered|skipped)"' '/out/my shop/manifest.jsonl'"""
             ),
         ]
 
@@ -187,6 +187,12 @@ class TestFailures:
             failures.note(filtered())
         )
         assert "adjust it. Reword its prompt." in failures.note(filtered("Please adjust it."))
+        image = {"image": {"path": "a.png", "sha256": "0"}}
+        for reason, request in (("output image", {}), ("input image", {"prompt": "x"})):
+            record = filtered(f"Filter reason: {reason}").model_copy(
+                update={"request": request | image}
+            )
+            assert f"{reason}. Give it another image." in Failures().note(record)
 
     def test_several_tasks_are_plural(self):
         """Two tasks were filtered, not was."""

@@ -4,7 +4,7 @@ import pytest
 
 from batchgen import plan
 from batchgen.errors import JobError
-from batchgen.job import Job, load
+from batchgen.job import Job, load, parse
 
 CORE = "stability.stable-image-core-v1:1"
 CUT = "us.stability.stable-image-remove-background-v1:0"
@@ -29,6 +29,7 @@ def job_of(*steps, items=("mug", "lamp"), **changes):
         ([GENERATE, cut("@generat")], "names no step of the job"),
         ([GENERATE, cut("@item:mugg/generate")], "names no item of the job; did you mean"),
         ([GENERATE, cut("@item:mug/cutt")], "names no step of the job"),
+        ([GENERATE, cut("@item:mug")], 'it is written "@item:ITEM/STEP"'),
         ([GENERATE, cut("@cut")], "closes a circle: cut needs cut"),
         (
             [cut("@large"), {"id": "large", "model": LARGE, "parameters": {"image": "@cut"}}],
@@ -51,6 +52,23 @@ def test_what_is_wrong_is_said_before_anything_is_made(steps, said):
     assert "steps[" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ("steps: [{id: a/b}]", "steps[0].id: cannot be"),
+        ("steps: [{prompt: x}]", "steps[0].id: is missing: every step"),
+        ('steps: [{id: a}]\nparameters: {image: "@a", strength: 0.4}', "a step alone name a step"),
+    ],
+)
+def test_one_slip_is_one_complaint(changes, said):
+    """In its own words."""
+    text = "name: shop\nmodel: stability.stable-image-ultra-v1:1\n"
+    with pytest.raises(JobError) as error:
+        plan.check(parse("job.yaml", f"{text}items: [{{id: mug, prompt: x}}]\n{changes}".encode()))
+    assert len(error.value.complaints) == 1
+    assert said in str(error.value)
+
+
 def test_an_anchor_must_be_one_picture():
     """Of several combinations nobody knows which is meant."""
     matrix = {"style": ["studio", "evening"]}
@@ -60,6 +78,8 @@ def test_an_anchor_must_be_one_picture():
         plan.check(job_of(*steps, **fields))
 
     one = job_of(*steps, **fields, exclude=[{"id": "mug", "style": "evening"}])
+    with pytest.raises(JobError, match="names an item that exclude or sample leaves out"):
+        plan.check(job_of(*steps, **fields, exclude=[{"id": "mug"}]))
     # All cut the same picture out, which is one request.
     with pytest.raises(JobError, match="would make the same image as"):
         plan.check(one)
