@@ -33,8 +33,10 @@ endif
 # As it was written: a path may hold spaces, quotes and dollars.
 export BATCHGEN_JOB = $(or $(WORDS),$(value $(or $(filter job,$(GIVEN)),JOB)))
 export BATCHGEN_MANIFEST = $(or $(WORDS),$(value $(or $(filter manifest,$(GIVEN)),MANIFEST)))
-# Tests run beside each other, those of one file in one process, whose fixtures they share.
-BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# Tests run beside each other, those of one file in one process, whose fixtures they share, in the
+# order of `tests/conftest.py`. What pytest makes of a test's asserts is kept, whatever a person has set.
+BESIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+TESTED := PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest
 
 # The newest of the supported Pythons that this machine has.
 FIND_PYTHON := for python in $${BATCHGEN_PYTHON:-python3.13 python3.12 python3.11 python3 python}; do \
@@ -91,11 +93,11 @@ editor: $(DEV_READY) ## what the YAML language server from npm says of a job; ne
 		$(PYTHON) -m pytest tests/e2e/test_e2e_editor.py
 
 test: $(DEV_READY) ## the test suite
-	$(PYTHON) -m pytest $(BESIDE) $(ARGS)
+	$(TESTED) $(BESIDE) $(ARGS)
 
 test-long: $(DEV_READY) ## the sweeps that take longer than a suite should
 	@$(PIP) install --require-hashes -r requirements-formats.txt
-	$(PYTHON) -m pytest --long $(BESIDE) $(ARGS)
+	$(TESTED) --long $(BESIDE) $(ARGS)
 
 mutation: $(DEV_READY) ## how many small faults in the money's modules the tests notice (half an hour)
 	@$(PIP) install --require-hashes -r requirements-mutation.txt

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,19 +16,37 @@ settings.register_profile("mutation", deadline=None, suppress_health_check=list(
 FOREIGN = ("AWS_", "BOTO", "BATCHGEN_")
 """What names of variables that change the SDK, or us, begin with."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="run the sweeps marked `long` as well")
 
 
+FIRST = ("test_docs.py", "crash", "e2e", "money")
+"""Files and rooms whose tests take longest: begun last, they would go on alone at the end."""
+
+
+def _turn(item):
+    """When an item is run: the longest first, otherwise as they were found."""
+    (place,) = item.path.relative_to(HERE).parts[:1]
+    return FIRST.index(place) if place in FIRST else len(FIRST)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=_turn)
     if config.getoption("--long"):
         return
     skip = pytest.mark.skip(reason="a long sweep: --long runs it")
     for item in items:
         if "long" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores: many tests wait for a disk, a process or a socket."""
+    return (os.cpu_count() or 1) + 1
 
 
 FIGURES = pytest.StashKey[Counter]()

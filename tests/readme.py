@@ -150,30 +150,3 @@ def _files() -> list[str]:
     git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return [name for name in listed.split("\0") if (ROOT / name).is_file()]
-
-
-class Catalog:
-    """The one run of the whole catalogue at its real quota: it takes the better half of a minute.
-
-    Whoever comes first starts it; other tests are run in the meantime.
-    """
-
-    LINE = "make run JOB=jobs/catalog.yaml"
-    _the_one: Catalog | None = None
-
-    def __init__(self, folder: Path) -> None:
-        self.project = Project(folder)
-        self.running = self.project.start(self.LINE)
-
-    @classmethod
-    def started(cls, folder: Path) -> Catalog:
-        """The run, started now or earlier in this session."""
-        if cls._the_one is None:
-            cls._the_one = cls(folder)
-        return cls._the_one
-
-    @classmethod
-    def end(cls) -> None:
-        """End it if somebody started it."""
-        if cls._the_one is not None:
-            cls._the_one.project.close()

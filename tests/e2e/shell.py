@@ -9,10 +9,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from batchgen.cli import main
 
 KEPT = (
     "PATH",
@@ -40,13 +45,25 @@ class Ended:
 class Shell:
     """Runs `batchgen` in one folder, against one service."""
 
-    def __init__(self, folder: Path, service: Service) -> None:
+    def __init__(
+        self, folder: Path, service: Service, capsys: pytest.CaptureFixture[str] | None = None
+    ) -> None:
         self.folder = folder
         self.service = service
+        self._capsys = capsys
         self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, **options: Any) -> Ended:
-        """Run a command to its end."""
+        """Run a command to its end: in this process, which has imported all that it needs.
+
+        With `options`, those of `start`, it is one that was started.
+        """
+        if not options and self._capsys is not None:
+            self._capsys.readouterr()  # what the test wrote until now
+            with chdir(self.folder):
+                code = main(arguments)
+            out, err = self._capsys.readouterr()
+            return Ended(code=code, out=out, err=err)
         process = self.start(*arguments, **options)
         out, err = process.communicate(timeout=PATIENCE)
         return Ended(code=process.returncode, out=out or "", err=err or "")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from shell import Ended, Shell
+from shell import Shell
 
-from batchgen.cli import main
 from batchgen.errors import StorageError
 from batchgen.output import BrokenImage, embedded
 from batchgen.output.store import Store
@@ -24,16 +23,7 @@ FILES = ["images/item-1-1-300.jpg", "images/item-1-1-800.webp", "images/item-1-1
 
 
 class Shop(Shell):
-    """A shell that runs commands in this process, which is sooner done."""
-
-    def __init__(self, folder, service, capsys):
-        super().__init__(folder, service)
-        self._capsys = capsys
-
-    def __call__(self, *arguments):
-        code = main(arguments)
-        out, err = self._capsys.readouterr()
-        return Ended(code=code, out=out, err=err)
+    """A shell that knows of `derive`."""
 
     def order(self, *derive, prompts=("a mug",), **keys):
         self.job(*prompts, derive=list(derive), **keys)

@@ -68,7 +68,7 @@ def test_verbose_says_what_was_decided(batchgen, place):
     batchgen.service.script("ServiceUnavailableException", times=1)
     batchgen.job("a mug")
 
-    ended = batchgen(*place, "job.yaml", "--rpm=60000")
+    ended = batchgen(*place, "job.yaml", "--rpm=60000", env={})
 
     entries = [line for line in texts(ended.err) if line.startswith("INFO ")]
     assert ended.code == 0
@@ -81,7 +81,7 @@ def test_all_that_is_said_is_ours(batchgen):
     """With -vv, too: no key, no token, no library's own words."""
     batchgen.job("a mug")
 
-    ended = batchgen("run", "job.yaml", "--rpm=60000", "-vv")
+    ended = batchgen("run", "job.yaml", "--rpm=60000", "-vv", env={})
 
     entries = [line for line in texts(ended.err) if line.startswith(("INFO", "DEBUG"))]
     assert ended.code == 0

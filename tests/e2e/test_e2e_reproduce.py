@@ -9,9 +9,7 @@ from collections import Counter
 
 import pytest
 from fakes import picture
-from shell import Ended, Service, Shell, until
-
-from batchgen.cli import main
+from shell import Service, Shell, until
 
 SD35 = "stability.sd3-5-large-v1:0"
 
@@ -28,34 +26,12 @@ def painter():
         process.stdin.close()
 
 
-class Inside(Shell):
-    """A shell that runs commands in this process, which is sooner done."""
-
-    def __init__(self, folder, service, capsys):
-        super().__init__(folder, service)
-        self._capsys = capsys
-
-    def __call__(self, *arguments):
-        code = main(arguments)
-        out, err = self._capsys.readouterr()
-        return Ended(code=code, out=out, err=err)
-
-
 @pytest.fixture
 def shop(tmp_path, painter, capsys, monkeypatch):
     """The command in an empty folder, and the simulator that paints, with empty books."""
     monkeypatch.chdir(tmp_path)
     painter.reset()
-    return Inside(tmp_path, painter, capsys)
-
-
-@pytest.fixture
-def plain(tmp_path, service, capsys, monkeypatch):
-    """The same with the simulator whose pictures are all the same."""
-    monkeypatch.chdir(tmp_path)
-    shell = Inside(tmp_path, service, capsys)
-    yield shell
-    shell.close()
+    return Shell(tmp_path, painter, capsys)
 
 
 def reproduce(shell, *arguments, manifest="out/manifest.jsonl"):
@@ -166,46 +142,46 @@ def test_the_bar_is_the_users(shop):
     assert worse == "Worse than same pixels: 1."
 
 
-def test_killed_and_continued_pays_nothing_twice(plain):
+def test_killed_and_continued_pays_nothing_twice(batchgen):
     """The same command goes on: what was delivered is not called again."""
-    plain.job(*(f"a mug {n}" for n in range(8)))
-    assert plain.run().code == 0
-    plain.service.reset()
-    plain.service.script("late", seconds=0.2)
+    batchgen.job(*(f"a mug {n}" for n in range(8)))
+    assert batchgen.run().code == 0
+    batchgen.service.reset()
+    batchgen.service.script("late", seconds=0.2)
     command = ["reproduce", "out/manifest.jsonl", "--rpm=60000", "--concurrency=2"]
-    process = plain.start(*command)
-    manifest = plain.folder / "out-reproduced/manifest.jsonl"
+    process = batchgen.start(*command)
+    manifest = batchgen.folder / "out-reproduced/manifest.jsonl"
     until(lambda: manifest.exists() and manifest.read_text("utf-8").count('"kind": "record"') >= 3)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until(lambda: plain.service.in_flight() == 0)
-    done = len(records(plain))
+    until(lambda: batchgen.service.in_flight() == 0)
+    done = len(records(batchgen))
 
-    code, said = reproduce(plain)
+    code, said = reproduce(batchgen)
 
     assert code == 0
     assert said["verdicts"]["identical"] == 8
-    paid = Counter(entry["body_sha256"] for entry in plain.service.ledger())
+    paid = Counter(entry["body_sha256"] for entry in batchgen.service.ledger())
     assert len(paid) == 8
     assert sum(paid.values()) <= 8 + 2  # what was in flight at the kill
     assert sum(count == 1 for count in paid.values()) >= done
-    before = plain.service.charged()
-    assert reproduce(plain)[0] == 0
-    assert plain.service.charged() == before
+    before = batchgen.service.charged()
+    assert reproduce(batchgen)[0] == 0
+    assert batchgen.service.charged() == before
 
 
-def test_stopped_by_its_budget_it_says_so_and_goes_on(plain):
+def test_stopped_by_its_budget_it_says_so_and_goes_on(batchgen):
     """Exit 3, the rest not made yet; the next command makes just that."""
-    plain.job("one", "two", "three")
-    assert plain.run().code == 0
-    plain.service.reset()
+    batchgen.job("one", "two", "three")
+    assert batchgen.run().code == 0
+    batchgen.service.reset()
 
-    code, said = reproduce(plain, "--max-cost=0.08")
+    code, said = reproduce(batchgen, "--max-cost=0.08")
 
     assert code == 3
     assert (said["verdicts"]["identical"], said["open"]) == (2, 1)
-    assert reproduce(plain)[0] == 0
-    assert plain.service.charged() == 3
+    assert reproduce(batchgen)[0] == 0
+    assert batchgen.service.charged() == 3
 
 
 def test_another_model_gets_the_same_prompts_and_seeds(shop):
@@ -289,37 +265,37 @@ def test_a_dry_run_tells_and_makes_nothing(shop):
     assert shop.files() == before
 
 
-def test_a_part_of_a_manifest(plain):
+def test_a_part_of_a_manifest(batchgen):
     """By pattern, by number, by status and by run; a pattern that fits nothing is a slip."""
-    plain.job("one", "two", "three [filtered]")
-    assert plain.run().code in (0, 1)
-    (run_id,) = {line["run_id"] for line in plain.lines("run")}
+    batchgen.job("one", "two", "three [filtered]")
+    assert batchgen.run().code in (0, 1)
+    (run_id,) = {line["run_id"] for line in batchgen.lines("run")}
 
     for options, label in (
-        (["--limit=1"], plain.lines("record")[0]["label"]),
+        (["--limit=1"], batchgen.lines("record")[0]["label"]),
         (["--only=item-2"], "item-2/1"),
         (["--run", run_id, "--only=item-1/*"], "item-1/1"),
     ):
-        code, said = reproduce(plain, *options)
+        code, said = reproduce(batchgen, *options)
         assert code == 0
         assert list(by_label(said)) == [label]
 
 
-def test_without_an_endpoint_it_is_that_of_the_records(plain):
+def test_without_an_endpoint_it_is_that_of_the_records(batchgen):
     """A manifest of the simulator never goes to AWS by itself, and mixed ones are refused."""
-    plain.job("one", "two")
-    assert plain.run().code == 0
-    edit(plain, "item-2/1", lambda record: record.update(endpoint="aws"))
-    plain.service.reset()
+    batchgen.job("one", "two")
+    assert batchgen.run().code == 0
+    edit(batchgen, "item-2/1", lambda record: record.update(endpoint="aws"))
+    batchgen.service.reset()
 
-    ended = plain("reproduce", "out")
+    ended = batchgen("reproduce", "out")
 
     assert ended.code == 2
     assert "--endpoint" in ended.err
-    assert plain.service.ledger() == []
-    edit(plain, "item-2/1", lambda record: record.update(endpoint="gopher://x"))
-    assert plain("reproduce", "out", "--only=item-2").code == 2
-    code, said = reproduce(plain, f"--endpoint={plain.service.url}")
+    assert batchgen.service.ledger() == []
+    edit(batchgen, "item-2/1", lambda record: record.update(endpoint="gopher://x"))
+    assert batchgen("reproduce", "out", "--only=item-2").code == 2
+    code, said = reproduce(batchgen, f"--endpoint={batchgen.service.url}")
     assert (code, said["verdicts"]["identical"]) == (0, 2)
 
 

@@ -2,7 +2,17 @@
 
 import json
 
-from shell import Service, texts
+import pytest
+from shell import PATIENCE, Service, Shell, texts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unreachable(tmp_path_factory):
+    """A run against a port where nobody listens, begun before the first test of this file."""
+    shell = Shell(tmp_path_factory.mktemp("unreachable"), Service("http://127.0.0.1:9"))
+    shell.job("a mug")
+    yield shell, shell.start("run", "job.yaml", "--json")
+    shell.close()
 
 
 class TestResults:
@@ -146,7 +156,7 @@ class TestHarmless:
         item = {"id": "mug\u202eb", "prompt": f"a {self.STEERING}mug"}
         batchgen.job(items=[item], file_name="{variant}")
 
-        ended = batchgen("-vv", "run", "job.yaml", "--rpm=60000")
+        ended = batchgen("-vv", "run", "job.yaml", "--rpm=60000", env={})
 
         assert ended.code == 1
         assert not [char for char in ended.err if not char.isprintable() and char != "\n"]
@@ -174,3 +184,23 @@ class TestHarmless:
         assert service.ledger()[0]["key_id"] == keys["AWS_ACCESS_KEY_ID"]
         assert "verysecret" not in said
         assert "signature=" not in said
+
+
+def test_a_refused_connection_ends_the_run(unreachable):
+    """Told at the first attempt, tried for a while, then exit code 4 and the address.
+
+    Last in this file: the run has had all the time of the others.
+    """
+    shell, process = unreachable
+    out, err = process.communicate(timeout=PATIENCE)
+
+    _, *lines = texts(err)
+    summary = json.loads(out)
+    assert process.returncode == 4
+    assert lines[0].startswith("item-1/1 is tried again: EndpointConnectionError: ")
+    assert lines[-2].startswith("Nothing answers at the endpoint: ")
+    assert f'"{shell.service.url}/model/' in lines[-2]
+    assert lines[-2].endswith("Check the network, the Region's name and `endpoint`.")
+    assert (summary["left"], summary["billed_usd"], summary["maybe_billed_usd"]) == (1, 0.0, 0.0)
+    assert summary["elapsed_s"] < 40
+    assert shell.lines("record") == []
