@@ -105,13 +105,8 @@ class TestAgain:
 
         ended = batchgen.run("--dry-run", "--json")
 
-        assert json.loads(ended.out) == {
-            "tasks": 1,
-            "to_make": 1,
-            "cost_usd": 0.04,
-            "minutes": 0.0,
-            "simulated": True,
-        }
+        told = {"tasks": 1, "to_make": 1, "cost_usd": 0.04, "minutes": 0.0, "simulated": True}
+        assert told.items() <= json.loads(ended.out).items()
         assert batchgen.files() == before
         assert batchgen.service.ledger() == []
 
