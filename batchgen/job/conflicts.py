@@ -11,7 +11,7 @@ from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.images import MOST_PIXELS
 from batchgen.job.matrix import axes_of, settings_of
-from batchgen.job.schema import ContentCredentials, Derivative, Job, Route
+from batchgen.job.schema import ContentCredentials, Derivative, Item, Job, Route
 from batchgen.job.steps import Steps
 from batchgen.text import LONGEST_NAME, dotted, quoted
 
@@ -26,7 +26,9 @@ def conflicts(job: Job) -> Iterator[Complaint]:
         if not override.set.model_fields_set:
             text = "is empty: name what to edit, or leave the override out"
             yield Complaint(path=("override", index, "set"), text=text)
-    yield from Steps(job).complaints(() if job.items_from else [item.id for item in job.items])
+    if job.steps:
+        known = () if job.items_from else tuple(item.id for item in job.items)
+        yield from Steps(job).complaints(known)
     if job.limits.whole_chains and not job.steps:
         yield Complaint(path=("limits", "whole_chains"), text="needs steps")
     yield from _routes(job)
@@ -85,12 +87,8 @@ def _items(job: Job) -> Iterator[Complaint]:
         if named in job.items_from[:index]:
             text = f"{quoted(named, LONGEST_NAME)} stands there twice: its rows would be made twice"
             yield Complaint(path=("items_from", index), text=text)
-    first: dict[str, int] = {}
-    for index, item in enumerate(job.items):
-        earlier = first.setdefault(item.id, index)
-        if earlier != index:
-            text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
-            yield Complaint(path=("items", index, "id"), text=text)
+    if len({item.id for item in job.items}) < len(job.items):
+        yield from _same_ids(job.items)
     is_needed = not job.steps or any(step.model is None for step in job.steps)
     if job.model is None and is_needed and "model" not in axes_of(job) and not is_model_open(job):
         without = [index for index, item in enumerate(job.items) if item.model is None]
@@ -100,6 +98,15 @@ def _items(job: Job) -> Iterator[Complaint]:
             )
             text = f"is missing: name the model that makes the pictures of {where}"
             yield Complaint(path=("model",), text=text)
+
+
+def _same_ids(items: Sequence[Item]) -> Iterator[Complaint]:
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        earlier = first.setdefault(item.id, index)
+        if earlier != index:
+            text = f"{quoted(item.id)} is the id of items[{earlier}] already: every id stands once"
+            yield Complaint(path=("items", index, "id"), text=text)
 
 
 def is_model_open(job: Job) -> bool:

@@ -14,6 +14,7 @@ from batchgen.job.complaints import Complaints
 from batchgen.job.conflicts import conflicts
 from batchgen.job.include import with_includes
 from batchgen.job.mending import Mending
+from batchgen.job.plain_items import make_plain
 from batchgen.job.schema import Job
 
 MOST_PASSES = 4
@@ -43,6 +44,7 @@ def parse(file: str, data: bytes, *, defer: bool = False) -> Job:
 
 def _job(document: yaml_document.Document, *, defer: bool, endpoint: str | None = None) -> Job:
     document = with_includes(document)
+    make_plain(document.value)
     mending = Mending(document.value)
     found = Complaints(document.complaints, mended=mending.mended)
     job = _validated(document, mending, found)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.fields import RESERVED
+from batchgen.job.schema import Item
 from batchgen.job.validation_errors import Wrong, wrongs
 from batchgen.job.yaml_document import as_written
 
@@ -116,3 +117,5 @@ def _texts(value: Any) -> Iterator[str]:
         elif isinstance(each, dict | list) and id(each) not in seen:
             seen.add(id(each))
             todo.extend(each.values() if isinstance(each, dict) else each)
+        elif isinstance(each, Item):
+            todo += (each.prompt, each.negative_prompt, each.parameters, each.vars)

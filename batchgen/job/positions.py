@@ -20,27 +20,29 @@ MERGE: Final = Mark()
 
 
 class Positions:
-    """Where each value of a document begins: 16 bytes for each, in the order of the text."""
+    """Where each value of a document begins: 12 bytes for each, in the order of the text."""
 
-    def __init__(self, text: str) -> None:
-        self._line_starts = array("I", (found.end() for found in re.finditer("\n", text)))
+    def __init__(self, data: bytes) -> None:
+        """Of a text in UTF-8; places in it are counted in characters."""
+        found = re.finditer(b"\n", data) if data.isascii() else re.finditer("\n", data.decode())
+        self._line_starts = array("I", (each.end() for each in found))
         self._begins = array("I")
         """Of each value: where its key begins, or the value itself where it has no key."""
-        self._keys: list[str | Mark] = []
+        self._keys = array("I")
+        """Of each value, the number of its key."""
+        self._key_numbers: dict[str | Mark, int] = {NO_KEY: 0, MERGE: 1}
         self._below = array("i")
         """How many values are inside it; of an alias, minus the number of what it stands for."""
         self._children: dict[int, Sequence[int]] = {}
 
-    def add(self, key: str | Mark, begin: int) -> None:
-        """Count one more value, which is inside all that are not closed."""
+    def add(self, key: str | Mark, begin: int) -> int:
+        """Count one more value, which is inside all that are not closed; gives its number."""
+        number = len(self._begins)
         self._begins.append(begin)
-        self._keys.append(key)
+        numbers = self._key_numbers
+        self._keys.append(numbers[key] if key in numbers else numbers.setdefault(key, len(numbers)))
         self._below.append(0)
-
-    @property
-    def last(self) -> int:
-        """The number of the value that was added last."""
-        return len(self._keys) - 1
+        return number
 
     def close(self, number: int) -> None:
         """All that is inside a value was added."""
@@ -77,14 +79,15 @@ class Positions:
 
     def begin_in_open(self, number: int, key: str | Mark) -> int:
         """Where a key of a mapping begins that is not closed yet, but for its last value."""
-        child = number + 1
-        while self._keys[child] != key:
+        child, wanted = number + 1, self._key_numbers.get(key)
+        while self._keys[child] != wanted:
             child += 1 + max(self._below[child], 0)
         return self._begins[child]
 
     def _child(self, number: int, part: str | int) -> int | None:
         if isinstance(part, int):
             return next(iter(self._inside(number)[part : part + 1]), None)
+        wanted, merge = self._key_numbers.get(part, -1), self._key_numbers[MERGE]
         mappings, seen = [number], set[int]()
         while mappings:
             mapping = self._meant(mappings.pop())
@@ -92,12 +95,12 @@ class Positions:
                 continue
             seen.add(mapping)
             own = {self._keys[child]: child for child in self._inside(mapping)}
-            if part in own:
-                return own[part]
-            if MERGE in own:
-                merged = own[MERGE]
+            if wanted in own:
+                return own[wanted]
+            if merge in own:
+                merged = own[merge]
                 entries = self._inside(merged)
-                is_list = bool(entries) and self._keys[entries[0]] is NO_KEY
+                is_list = bool(entries) and self._keys[entries[0]] == self._key_numbers[NO_KEY]
                 mappings.extend(reversed(entries) if is_list else [merged])
         return None
 

@@ -24,7 +24,7 @@ from batchgen.job.yaml_parser import (
     at,
     events,
 )
-from batchgen.job.yaml_scalars import NO_TRUTH, meaning
+from batchgen.job.yaml_scalars import LONGEST_WORD, NO_TRUTH, NUMERIC, meaning
 from batchgen.text import quoted
 
 MAX_DEPTH = 32
@@ -36,30 +36,21 @@ MAX_NODES = 5_000_000
 class _Open:
     """A mapping or list that is not closed yet."""
 
-    __slots__ = (
-        "anchor",
-        "begin",
-        "container",
-        "deepest",
-        "first",
-        "key",
-        "merged",
-        "number",
-    )
+    anchor: str | None = None
+    key: str | Mark = NO_KEY
+    begin = 0
+    """Where the key begins."""
+    merged: list[dict[str, Any]] | None = None
+    """What `<<` names; None while no such key came."""
 
     def __init__(
-        self, container: dict[str, Any] | list[Any], *, number: int, first: int, depth: int
+        self, container: dict[str, Any] | list[Any], number: int, first: int, depth: int
     ) -> None:
         self.container = container
+        self.is_mapping = type(container) is dict
         self.number = number
-        self.anchor: str | None = None
         self.first = first
         self.deepest = depth
-        self.key: str | Mark = NO_KEY
-        self.begin = 0
-        """Where the key begins."""
-        self.merged: list[dict[str, Any]] | None = None
-        """What `<<` names; None while no such key came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +63,24 @@ class _Anchored:
 
 
 class Builder:
-    """Builds the document of one text; `complaints` and `positions` fill meanwhile."""
+    """Builds the document of a text in UTF-8; `complaints` and `positions` fill meanwhile."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, data: bytes) -> None:
         self.complaints = Complaints()
         self.doubtful: list[tuple[Path, str, int]] = []
         """Path, text and line of each word that was a truth value in YAML 1.1."""
-        self.positions = Positions(text)
+        self.positions = Positions(data)
         self._add_position = self.positions.add
-        self._text = text
+        self._data = data
         self._documents = 0
         self._nodes = 0
-        self._root = _Open([], number=0, first=0, depth=0)
+        self._root = self._top = _Open([], 0, 0, 0)
+        """`_top` is the last of the stack, which is asked for at every value."""
         self._stack = [self._root]
         self._anchors: dict[str, _Anchored] = {}
         self._unused: dict[str, int] = {}
         """Anchor of a text that no alias names -> where it stands."""
         self._known_keys: dict[bool, dict[str, str]] = {True: {}, False: {}}  # plain, quoted
-        self._take: dict[type[Event], Callable[[Any], None]] = {
-            ScalarEvent: self._scalar,
-            MappingStartEvent: self._open,
-            SequenceStartEvent: self._open,
-            MappingEndEvent: self._close,
-            SequenceEndEvent: self._close,
-            AliasEvent: self._alias,
-            DocumentStartEvent: self._document,
-        }
 
     def build(self) -> Any:
         """The value of the document; None if there is none.
@@ -105,10 +88,21 @@ class Builder:
         Raises:
             SyntaxProblem: it is not YAML, or more than the bounds allow.
         """
-        for event in events(self._text):
-            take = self._take.get(type(event))
-            if take is not None:
-                take(event)
+        scalar = self._scalar
+        take: dict[type[Event], Callable[[Any], None]] = {
+            MappingStartEvent: self._open,
+            SequenceStartEvent: self._open,
+            MappingEndEvent: self._close,
+            SequenceEndEvent: self._close,
+            AliasEvent: self._alias,
+            DocumentStartEvent: self._document,
+        }
+        for event in events(self._data):
+            kind = type(event)
+            if kind is ScalarEvent:
+                scalar(event)
+            elif kind in take:
+                take[kind](event)
         for name, index in self._unused.items():
             text = f"the anchor {quoted(name)} is never used: remove it"
             advice = "or put a text that begins with & in quotes"
@@ -121,12 +115,33 @@ class Builder:
         if self._documents > 1:
             raise self._stop("a second document begins here: a job file holds one", event)
 
-    def _scalar(self, event: ScalarEvent) -> None:
-        top = self._stack[-1]
-        if top.key is NO_KEY and type(top.container) is dict:
+    def _scalar(self, event: Any) -> None:
+        # Called for every key and value of a file of 16 MB: what is rare stands elsewhere.
+        top, value = self._top, event.value
+        key = top.key
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._count(0, event)
+        if key is NO_KEY and top.is_mapping:
             self._key(top, event)
             return
-        self._count(1, event)
+        if event.tag is not None or event.anchor is not None:
+            value = self._marked(event)
+        elif not event.implicit[0]:
+            if not value.isascii():
+                self._whole_characters(value, event)
+        elif len(value) <= LONGEST_WORD or value[0] in NUMERIC:
+            value = self._plain(value, event)
+        if key is NO_KEY or key is MERGE:
+            self._add_position(key, at(event) if key is NO_KEY else top.begin)
+            self._place(top, value, event)
+            return
+        self._add_position(key, top.begin)
+        top.container[key] = value  # type: ignore[call-overload,index]  # a key stands in a mapping
+        top.key = NO_KEY
+
+    def _marked(self, event: ScalarEvent) -> Any:
+        """The value of a scalar with a tag or an anchor."""
         value: Any = event.value
         if event.tag is not None:
             self._tagged(event)
@@ -137,30 +152,22 @@ class Builder:
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value)
             self._unused[event.anchor] = at(event)
-        key = top.key
-        self._add_position(key, at(event) if key is NO_KEY else top.begin)
-        if type(key) is str:
-            top.container[key] = value  # type: ignore[call-overload]  # a key stands in a mapping
-            top.key = NO_KEY
-        else:
-            self._place(top, value, event)
+        return value
 
     def _open(self, event: CollectionStartEvent) -> None:
-        top = self._stack[-1]
-        if top.key is NO_KEY and type(top.container) is dict:
+        top, depth = self._top, len(self._stack)
+        if top.key is NO_KEY and top.is_mapping:
             raise self._stop("a mapping or a list cannot be a key: put the key in quotes", event)
-        self._count(1, event)
-        if len(self._stack) > MAX_DEPTH:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._count(0, event)
+        if depth > MAX_DEPTH:
             raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
         if event.tag is not None:
             self._tagged(event)
-        self._add_position(top.key, at(event) if top.key is NO_KEY else top.begin)
-        opened = _Open(
-            {} if type(event) is MappingStartEvent else [],
-            number=self.positions.last,
-            first=self._nodes - 1,
-            depth=len(self._stack),
-        )
+        number = self._add_position(top.key, at(event) if top.key is NO_KEY else top.begin)
+        empty: dict[str, Any] | list[Any] = {} if type(event) is MappingStartEvent else []
+        opened = self._top = _Open(empty, number, self._nodes - 1, depth)
         if event.anchor is not None:
             opened.anchor = event.anchor
             self._anchors.pop(event.anchor, None)
@@ -173,7 +180,7 @@ class Builder:
             for mapping in closed.merged:
                 for key, value in mapping.items():
                     closed.container.setdefault(key, value)
-        top = self._stack[-1]
+        top = self._top = self._stack[-1]
         top.deepest = max(top.deepest, closed.deepest)
         if closed.anchor is not None:
             self._anchors[closed.anchor] = _Anchored(
@@ -192,19 +199,18 @@ class Builder:
             raise self._stop(f"{text}; a text that begins with * must stand in quotes", event)
         self._unused.pop(name, None)
         self._count(anchored.nodes, event)
-        top = self._stack[-1]
+        top = self._top
         depth = len(self._stack) - 1 + anchored.height
         if depth > MAX_DEPTH:
             raise self._stop(f"more than {MAX_DEPTH} mappings and lists inside each other", event)
         top.deepest = max(top.deepest, depth)
-        if top.key is NO_KEY and type(top.container) is dict:
+        if top.key is NO_KEY and top.is_mapping:
             raise self._stop("an alias cannot be a key: write the key out", event)
-        self._add_position(top.key, at(event) if top.key is NO_KEY else top.begin)
-        self.positions.alias(self.positions.last, anchored.number)
+        number = self._add_position(top.key, at(event) if top.key is NO_KEY else top.begin)
+        self.positions.alias(number, anchored.number)
         self._place(top, anchored.value, event)
 
     def _key(self, top: _Open, event: ScalarEvent) -> None:
-        self._count(1, event)
         text = event.value
         name = self._known_keys[event.implicit[0]].get(text)
         if name is None or event.tag is not None or event.anchor is not None:
@@ -232,15 +238,15 @@ class Builder:
         return self._known_keys[event.implicit[0]].setdefault(name, name)
 
     def _place(self, top: _Open, value: Any, event: Event) -> None:
-        container = top.container
-        if isinstance(container, list):
+        container, key = top.container, top.key
+        if type(container) is list:
             container.append(value)
             return
-        key, top.key = top.key, NO_KEY
-        if isinstance(key, Mark):
+        top.key = NO_KEY
+        if key is MERGE:
             self._merge(top, value, event)
         else:
-            container[key] = value
+            container[key] = value  # type: ignore[call-overload,index]  # a mapping's key
 
     def _merge(self, top: _Open, value: Any, event: Event) -> None:
         mappings = value if isinstance(value, list) else [value]

@@ -135,12 +135,12 @@ def parse(file: str, data: bytes) -> Document:
     """
     if len(data) > MAX_BYTES:
         raise _refusal(file, f"a job file may have {MAX_BYTES // 2**20} MB at most")
-    text = _decoded(file, data)
-    builder = Builder(text)
+    utf8 = _checked(file, data)
+    builder = Builder(utf8)
     try:
         value = builder.build()
     except SyntaxProblem as problem:
-        found = Complaint(path=(), text=str(problem), **asdict(spot(text, problem.index)))
+        found = Complaint(path=(), text=str(problem), **asdict(spot(utf8.decode(), problem.index)))
         raise JobError(file, (*builder.complaints.listed(), found)) from problem
     if value is None and not builder.complaints:
         raise _refusal(file, "the file is empty: a job needs at least name, model and items")
@@ -173,17 +173,20 @@ _TEXTS = frozenset(("vars", "matrix", "zip"))
 WIDE = "the file is in UTF-16 or UTF-32, not in UTF-8: save it as UTF-8"
 
 
-def _decoded(file: str, data: bytes) -> str:
+def _checked(file: str, data: bytes) -> bytes:
+    """The bytes of a text in UTF-8, without a mark that says so."""
     if is_wide(data[:64]):
         raise _refusal(file, WIDE)
     if 0 in data[:64]:
         raise _refusal(file, "this is no text: name a job file, which is YAML")
     try:
-        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+        if not data.isascii():
+            data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         text = f"the byte 0x{data[error.start]:02X} is not UTF-8: save the file as UTF-8"
         raise JobError(file, (Complaint(path=(), text=text, line=line),)) from error
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def is_wide(head: bytes) -> bool:

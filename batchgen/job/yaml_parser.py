@@ -60,22 +60,24 @@ class SyntaxProblem(Exception):
         """Of the character where it shows."""
 
 
-def events(text: str) -> Iterator[Event]:
-    """What the parser sees, one after the other, in constant memory.
+def events(data: bytes) -> Iterator[Event]:
+    """What the parser sees in these bytes of UTF-8, one after the other, in constant memory.
 
     Raises:
         SyntaxProblem: the text is not YAML.
     """
     loader = None
     try:
-        loader = _LOADER(text)
-        event = loader.get_event()
+        loader = _LOADER(data)
+        get_event = loader.get_event
+        event = get_event()
         while type(event) is not StreamEndEvent:
             yield event
-            event = loader.get_event()
+            event = get_event()
     except yaml.MarkedYAMLError as error:
-        raise _marked(error, text) from error
+        raise _marked(error, data.decode()) from error
     except ReaderError as error:
+        text = data.decode()
         place = _place(error.position, text)
         character = ord(text[place : place + 1] or chr(0))
         advice = 'remove it, or write it as "\\u…" in double quotes'

@@ -19,6 +19,10 @@ NO_TRUTH: Final = frozenset(
     form for word in ("yes", "no", "on", "off") for form in (word, word.title(), word.upper())
 )
 """Truth values of YAML 1.1, which are texts in YAML 1.2."""
+LONGEST_WORD: Final = max(map(len, (*_CONSTANTS, *NO_TRUTH)))
+"""Characters; a longer text that begins with none of `NUMERIC` is the text that it is."""
+NUMERIC: Final = "-.0123456789"
+"""What a number can begin with."""
 _INT = re.compile(r"0|-?[1-9][0-9]*")
 _FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
@@ -46,7 +50,7 @@ def meaning(text: str) -> Any:
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if text[0] not in "-.0123456789":
+    if text[0] not in NUMERIC:
         return text
     whole = _INT.fullmatch(text)
     if whole is None and _FLOAT.fullmatch(text) is None:
