@@ -79,7 +79,7 @@ class Status(StrEnum):
 class Line(BaseModel):
     """One line of a manifest. Readers ignore fields they do not know: later versions may add."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     def to_json(self) -> bytes:
         """The line as ASCII JSON with its newline.
@@ -108,7 +108,7 @@ def _is_empty(value: object) -> bool:
 class DerivedFile(BaseModel):
     """A size or format of an image, made on this machine as `derive` of the job orders."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     path: str
     """Below the output folder, with `/`: the path of the image with the suffix."""
@@ -148,7 +148,7 @@ def derived_path(path: str, suffix: str, form: str) -> str:
 class StoredImage(BaseModel):
     """One image file of a task, as it lies in the output."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     path: str
     """Below the output folder, with `/`."""
@@ -195,7 +195,7 @@ class StoredImage(BaseModel):
 class ErrorInfo(BaseModel):
     """Why a task was not made."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     type: str
     """Name of the class in `batchgen.errors`."""
@@ -209,7 +209,7 @@ class ErrorInfo(BaseModel):
 class Served(BaseModel):
     """What was sent in place of what the task asks for, because the job allows it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     reason: str
     """`filtered`, or why the model asked for was left: `denied`, `throttled`, `unavailable`."""
@@ -222,7 +222,7 @@ class Served(BaseModel):
 class Original(BaseModel):
     """The record of another manifest whose image was made again."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     task_id: str
     run_id: str
@@ -289,7 +289,7 @@ class Record(Line):
 class Reseed(BaseModel):
     """New seeds for some images, which later runs of the output keep to."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     key: str
     """What the seeds are derived from."""
@@ -380,7 +380,7 @@ class DerivedLine(Line):
 class MovedFile(BaseModel):
     """A file that was moved aside."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     path: str
     new_path: str

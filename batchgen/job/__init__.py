@@ -8,7 +8,7 @@ from batchgen.job.conflicts import conflicts, is_model_open, overlap, same_quota
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.fields import FailureLimit
 from batchgen.job.images import InputGone, InputImages
-from batchgen.job.json_schema import schema_text
+from batchgen.job.json_schema import describe, schema_text
 from batchgen.job.loading import load, parse
 from batchgen.job.matrix import STAGES, Expansion
 from batchgen.job.rows import Row
@@ -53,6 +53,7 @@ __all__ = [
     "Step",
     "Steps",
     "conflicts",
+    "describe",
     "is_model_open",
     "is_plain_http",
     "load",

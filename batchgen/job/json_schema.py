@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 NAME = "job.schema.json"
@@ -18,9 +22,10 @@ def schema_text() -> str:
 
 def generated() -> str:
     """The schema as the types have it now."""
-    from batchgen.job.schema import Job  # noqa: PLC0415  # the kept one does without it
+    from batchgen.job import schema  # noqa: PLC0415  # the kept one does without it
 
-    made = Job.model_json_schema()
+    made = schema.Job.model_json_schema()
+    describe({"Job": made, **made["$defs"]}, schema)
     made = {
         "$schema": DIALECT,
         **made,
@@ -35,6 +40,31 @@ def generated() -> str:
 def write() -> None:
     """Keep the schema as the types have it now."""
     Path(__file__).with_name(NAME).write_text(generated(), "utf-8")
+
+
+def describe(schemas: dict[str, Any], module: ModuleType) -> None:
+    """Give each field the text that stands below it in the source of its class.
+
+    pydantic does so too, whenever the class is made: a seventh of the start of a command.
+
+    Args:
+        schemas: class -> JSON Schema of its objects.
+        module: that has the classes.
+    """
+    for each in ast.parse(inspect.getsource(module)).body:
+        if isinstance(each, ast.ClassDef) and each.name in schemas:
+            fields = schemas[each.name].get("properties", {})
+            for name, text in _texts(each):
+                if name in fields:
+                    told = {"description": " ".join(text.split())}
+                    fields[name] = dict(sorted((fields[name] | told).items()))
+
+
+def _texts(shape: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for before, after in zip(shape.body, shape.body[1:], strict=False):
+        match before, after:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                yield name, text
 
 
 def _tidy(value: Any) -> None:

@@ -73,7 +73,6 @@ class Section(BaseModel, metaclass=_ComplainingModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         defer_build=True,  # a job file needs the validator of Job alone: a tenth of a start
     )
 
@@ -266,8 +265,7 @@ class OnFiltered(Section):
     frozen=True,
     slots=True,  # a third of a model's size, and a job may have 100,000 of them
     kw_only=True,
-    # Not deferred: once an item was made, pydantic finds no docstrings for the schema any more.
-    config=ConfigDict(extra="forbid", use_attribute_docstrings=True),
+    config=ConfigDict(extra="forbid", defer_build=True),
 )
 class Item(metaclass=_Complaining):
     """One thing to make pictures of. What it leaves out, the job gives."""
@@ -403,7 +401,7 @@ class Job(Section):
     """Whose facts hold for a model that is named by an ARN or a custom id."""
     fallback: fields.Fallback = ()
     """Models that make an image, in this order, while its own is denied, ended or out of reach."""
-    on_filtered: OnFiltered = OnFiltered()
+    on_filtered: OnFiltered = OnFiltered.model_construct()
     """What to do when the service's moderation refused an image."""
     routes: tuple[Route, ...] = Field(default=(), min_length=1)
     """The ways for the calls; left out: one, in `region`, with the credentials that are found."""
@@ -448,13 +446,13 @@ class Job(Section):
     values of the matrix and the variant."""
     metadata: Annotated[
         Metadata, BeforeValidator(level_alone, json_schema_input_type=fields.Level | Metadata)
-    ] = Metadata(level="none")
+    ] = Metadata.model_construct(level="none")
     """What the files of images say of themselves: `none`, `ai-label`, `full`, or a mapping."""
     derive: tuple[Derivative, ...] = ()
     """Sizes and formats to make of each finished image on this machine; they cost nothing."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     """Calls at once and a minute, money, and when to stop."""
-    retry: Retry = Retry()
+    retry: Retry = Retry.model_construct()
     """How often a failed call is made again."""
     allow_retired: fields.Flag = False
     """Call a model on AWS although it is past its end of life."""
@@ -465,7 +463,7 @@ class Job(Section):
     """YAML files of shared keys, merged below this one key by key; paths count from this file."""
     prices: dict[fields.ModelId, fields.Price] = Field(default_factory=dict)
     """US dollars of one picture by model, where they differ from those that batchgen knows."""
-    simulator: Simulator = Simulator()
+    simulator: Simulator = Simulator.model_construct()
     """Only with `endpoint: simulator`."""
     _source: Source | None = PrivateAttr(default=None)
     _images: InputImages | None = PrivateAttr(default=None)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-from functools import cache
 from typing import Any
 
 from batchgen import record
+from batchgen.job import describe
 from batchgen.output.manifest import KINDS
 from batchgen.record import FORMAT_VERSION
 
@@ -22,11 +20,8 @@ def manifest_schema() -> dict[str, Any]:
     shapes = {name: KINDS[name] for name in sorted(KINDS)}
     _, schema = models_json_schema([(shape, "validation") for shape in shapes.values()])
     definitions = schema["$defs"]
-    for name, definition in definitions.items():
-        for field, value in definition.get("properties", {}).items():
-            text = _meanings().get(name, {}).get(field)
-            if text:
-                value["description"] = text
+    describe(definitions, record)
+    for definition in definitions.values():
         if "kind" in definition.get("properties", {}):
             definition["required"] = ["kind", *definition.get("required", ())]
     return {
@@ -36,22 +31,3 @@ def manifest_schema() -> dict[str, Any]:
         "oneOf": [{"$ref": f"#/$defs/{shape.__name__}"} for shape in shapes.values()],
         "$defs": definitions,
     }
-
-
-@cache
-def _meanings() -> dict[str, dict[str, str]]:
-    """Class -> field -> the text that stands below it in `record.py`."""
-    return {
-        each.name: dict(_described(each))
-        for each in ast.parse(inspect.getsource(record)).body
-        if isinstance(each, ast.ClassDef)
-    }
-
-
-def _described(shape: ast.ClassDef) -> list[tuple[str, str]]:
-    found = []
-    for before, after in zip(shape.body, shape.body[1:], strict=False):
-        match before, after:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                found.append((name, " ".join(text.split())))
-    return found

@@ -9,15 +9,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchgen.errors import InputError, JobError
 from batchgen.job import Item, Job, Route
 from batchgen.models import Model, UnknownModel, find
 from batchgen.plan.item import FOLDER
 from batchgen.plan.pinning import sent
-from batchgen.record import Record, Status
 from batchgen.text import closest, did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from batchgen.record import Record, Status
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -32,13 +34,19 @@ class Records(Protocol):
         """Those with these running indices; None: all."""
 
 
+def _succeeded() -> tuple[Status, ...]:
+    from batchgen.record import Status  # noqa: PLC0415  # pydantic, which most plans do without
+
+    return (Status.SUCCEEDED,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Which records of a manifest are to be made again, and as what."""
 
     only: Sequence[str] = ()
     """Patterns of item ids or labels; none: all. One text is one pattern."""
-    statuses: Collection[Status] = (Status.SUCCEEDED,)
+    statuses: Collection[Status] = field(default_factory=_succeeded)
     run_id: str | None = None
     """Of the only run whose records count, wherever their images are; None: the last records."""
     limit: int | None = None

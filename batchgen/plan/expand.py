@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING
 
 from batchgen.job import Complaints, Expansion, Job, Row, conflicts
 from batchgen.plan.item import PlannedItem
 from batchgen.plan.prepare import ItemPlanner
-from batchgen.record import Reseed
 from batchgen.task import Task
+
+if TYPE_CHECKING:
+    from batchgen.record import Reseed
 
 
 def count(job: Job) -> int:

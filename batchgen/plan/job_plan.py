@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from batchgen.job import Job
 from batchgen.plan.check import PlanSummary, check
 from batchgen.plan.expand import expand, models, models_and_ids
-from batchgen.record import Reseed
 from batchgen.task import Task
+
+if TYPE_CHECKING:
+    from batchgen.record import Reseed
 
 
 class Plan(Protocol):

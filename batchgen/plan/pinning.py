@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.job import Job
 from batchgen.models import (
@@ -27,9 +27,11 @@ from batchgen.plan import file_names
 from batchgen.plan.check import ended
 from batchgen.plan.item import FOLDER
 from batchgen.plan.substitutes import Substitutes
-from batchgen.record import Record
 from batchgen.task import Task, is_input_image, is_step_image, task_id
 from batchgen.text import quoted
+
+if TYPE_CHECKING:
+    from batchgen.record import Record
 
 MOST_USD = 1_000.0
 """Of one image; a record that says more of its own does not say what it cost."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchgen.job import Complaints, Expansion, Item, Job, Path, Row, is_model_open
 from batchgen.models import FAMILIES, Model, Problem, Prompts, UnknownModel
@@ -21,7 +21,9 @@ from batchgen.plan.prompts import ItemTexts, Kind, kind_of
 from batchgen.plan.seeds import Redrawn, Seeds
 from batchgen.plan.steps import StepParents
 from batchgen.plan.templates import Template
-from batchgen.record import Reseed
+
+if TYPE_CHECKING:
+    from batchgen.record import Reseed
 
 WIDEST_SEED = "9" * 10
 MOST_KINDS = 1_000

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import tee
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
 from batchgen.job import Job
@@ -16,8 +17,10 @@ from batchgen.plan import file_names
 from batchgen.plan.check import ModelSummary, PlanSummary
 from batchgen.plan.choice import Chosen
 from batchgen.plan.pinning import NotReproducible, Pinning
-from batchgen.record import Record, Reseed
 from batchgen.task import Task
+
+if TYPE_CHECKING:
+    from batchgen.record import Record, Reseed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,4 @@
+import json
 from datetime import time
 from decimal import Decimal
 
@@ -86,11 +87,11 @@ def test_a_wrong_value_names_its_path_its_line_and_what_is_allowed(key, value, a
 
 def test_the_json_schema_of_a_job_comes_from_its_types():
     """What an editor checks: bounds, words and patterns, and no null where a file needs a value."""
-    schema = job.Job.model_json_schema()
+    schema = json.loads(job.schema_text())
     limits = schema["$defs"]["Limits"]["properties"]
     assert (limits["concurrency"]["minimum"], limits["concurrency"]["maximum"]) == (1, 1_000)
     assert limits["until"]["pattern"] == "^([01][0-9]|2[0-3]):[0-5][0-9]$"
     assert schema["$defs"]["Retry"]["properties"]["ambiguous"]["enum"] == ["retry", "fail"]
     assert schema["required"] == ["name"]
-    assert "null" not in str(schema).replace("'default': None", "")
+    assert "null" not in str(schema)
     assert all("description" in key for key in limits.values())
