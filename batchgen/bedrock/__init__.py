@@ -9,7 +9,7 @@ from __future__ import annotations
 from batchgen.bedrock.account import Access, Account, Identity
 from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.connection import Connection, Credentials
-from batchgen.bedrock.endpoint import open_accounts, open_endpoint
+from batchgen.bedrock.endpoint import begin_import, open_accounts, open_endpoint
 from batchgen.bedrock.error_table import CLOCK_ADVICE, LIFE_CYCLE_ADVICE, REGION_ADVICE, advice
 from batchgen.bedrock.routes import Answer, Endpoint, Open, OpenRoute, Service, shared_quotas
 
@@ -30,6 +30,7 @@ __all__ = [
     "OpenRoute",
     "Service",
     "advice",
+    "begin_import",
     "open_accounts",
     "open_endpoint",
     "shared_quotas",

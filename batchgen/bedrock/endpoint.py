@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from threading import Thread
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from batchgen.bedrock.account import Account, open_account, quotas_of
@@ -15,6 +19,7 @@ from batchgen.bedrock.reply_memory import ReplyMemory
 from batchgen.bedrock.routes import Answer, Endpoint, OpenRoute, Service, shared_quotas
 from batchgen.errors import ServiceUnusable
 from batchgen.job import PLAIN_HTTP, Complaints, Job, Route, is_plain_http
+from batchgen.output import in_thread
 from batchgen.text import sentences
 
 if TYPE_CHECKING:
@@ -76,7 +81,7 @@ async def _url_of(job: Job, stack: AsyncExitStack) -> str | None:
         if is_plain_http(job.endpoint) and not job.allow_plain_http:
             raise ServiceUnusable(f"The endpoint is {job.endpoint}. {PLAIN_HTTP}")
         return job.endpoint
-    from batchgen.simulator.launch import running  # noqa: PLC0415  # needs aiohttp
+    from batchgen.simulator.launch import running  # noqa: PLC0415  # for such jobs alone
 
     try:
         simulator = await stack.enter_async_context(running(*_simulator_options(job)))
@@ -102,6 +107,28 @@ def _simulator_options(job: Job) -> tuple[str, ...]:
     return tuple(f"{name}={value:g}" for name, value in wanted.items() if value is not None)
 
 
+def begin_import() -> None:
+    """Import the SDK in a thread, which takes half of a start, while the caller checks its plan.
+
+    `open_endpoint` waits for it. An SDK that cannot be imported is told of there.
+    """
+
+    def attempt() -> None:
+        with suppress(Exception):
+            _import_client()
+
+    Thread(target=attempt, name="batchgen-sdk").start()
+
+
+def _import_client() -> ModuleType:
+    """What needs the SDK; only a run that makes calls pays for it."""
+    gc.disable()  # nothing that is imported is garbage
+    try:
+        return import_module("batchgen.bedrock.client")
+    finally:
+        gc.enable()
+
+
 async def _open_route(
     route: Route, connection: Connection, memory: ReplyMemory, stack: AsyncExitStack
 ) -> OpenRoute:
@@ -111,10 +138,8 @@ async def _open_route(
         ServiceUnusable: no credentials, an unknown profile or Region, or a role that it
             cannot assume.
     """
-    # The SDK takes a third of a second to import; only a run that makes calls pays for it.
-    from batchgen.bedrock.client import connect  # noqa: PLC0415  # needs the SDK
-
-    bedrock = await stack.enter_async_context(connect(connection, memory))
+    client = await in_thread(_import_client)
+    bedrock = await stack.enter_async_context(client.connect(connection, memory))
     service: Service = _Renaming(bedrock, route) if route.models else bedrock
     quotas = partial(quotas_of, connection)
     return OpenRoute(service=service, renew=bedrock.renew, quotas=quotas, route=route)

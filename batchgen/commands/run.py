@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands import options
+from batchgen.commands.starting import starting
 from batchgen.commands.streams import result
 from batchgen.errors import InputError
 from batchgen.text import closest, did_you_mean, quoted
@@ -122,9 +123,15 @@ def command(job: Path, **given: Any) -> int:
 
     The same command again makes only what is missing: after a crash, after an edit, every night.
     """
-    from batchgen.plan import JobPlan
-    from batchgen.runner import RunOptions, deadline_of
+    with starting():
+        from batchgen.plan import JobPlan
+        from batchgen.runner import RunOptions, deadline_of
 
+        if not given["dry_run"]:
+            from batchgen.bedrock import begin_import
+            from batchgen.commands.foreground import ForegroundRun
+    if not given["dry_run"]:
+        begin_import()
     chosen, selection = ordered(job, given)
     deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     if given["dry_run"]:
@@ -132,8 +139,6 @@ def command(job: Path, **given: Any) -> int:
 
         as_json = given["as_json"]
         return dry_run(JobPlan(chosen), selection, as_json=as_json, deadline=deadline)
-    from batchgen.commands.foreground import ForegroundRun
-
     run_options = RunOptions(
         job=chosen,
         selection=selection,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchgen.commands import options
+from batchgen.commands.starting import starting
 from batchgen.commands.streams import note, result
 from batchgen.text import escaped, usd
 
@@ -17,8 +18,9 @@ from batchgen.text import escaped, usd
 @options.json_option
 def command(job: Path, *, as_json: bool) -> int:
     """Check a job file: every complaint at once, before anything is called or written."""
-    from batchgen import plan
-    from batchgen.job import load
+    with starting():
+        from batchgen import plan
+        from batchgen.job import load
 
     loaded = load(job, defer=True)
     outline = plan.check(loaded)

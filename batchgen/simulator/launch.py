@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-import aiohttp
-
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -53,6 +51,8 @@ class Simulator:
         await self._ask("POST", "reset")
 
     async def _ask(self, method: str, what: str, body: object = None) -> dict[str, Any]:
+        import aiohttp  # noqa: PLC0415  # a tenth of a second, in which the child starts already
+
         url = f"{self.url}/simulator/{what}"
         async with (
             aiohttp.ClientSession() as session,
