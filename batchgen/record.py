@@ -79,7 +79,12 @@ class Status(StrEnum):
 class Line(BaseModel):
     """One line of a manifest. Readers ignore fields they do not know: later versions may add."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        defer_build=True,
+        cache_strings="none",  # few texts of a million lines are those of others; a third of a read
+    )
 
     def to_json(self) -> bytes:
         """The line as ASCII JSON with its newline.

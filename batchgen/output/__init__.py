@@ -15,7 +15,7 @@ from batchgen.output.folder import (
     refuse_lost_manifest,
     require_limits,
 )
-from batchgen.output.history import ATTEMPT, RUN, TASK_ID, History, Refresh, load_history
+from batchgen.output.history import RUN, TASK_ID, History, Refresh, load_history
 from batchgen.output.images import (
     BrokenImage,
     Inspected,
@@ -25,6 +25,7 @@ from batchgen.output.images import (
 )
 from batchgen.output.lock import LOCK_NAME, lock_holder
 from batchgen.output.manifest import (
+    ATTEMPT,
     MANIFEST_NAME,
     Manifest,
     open_manifest,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from heapq import nlargest
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchgen.errors import ManifestError
 from batchgen.output.manifest import (
+    ATTEMPT,
+    RECORD,
     open_manifest,
     parse_line,
     parse_object,
@@ -56,18 +59,25 @@ SCAN_SIZE = 1 << 20
 # matter if their run was killed, and records, of which only id and status matter. A quote inside a
 # JSON string is escaped, so none of these can be a part of a text. What does not begin like this
 # (another program wrote it) is parsed as JSON instead, which takes several times as long.
-ATTEMPT = b'{"kind": "attempt", '
-RECORD = b'{"kind": "record", '
 RUN = b'{"kind": "run", '
 TASK_ID = b'"task_id": "'
 PLAIN_ID, ID_DIGITS = TASK_ID + b"1-", 32
+QUOTE = ord('"')
 STATUS = b'}, "status": "'
 ENDPOINT = b'"endpoint": "'
 IMAGES = b'"images": [{"path": "images/'
+ANY_IMAGE = b'"images": [{'
 PLAIN_PATH = re.compile(rb'[^"/\\.][^"/\\]*(?:/[^"/\\.][^"/\\]*)*"')
 """A path that stays inside the output, however it is read; others are looked at one by one."""
+FILE = b'{"path": "images/'
+SETTINGS = b'"settings": {'
+RECORD_OF_NONE = b"\n{"
+"""No line begins like this."""
+MOST_KINDS = 16
+"""Models and Regions of records that are looked for at the same time."""
 WHOLE = b"}\n"
-RECORD_ENDS = (b'"error": null}\n', b'"retryable": true}}\n', b'"retryable": false}}\n')
+MADE_END = b'"error": null}\n'
+RECORD_ENDS = (MADE_END, b'"retryable": true}}\n', b'"retryable": false}}\n')
 """How a whole record ends; one that was torn behind an inner brace, and sealed, ends like WHOLE."""
 
 
@@ -264,6 +274,30 @@ def compact(task_id: str) -> bytes:
     return task_id.encode(errors="replace")
 
 
+def digits_of(data: bytes) -> bytes:
+    """The bytes that hexadecimal digits stand for; none if they are none."""
+    try:
+        return unhexlify(data)
+    except ValueError:
+        return b""
+
+
+def stays_inside(data: bytes, at: int) -> bool:
+    """Whether what a line holds from here on are files with plain paths and how they were ordered.
+
+    A brace and a quote together begin an object: in a text a quote has a backslash before it.
+    """
+    while (at := data.find(b"{", at)) >= 0:
+        path = PLAIN_PATH.match(data, at + len(FILE)) if data.startswith(FILE, at) else None
+        if path is not None:
+            at = path.end()
+        elif data.endswith(SETTINGS, 0, at + 1):
+            at += 1
+        else:
+            return False
+    return True
+
+
 def load_history(path: Path) -> History:
     """Read a manifest once, from its start to its end; a missing one is an empty history.
 
@@ -295,42 +329,79 @@ class _Reader:
         """The present run, as it counts if no `end` line follows."""
         self._noted = False
         """Whether anything is in `moved` or `unanswered`."""
+        self._head = RECORD_OF_NONE
+        """How the last plain record of an image began, up to the digits of its task's id."""
+        self._made: tuple[bytes, ...] = ()
+        """What such records said from the status to the endpoint: of some models and Regions."""
+        self._made_flags = -1
+        """What the entries of all of these say."""
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Fold all lines in; a million of them pass here, so this is one loop and no calls.
 
-        A record is plain, and needs no JSON parser, if its id is of the present version, and it has
-        no image or one with a plain path.
+        A record of an image begins like the one before it, up to the digits of its id, and says
+        what others said from its status to its endpoint: one that does is looked at no further.
         """
         entries, match_path = self._history.entries, PLAIN_PATH.match
-        endpoint, service = b"", 0
         for data in lines:
-            if data.startswith(RECORD) and data.endswith(RECORD_ENDS):
-                start = data.find(PLAIN_ID) + len(PLAIN_ID)
-                try:
-                    key = unhexlify(data[start : start + ID_DIGITS])
-                except ValueError:
-                    key = b""
-                status = data.find(STATUS, start) + len(STATUS)
-                code = CODES.get(data[status : status + SHORT])
-                at = data.find(ENDPOINT, status) + len(ENDPOINT)
-                if not endpoint or not data.startswith(endpoint, at):  # seldom: as the last one's
-                    endpoint = data[at : data.find(b'"', at) + 1]
-                    service = service_of(endpoint[:-1].decode(errors="replace"))
-                is_plain = key != b"" and data.startswith(b'"', start + ID_DIGITS)
-                if code == MADE:
-                    images = data.find(IMAGES, at)
+            if data.startswith(ATTEMPT) and data.endswith(WHOLE):
+                self._offset += len(data)
+                continue
+            key = b""
+            if data.startswith(self._head) and data.endswith(MADE_END):
+                start = len(self._head)
+                status = data.find(STATUS, start)
+                if data.startswith(self._made, status) and data[start + ID_DIGITS] == QUOTE:
+                    images = data.find(IMAGES, status)
                     path = match_path(data, images + len(IMAGES)) if images > 0 else None
-                    is_plain = is_plain and path is not None and data.find(b"{", path.end()) < 0
-                if is_plain and code is not None:
-                    entries[key] = self._offset << FLAG_BITS | service | code
-                    if self._noted:
-                        self._forget(f"1-{key.hex()}")
-                else:
-                    self._slow(data)
-            elif not (data.startswith(ATTEMPT) and data.endswith(WHOLE)):
+                    if path is not None and (
+                        data.find(b"{", path.end()) < 0 or stays_inside(data, path.end())
+                    ):
+                        key = digits_of(data[start : start + ID_DIGITS])
+            if key:
+                entries[key] = self._offset << FLAG_BITS | self._made_flags
+                if self._noted:
+                    self._forget(f"1-{key.hex()}")
+            elif not self._plain(data):
                 self._slow(data)
             self._offset += len(data)
+
+    def _plain(self, data: bytes) -> bool:
+        """Take in a record without a JSON parser, if it is as `Line.to_json` writes it.
+
+        Its id is of the present version, and it has no image or one with a plain path.
+        """
+        if not (data.startswith(RECORD) and data.endswith(RECORD_ENDS)):
+            return False
+        start = data.find(PLAIN_ID) + len(PLAIN_ID)
+        status = data.find(STATUS, start)
+        endpoint = data.find(ENDPOINT, status) + len(ENDPOINT)
+        end = data.find(b'"', endpoint)
+        key = digits_of(data[start : start + ID_DIGITS])
+        code = CODES.get(data[status + len(STATUS) : status + len(STATUS) + SHORT])
+        if not key or code is None or data[start + ID_DIGITS] != QUOTE:
+            return False
+        flags = service_of(data[endpoint:end].decode(errors="replace")) | code
+        if code == MADE:
+            images = data.find(IMAGES, end)
+            path = PLAIN_PATH.match(data, images + len(IMAGES)) if images > 0 else None
+            if path is None or not stays_inside(data, path.end()):
+                return False
+            self._learn(data[:start], data[status : end + 1], flags)
+        elif data.find(ANY_IMAGE, end) >= 0:
+            return False
+        self._history.entries[key] = self._offset << FLAG_BITS | flags
+        if self._noted:
+            self._forget(f"1-{key.hex()}")
+        return True
+
+    def _learn(self, head: bytes, said: bytes, flags: int) -> None:
+        """Know the records that are like this one."""
+        self._head = head
+        if flags != self._made_flags:
+            self._made, self._made_flags = (), flags
+        if said not in self._made and b"{" not in said:
+            self._made = (said, *self._made[: MOST_KINDS - 1])
 
     def finish(self) -> None:
         """Close the last run, which may have been killed."""
@@ -534,6 +605,7 @@ def _maybe(fields: dict[str, Any], price: Decimal) -> Decimal:
     return price * money(fields.get("maybe_billed")) if told is None else money(told)
 
 
+@lru_cache(maxsize=64)
 def service_of(endpoint: str) -> int:
     """SIMULATED, or 0 for the service itself."""
     return SIMULATED if is_simulated(endpoint) else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path, PurePosixPath
 
@@ -17,13 +18,19 @@ from batchgen.text import system_reason
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST = 4096
 """Characters of a path, as Linux allows them."""
+PLAIN = re.compile(r"images(?:/[A-Za-z0-9_-][A-Za-z0-9_.~-]{0,254}){1,15}", re.ASCII)
+"""As runs name images: below the output, however it is read; others are looked at in parts."""
 OURS = frozenset({"manifest.jsonl", "manifest.lock"})
 """Files of the output that are no image, and that no line may name."""
 
 
 def inner_path(value: object) -> str | None:
     """A path that a line names, if it is one below the output; None if it is to be refused."""
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or "\0" in value:
+    if not isinstance(value, str):
+        return None
+    if PLAIN.fullmatch(value):
+        return value
+    if not 0 < len(value) <= LONGEST or "\0" in value:
         return None
     parts = PurePosixPath(value).parts
     # As it is written: `a/./b` or `a//b` would be a second name of the same file.

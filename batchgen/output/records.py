@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from batchgen.errors import ManifestError
-from batchgen.output.history import ATTEMPT, RECORD, TASK_ID, compact
+from batchgen.output.history import TASK_ID, compact
 from batchgen.output.manifest import (
+    ATTEMPT,
     MANIFEST_NAME,
+    RECORD,
     open_manifest,
     parse_line,
     parse_object,
@@ -21,55 +23,75 @@ from batchgen.output.paths import inner_path
 from batchgen.record import DerivedLine, Line, Record
 from batchgen.text import quoted, system_reason
 
+MANY = (ATTEMPT, RECORD)
+"""How the lines begin that say nothing of others."""
+
 
 @dataclass(slots=True)
 class _Index:
-    """What the whole of a manifest says of its records."""
+    """What the whole of a manifest says of its records; little, however many they are."""
 
     path: Path
     last: dict[bytes, int] = field(default_factory=dict)
-    """Compact task id -> offset of its last record."""
+    """Compact task id -> offset of its last record, of all tasks or of those in `derived`."""
     moves: dict[tuple[str, str], list[tuple[int, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     """Task id and path -> offsets of the lines that moved the file, and where to."""
-
     derived: dict[bytes, list[int]] = field(default_factory=lambda: defaultdict(list))
     """Compact task id -> offsets of the lines that say what is derived of its image."""
 
-    def take(self, offset: int, data: bytes) -> None:
-        """Look at one line."""
-        if data.startswith(ATTEMPT):
-            return
-        if data.startswith(RECORD) and (start := data.find(TASK_ID)) >= 0:
-            start += len(TASK_ID)
-            self._record(data[start : data.find(b'"', start)].decode(errors="replace"), offset)
-            return
-        fields = parse_object(data) or {}
+    def look(self, lines: Iterable[bytes]) -> None:
+        """Note what other lines say of records.
+
+        Raises:
+            ManifestError: a later version of batchgen wrote it.
+        """
+        offset = 0
+        for data in lines:
+            if not data.startswith(MANY):
+                self._take(parse_object(data) or {}, offset)
+            offset += len(data)
+
+    def _take(self, fields: dict[str, Any], offset: int) -> None:
         refuse_later_format(fields, str(self.path))
-        if fields.get("kind") == "record":
-            self._record(str(fields.get("task_id")), offset)
-        elif fields.get("kind") == "moved":
-            key = (str(fields.get("task_id")), str(fields.get("path")))
-            self.moves[key].append((offset, str(fields.get("new_path"))))
-        elif fields.get("kind") == "derived":
-            self.derived[compact(str(fields.get("task_id")))].append(offset)
-        elif fields.get("kind") == "repair":
-            self._repair(fields, offset)
+        match fields.get("kind"):
+            case "moved":
+                key = (str(fields.get("task_id")), str(fields.get("path")))
+                self.moves[key].append((offset, str(fields.get("new_path"))))
+            case "derived":
+                self.derived[compact(str(fields.get("task_id")))].append(offset)
+            case "repair":
+                self._repair(fields, offset)
 
     def _repair(self, fields: dict[str, Any], offset: int) -> None:
-        task_id = fields.get("task_id")
-        if not isinstance(task_id, str):
-            return
-        self.last.pop(compact(task_id), None)
-        files = fields.get("files")
-        for each in files if isinstance(files, list) else ():
-            if isinstance(each, dict):
-                key = (task_id, str(each.get("path")))
-                self.moves[key].append((offset, str(each.get("new_path"))))
+        task_id, files = fields.get("task_id"), fields.get("files")
+        if isinstance(task_id, str) and isinstance(files, list):
+            for each in files:
+                if isinstance(each, dict):
+                    key = (task_id, str(each.get("path")))
+                    self.moves[key].append((offset, str(each.get("new_path"))))
 
-    def _record(self, task_id: str, offset: int) -> None:
-        self.last[compact(task_id)] = offset
+    def find_last(self, lines: Iterable[bytes], wanted: Container[bytes] | None) -> None:
+        """Note the last records of these tasks, None: of all."""
+        offset = 0
+        for data in lines:
+            if data.startswith(RECORD) and (start := data.find(TASK_ID)) >= 0:
+                start += len(TASK_ID)
+                task_id = data[start : data.find(b'"', start)].decode(errors="replace")
+                self._note_last(task_id, offset, wanted)
+            elif not data.startswith(ATTEMPT):
+                fields = parse_object(data) or {}
+                if fields.get("kind") == "record":
+                    self._note_last(str(fields.get("task_id")), offset, wanted)
+                elif fields.get("kind") == "repair" and isinstance(fields.get("task_id"), str):
+                    self.last.pop(compact(fields["task_id"]), None)
+            offset += len(data)
+
+    def _note_last(self, task_id: str, offset: int, wanted: Container[bytes] | None) -> None:
+        key = compact(task_id)
+        if wanted is None or key in wanted:
+            self.last[key] = offset
 
     def derived_after(self, record: Record, offset: int) -> int | None:
         """Offset of the line that says what there is of derived files of a record that counts."""
@@ -107,7 +129,7 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
     A file that was moved since its record was written has the path that it has now.
 
     Args:
-        path: of the manifest; read twice.
+        path: of the manifest; read twice, and once more for `last` or derived files.
         last: only the last record of each task, which is the one that counts.
 
     Raises:
@@ -117,39 +139,46 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
     index = _Index(path)
     try:
         with open_manifest(path, buffering=1 << 20) as file:
-            offset = 0
-            for data in file:
-                index.take(offset, data)
-                offset += len(data)
-        with open_manifest(path, buffering=1 << 20) as file:
-            yield from _records(file, index, last=last)
+            index.look(file)
+            if last or index.derived:
+                file.seek(0)
+                index.find_last(file, None if last else index.derived)
+        with (
+            open_manifest(path, buffering=1 << 20) as file,
+            open_manifest(path) as beside,
+        ):
+            yield from _records(file, index, beside, last=last)
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
 
 
-def _records(file: Any, index: _Index, *, last: bool) -> Iterator[Record]:
+def _records(
+    file: Iterable[bytes], index: _Index, beside: BinaryIO, *, last: bool
+) -> Iterator[Record]:
+    """The records among these lines; `beside` is the same file, for lines that say more of them."""
+    is_told = bool(index.moves or index.derived)
     offset = 0
-    while data := file.readline():
+    for data in file:
         here, offset = offset, offset + len(data)
-        if data.startswith(ATTEMPT):
+        record = None if data.startswith(ATTEMPT) else parse_line(data)
+        if not isinstance(record, Record):
             continue
-        line = parse_line(data)
-        if not isinstance(line, Record):
+        if last and index.last.get(compact(record.task_id)) != here:
             continue
-        if not last or index.last.get(compact(line.task_id)) == here:
-            at = index.derived_after(line, here)
+        if is_told:
+            at = index.derived_after(record, here)
             if at is not None:
-                file.seek(at)
-                line = _with_derived(line, parse_line(file.readline()))
-                file.seek(offset)
-            record = index.present(line, here)
-            _refuse_outside(record, index.path)
-            yield record
+                beside.seek(at)
+                record = _with_derived(record, parse_line(beside.readline()))
+            record = index.present(record, here)
+        _refuse_outside(record, index.path)
+        yield record
 
 
 def _refuse_outside(record: Record, manifest: Path) -> None:
     for image in record.images:
-        for path in (image.path, *(each.path for each in image.derived)):
+        derived = [each.path for each in image.derived] if image.derived else ()
+        for path in (image.path, *derived):
             if inner_path(path) is None:
                 raise ManifestError(
                     f"{manifest} names {quoted(path)}, which is no path inside its folder: no run "
