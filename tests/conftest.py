@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("batchgen", deadline=None)  # a busy machine is no failure
+settings.register_profile("long", deadline=None)  # a busy machine is no failure
+settings.register_profile("batchgen", settings.get_profile("long"), max_examples=50)
 settings.load_profile("batchgen")
 # mutmut runs a test through another object of its class each time, which is no fault of the test.
 settings.register_profile("mutation", deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,6 +55,8 @@ FIGURES = pytest.StashKey[Counter]()
 
 
 def pytest_configure(config):
+    if config.getoption("--long"):
+        settings.load_profile("long")
     config.stash[FIGURES] = Counter()
 
 

@@ -41,6 +41,13 @@ def whole(data, cut):
     return [json.loads(line) for line in kept if line in lines]
 
 
+def cuts(data, every):
+    """Offsets around each end of a line, and some in between."""
+    ends = [n + 1 for n, byte in enumerate(data) if byte == ord("\n")]
+    near = {end + offset for end in ends for offset in (-2, -1, 0, 1, 40)}
+    return sorted({cut for cut in {*near, *range(0, len(data), every)} if cut < len(data)})
+
+
 def task_ids(lines, kind):
     return {line["task_id"] for line in lines if line["kind"] == kind}
 
@@ -54,11 +61,13 @@ def wanted(scene, folder):
     return {task.id for model_id in chosen.models() for task in chosen.tasks(model_id)}, history
 
 
-def test_a_manifest_cut_at_any_byte_is_read_for_what_is_whole_in_it(finished, no_sync, tmp_path):
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.usefixtures("no_sync")
+def test_a_manifest_cut_at_any_byte_is_read_for_what_is_whole_in_it(finished, tmp_path, every):
     """Tasks with a whole record are done, all others are open; what is open may have been paid."""
     data = (finished.folder / MANIFEST_NAME).read_bytes()
     everything = task_ids(whole(data, len(data)), "record")
-    for cut in range(len(data)):
+    for cut in cuts(data, every):
         folder = tmp_path / "cut"
         folder.mkdir()
         (folder / MANIFEST_NAME).write_bytes(data[:cut])
@@ -72,13 +81,6 @@ def test_a_manifest_cut_at_any_byte_is_read_for_what_is_whole_in_it(finished, no
             assert set(history.unanswered) == task_ids(lines, "attempt") - recorded
         shutil.rmtree(folder)
         FIGURES["offsets torn"] += 1
-
-
-def cuts(data, every):
-    """Offsets around each end of a line, and some in between."""
-    ends = [n + 1 for n, byte in enumerate(data) if byte == ord("\n")]
-    near = {end + offset for end in ends for offset in (-2, -1, 0, 1, 40)}
-    return sorted({cut for cut in {*near, *range(0, len(data), every)} if cut < len(data)})
 
 
 def run_cut(scene, saved, cut, data):
