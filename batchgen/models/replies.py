@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cache
 from typing import Any
 
 import pybase64
@@ -22,6 +25,12 @@ LONGEST_SEED = 20
 """Digits of a seed that came as a text; none of the service's is longer than 10."""
 
 
+LARGE = 1 << 16
+"""Bytes of a body from which on a parser costs more than to look for the image in it."""
+Path = tuple[str | int, ...]
+"""Keys and numbers that lead to a value of a JSON object."""
+_STAND_IN = secrets.token_hex(16)
+"""In the place of an image, so that nobody else's text is taken for it."""
 _OTHER_SPELLING = str.maketrans("-_", "+/", "\r\n")
 
 
@@ -38,25 +47,72 @@ class Entry:
     """What a reply says of one artifact, as it came."""
 
     image: Any
-    """Base64 text, as documented; None if there is no image."""
+    """Base64 text, as documented, or the bytes that it stood for; None if there is no image."""
     seed: Any
     finish_reason: str | None
 
 
-def read(body: bytes) -> dict[str, Any]:
+def read(body: bytes, image_at: Path = ()) -> dict[str, Any]:
     """The JSON object that a body holds.
+
+    Args:
+        body: of a response.
+        image_at: where the family's replies have their first image. A large one that stands there
+            in plain base64 is decoded as it lies in the body, which no parser then copies.
 
     Raises:
         ReplyError: it holds none.
     """
     try:
-        value = _parsed(body)
+        value = _without_image(body, image_at) if len(body) >= LARGE and image_at else None
+        if value is None:
+            value = _parsed(body)
     except (ValueError, RecursionError) as error:
         start = quoted(body[:100].decode(errors="replace"))
         raise ReplyError(f"the reply is not JSON ({error}); it begins with {start}") from error
     if not isinstance(value, dict):
         raise ReplyError(f"the reply is {quoted(value)}, not a JSON object")
     return value
+
+
+def _without_image(body: bytes, path: Path) -> Any:
+    """The JSON of a body with the bytes of its first image in the place of their base64.
+
+    The text between two quotes is taken out and another one put in: where that makes JSON in which
+    the other text stands at the path, the whole is the same JSON with the image there, for neither
+    text has anything in it that JSON knows.
+
+    Returns:
+        None where anything is not as in most replies: then the whole of it is to be parsed.
+    """
+    found = _before_image(path).search(body)
+    if found is None:
+        return None
+    start = found.end()
+    end = body.find(b'"', start)
+    if end - start < LARGE // 2:
+        return None
+    try:
+        data = pybase64.b64decode(memoryview(body)[start:end], validate=True)
+        value = from_json(b"".join((body[:start], _STAND_IN.encode(), body[end:])))
+        *way, last = path
+        holder = value
+        for step in way:
+            holder = holder[step]
+        if holder[last] != _STAND_IN:
+            return None
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    holder[last] = data
+    return value
+
+
+@cache
+def _before_image(path: Path) -> re.Pattern[bytes]:
+    """What stands in a body before the image at a path, by its last key."""
+    key = next(step for step in reversed(path) if isinstance(step, str))
+    opening = rb"\[\s*" if isinstance(path[-1], int) else b""
+    return re.compile(b'"' + key.encode() + rb'"\s*:\s*' + opening + b'"')
 
 
 def _parsed(body: bytes) -> Any:
@@ -156,6 +212,8 @@ def _artifact(entry: Entry) -> Artifact:
 
 
 def _decoded(image: Any) -> bytes:
+    if isinstance(image, bytes):
+        return image
     if not isinstance(image, str):
         raise ReplyError(f"an image of the reply is {quoted(image)}, not base64 text")
     try:

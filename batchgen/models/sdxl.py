@@ -322,7 +322,7 @@ def price(model: Model, request: Mapping[str, Any]) -> Decimal | None:
 
 def parse(body: bytes) -> Reply:
     """The reply in `artifacts`, each with `base64`, `seed` and `finishReason`; or in `error`."""
-    reply = replies.read(body)
+    reply = replies.read(body, image_at=("artifacts", 0, "base64"))
     artifacts = replies.entries(reply, "artifacts")
     if not artifacts and reply.get("result") == "error":
         reason = _error_words(reply.get("error"))

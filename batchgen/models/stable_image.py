@@ -283,7 +283,7 @@ def price(model: Model, request: Mapping[str, Any]) -> Decimal | None:  # noqa: 
 
 def parse(body: bytes) -> Reply:
     """The reply in `seeds`, `finish_reasons` and `images`, three lists of one order."""
-    reply = replies.read(body)
+    reply = replies.read(body, image_at=("images", 0))
     images = replies.entries(reply, "images")
     reasons = [replies.finish_reason(word) for word in replies.entries(reply, "finish_reasons")]
     reasons = reasons or [None] * len(images)
