@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 
 from batchgen.output.pixels import BrokenImage, decode
+from batchgen.output.png import plain_size
 
 __all__ = [
     "BrokenImage",
@@ -93,6 +94,10 @@ def read_structure(data: bytes) -> tuple[str, int, int]:
     Raises:
         BrokenImage: the bytes are none.
     """
+    size = plain_size(data)
+    if size is not None:
+        _require_bounded(*size)
+        return "png", *size
     from PIL import Image  # noqa: PLC0415  # Pillow costs 50 ms that `--help` must not pay
 
     try:
