@@ -19,8 +19,8 @@ SHARE_OF_MACHINE = 8
 """Replies take at most this part of the memory that the machine, or our container, has."""
 SMALL = 64 * 1024
 """Bytes of a reply that takes nothing: its connection holds as much before it is read."""
-COPIES = 2
-"""Bytes that one byte of a reply takes until it is stored: its text, and the image beside it."""
+COPIES = 3
+"""Bytes that one byte of a reply takes until it is stored: as it came, parsed, and as an image."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")

@@ -17,6 +17,10 @@ from batchgen.task import Task
 T = TypeVar("T")
 
 
+AT_ONCE = 50
+"""Workers that start before the loop turns to what else is due: each has milliseconds to do."""
+
+
 async def drain(items: Iterator[T], work: Callable[[T], Awaitable[None]], workers: int) -> None:
     """Do the work for every item, `workers` at a time, each worker taking the next when it is free.
 
@@ -29,8 +33,10 @@ async def drain(items: Iterator[T], work: Callable[[T], Awaitable[None]], worker
             await work(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
+        for number in range(1, workers + 1):
             group.create_task(worker())
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 Work = Callable[[Task], Awaitable[None]]

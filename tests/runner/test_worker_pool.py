@@ -1,11 +1,11 @@
 import asyncio
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from fakes import settle
 from virtual_time import virtual_time
 
-from batchgen.runner.worker import drain
+from batchgen.runner.worker import AT_ONCE, drain
 
 
 @virtual_time
@@ -109,3 +109,25 @@ async def test_an_iterator_that_breaks_is_not_hidden():
     with pytest.raises(ExceptionGroup) as caught:
         await drain(items(), work, 2)
     assert caught.group_contains(LookupError, match="a bug")
+
+
+async def test_many_workers_do_not_start_in_one_go():
+    """The loop turns to what else is due between them; a thousand first steps take 0.2 s."""
+    begun, seen, enough = [], [], asyncio.Event()
+
+    async def work(number):
+        begun.append(number)
+        if len(begun) == 1_000:
+            enough.set()
+        await enough.wait()
+
+    async def look():
+        while not enough.is_set():
+            seen.append(len(begun))
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(look())
+        group.create_task(drain(iter(range(2_000)), work, 1_000))
+    assert len(begun) == 2_000
+    assert max(after - before for before, after in pairwise([*seen, 1_000])) <= 2 * AT_ONCE
