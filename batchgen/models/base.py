@@ -150,6 +150,8 @@ class Model:
     """What a job may say under `parameters`, by the model's own names."""
     takes_seed: bool = True
     """Whether a request carries a seed; without one all variants of an item are one request."""
+    scale: int | None = None
+    """How many times as long as those of its `image` the sides of the answer are; None: unknown."""
     by_profile: bool = False
     """Only the inference profile that is its id can be called, not the model behind it."""
 

@@ -80,6 +80,7 @@ def _service(  # noqa: PLR0913 - one line of the table
     *,
     prompt: Parameter | None = _PROMPT,
     takes_seed: bool = True,
+    scale: int | None = None,
 ) -> Model:
     """A service. Prices: a public list of November 2026; latencies are not published."""
     return Model(
@@ -95,6 +96,7 @@ def _service(  # noqa: PLR0913 - one line of the table
         prompt=prompt,
         parameters=MappingProxyType(dict(sorted(parameters.items()))),
         takes_seed=takes_seed,
+        scale=scale,
         by_profile=True,
     )
 
@@ -126,6 +128,7 @@ _SERVICES = (
         _image(Image(sides=(32, 1_536), pixels=(1_024, 1_048_576))) | _FORMAT,
         prompt=None,
         takes_seed=False,
+        scale=4,
     ),
     _service(
         "stable-image-inpaint",

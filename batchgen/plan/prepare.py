@@ -122,7 +122,7 @@ class ItemPlanner:
         family = FAMILIES[model.family]
         texts, is_right = self._texts.of(row, model.id, family, model)
         if row.step is not None:
-            parents = self._steps.parents(row, self.of, family)
+            parents = self._steps.parents(row, self.of, model)
             if parents is None:
                 return None
             texts.parents, texts.parameters_vary = parents, texts.parameters_vary or bool(parents)

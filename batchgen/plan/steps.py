@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from batchgen.job import Complaints, Expansion, Job, Reference, Row, references
-from batchgen.models import Family
+from batchgen.models import FAMILIES, InputImage, Model
 from batchgen.plan.item import Parent, PlannedItem
 from batchgen.text import quoted
 
@@ -33,19 +33,19 @@ class StepParents:
         """Item -> the first row of each of its chains, and its running index."""
         self._of_anchors: dict[tuple[str, str], PlannedItem | None] = {}
 
-    def parents(self, row: Row, plan: Plan, family: Family) -> dict[str, Parent] | None:
+    def parents(self, row: Row, plan: Plan, model: Model) -> dict[str, Parent] | None:
         """Image parameter -> whose image it takes; None if one of them cannot be made.
 
         Args:
             row: of a step.
             plan: plans a row.
-            family: of the row's model: only its image parameters name steps.
+            model: of the row: only its image parameters name steps.
         """
         if row.step is None:
             return {}
         found: dict[str, Parent] = {}
         for name, taken in references(row.step).items():
-            if name not in family.IMAGE_PARAMETERS:
+            if name not in FAMILIES[model.family].IMAGE_PARAMETERS:
                 continue
             parent = (
                 self._of_item(row, taken, plan)
@@ -55,7 +55,19 @@ class StepParents:
             if parent is None:
                 return None
             found[name] = parent
+            self._judge_size(row, name, taken, parent, model)
         return found
+
+    def _judge_size(
+        self, row: Row, name: str, taken: Reference, parent: Parent, model: Model
+    ) -> None:
+        """Complain of an image that is certain to be none that the model takes."""
+        size, parameter = size_of(parent.planned), model.parameters.get(name)
+        if size is None or parameter is None:
+            return
+        made = InputImage(taken.text, "", size=size, file_format="png", file_bytes=1)
+        for problem in parameter.check((name,), made):
+            self._found.add((*row.step_at, "parameters", name), problem.text)
 
     def _of_item(self, row: Row, taken: Reference, plan: Plan) -> Parent | None:
         if row.chain is not self._chain:
@@ -113,6 +125,20 @@ class StepParents:
                     self._anchors.setdefault(row.item.id, []).append((row, number))
                 number += self._variants(row)
         return self._anchors
+
+
+def size_of(planned: PlannedItem) -> tuple[int, int] | None:
+    """Width and height, in pixels, of what a step makes; None where its request does not tell."""
+    scale = planned.model.scale
+    if scale is None and "width" not in planned.model.parameters:
+        return None
+    request = planned.request(1)
+    if scale is None:
+        parts = planned.family.parts(request)
+        return parts.shape if parts.is_exact_size else None
+    parent, image = planned.parents.get("image"), request.get("image")
+    size = image.size if isinstance(image, InputImage) else parent and size_of(parent.planned)
+    return (size[0] * scale, size[1] * scale) if size else None
 
 
 def _place(chain: Sequence[Row], step: str) -> int | None:

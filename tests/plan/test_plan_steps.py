@@ -1,6 +1,7 @@
 """Steps in the plan: what is refused, in which order they come, what they cost and are called."""
 
 import pytest
+from fakes import picture
 
 from batchgen import plan
 from batchgen.errors import JobError
@@ -50,6 +51,25 @@ def test_what_is_wrong_is_said_before_anything_is_made(steps, said):
 
     assert said in str(error.value)
     assert "steps[" in str(error.value)
+
+
+def test_an_image_that_is_certain_to_be_too_large_is_said(tmp_path):
+    """Where the size of the first image is known; before anything is paid for."""
+    (tmp_path / "photo.png").write_bytes(picture(size=(400, 300)))
+    steps = f"""\
+name: shop
+items: [{{id: mug}}]
+steps:
+  - {{id: more, model: {LARGE}, parameters: {{image: "@large"}}}}
+  - {{id: large, model: {LARGE}, parameters: {{image: photo.png}}}}
+"""
+    (tmp_path / "job.yaml").write_text(steps)
+    said = 'steps.0..parameters.image: .* "@large" of 1600x1200 pixels; allowed: 32 to 1,536'
+    with pytest.raises(JobError, match=said):
+        plan.check(load(tmp_path / "job.yaml"))
+
+    (tmp_path / "photo.png").write_bytes(picture(size=(200, 300)))
+    assert plan.check(load(tmp_path / "job.yaml")).tasks == 2
 
 
 @pytest.mark.parametrize(
