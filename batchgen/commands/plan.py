@@ -217,7 +217,10 @@ class _View:
             yield "Budget: none."
             return
         to_make = len(self.pending.to_make)
-        covers = "all of it" if budget["covers"] == to_make else f"about {budget['covers']:,} tasks"
+        count = budget["covers"]
+        covers = (
+            "all of it" if count == to_make else f"about {count:,} tasks" if count else "no task"
+        )
         left = usd(Decimal(str(budget["left_usd"])))
         yield f"Budget: {left} left, which covers {covers}."
 

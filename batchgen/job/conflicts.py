@@ -12,7 +12,7 @@ from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.images import MOST_PIXELS
 from batchgen.job.matrix import axes_of, settings_of
 from batchgen.job.schema import ContentCredentials, Derivative, Item, Job, Route
-from batchgen.job.steps import Steps
+from batchgen.job.steps import NO_VARIABLE, STEP, Steps
 from batchgen.text import LONGEST_NAME, dotted, quoted
 
 
@@ -27,6 +27,7 @@ def conflicts(job: Job) -> Iterator[Complaint]:
             text = "is empty: name what to edit, or leave the override out"
             yield Complaint(path=("override", index, "set"), text=text)
     if job.steps:
+        yield from _variables(job)
         known = () if job.items_from else tuple(item.id for item in job.items)
         yield from Steps(job).complaints(known)
     if job.limits.whole_chains and not job.steps:
@@ -98,6 +99,23 @@ def _items(job: Job) -> Iterator[Complaint]:
             )
             text = f"is missing: name the model that makes the pictures of {where}"
             yield Complaint(path=("model",), text=text)
+
+
+def _variables(job: Job) -> Iterator[Complaint]:
+    """Variables of a job with steps that no placeholder could take."""
+    places: list[Path] = [("vars",)] * (STEP in job.vars)
+    places += [("items", n, "vars") for n, item in enumerate(job.items) if STEP in item.vars]
+    places += [
+        ("override", n, "set", "vars") for n, it in enumerate(job.override) if STEP in it.set.vars
+    ]
+    for place in places:
+        yield Complaint(path=(*place, STEP), text=NO_VARIABLE)
+    for key in ("matrix", "zip"):
+        for axis, values in getattr(job, key).items():
+            for setting in settings_of(axis, values, (key, axis)):
+                if STEP in (*setting.vars, *setting.shown):
+                    at = setting.places.get(("vars", STEP), (key, axis))
+                    yield Complaint(path=(key, axis) if axis == STEP else at, text=NO_VARIABLE)
 
 
 def _same_ids(items: Sequence[Item]) -> Iterator[Complaint]:

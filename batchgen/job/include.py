@@ -31,6 +31,11 @@ def with_includes(document: Document) -> Document:
         return document
     reading = _Reading()
     value = reading.read(document, (_resolved(document),))
+    if reading.wrong:
+        # The files are read by whose values count: the last one of a list comes first.
+        own, others = document.source.file, dict.fromkeys(reading.wrong[::-1])
+        told = (replace(each, file=None if each.file == own else each.file) for each in others)
+        raise document.source.error((*document.complaints, *told))
     parts = reading.documents
     digest = hashlib.sha256("".join(each.source.sha256 for each in parts).encode("ascii"))
     included = tuple(each.source for each in parts[1:])
@@ -59,6 +64,8 @@ class _Reading:
     """Reads the files of one job; `documents` has them by whose values count."""
 
     documents: list[Document] = field(default_factory=list)
+    wrong: list[Complaint] = field(default_factory=list)
+    """What is wrong with files that cannot be included; each is told."""
 
     def read(self, document: Document, above: tuple[File, ...]) -> Any:
         """The value of a document with what it includes; `above` are the files on the way to it."""
@@ -72,13 +79,18 @@ class _Reading:
             own.pop(KEY, None)
         merged: Any = {}
         for name in reversed(list(_names(names))):
-            merged = _merged(self._included(document, name, above), merged)
+            try:
+                merged = _merged(self._included(document, name, above), merged)
+            except JobError as error:
+                self.wrong += (
+                    replace(each, file=each.file or error.file) for each in error.complaints
+                )
         return _merged(merged, own)
 
     def _included(self, document: Document, name: str, above: tuple[File, ...]) -> Any:
         path = File(document.source.file).parent / name
         try:
-            found = yaml_document.read(path)
+            found = yaml_document.read(path, needs="an included file is a mapping of keys")
         except JobError as error:
             if path.is_file():
                 raise

@@ -23,6 +23,7 @@ from batchgen.job.complaints import Complaints, Path
 from batchgen.job.data_file import LONGEST_LINE, DataFile, RegularFile, StandardInput
 from batchgen.job.rows import Row, item_of
 from batchgen.job.schema import Item, Job
+from batchgen.job.steps import NO_VARIABLE, STEP
 from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import WIDE, is_wide
 from batchgen.job.yaml_scalars import LONGEST_NUMBER, WrittenFloat, meaning
@@ -189,6 +190,8 @@ class DataRows:
                 yield f"the column {quoted(each)} stands twice: rename one"
             elif each.startswith(PARAMETER):
                 yield from self._of_parameter(each, names)
+            elif each == STEP and self._job.steps:
+                yield NO_VARIABLE
             elif each not in OF_ITEMS:
                 yield from _of_variable(each)
             seen.add(each)
@@ -251,8 +254,15 @@ class DataRows:
             else:
                 variables[key] = each
         for key, own in (("vars", variables), ("parameters", parameters)):
-            if own and isinstance(item.get(key, {}), dict):
-                item[key] = {**item.get(key, {}), **own}
+            given = item.get(key, {})
+            if own and isinstance(given, dict):
+                for name in sorted(own.keys() & given.keys()):
+                    text = f"{quoted(name)} stands in {key} and beside it: one of them must go"
+                    raise InputError(text)
+                item[key] = {**given, **own}
+        brought = item.get("vars")
+        if self._job.steps and isinstance(brought, dict) and STEP in brought:
+            raise InputError(NO_VARIABLE)
         if isinstance(item.get("vars"), dict):
             self._variables.update(item["vars"])
         return item

@@ -26,6 +26,11 @@ IMAGE_PARAMETERS = frozenset(
 )
 
 
+STEP = "step"
+"""The placeholder of a job with steps that stands for the id of each."""
+NO_VARIABLE = "{step} is the id of the step in a job with steps: give the variable another name"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """The step whose image a parameter takes."""

@@ -99,8 +99,12 @@ class Document:
     """Duplicate keys and the like, each with its line: `value` is then the best guess."""
 
 
-def read(path: File) -> Document:
-    """The document in a file.
+JOB_NEEDS = "a job needs at least name, model and items"
+"""The end of the sentence about a file without a value."""
+
+
+def read(path: File, *, needs: str = JOB_NEEDS) -> Document:
+    """The document in a file; `needs` ends the sentence about one without a value.
 
     Raises:
         JobError: it cannot be read, or is not YAML; a sentence says what to do.
@@ -113,7 +117,7 @@ def read(path: File) -> Document:
         raise _refusal(str(path), _unreadable(path, error)) from error
     if not stat.S_ISREG(mode):
         raise _refusal(str(path), f"this is a {_kind(mode)}: name a job file, which is YAML")
-    return parse(str(path), data)
+    return parse(str(path), data, needs=needs)
 
 
 def _open_at_once(name: str, flags: int) -> int:
@@ -127,8 +131,8 @@ def _kind(mode: int) -> str:
     return "device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "special file"
 
 
-def parse(file: str, data: bytes) -> Document:
-    """The document in these bytes; `file` is the name for complaints.
+def parse(file: str, data: bytes, *, needs: str = JOB_NEEDS) -> Document:
+    """The document in these bytes; `file` is the name for complaints. As `read` otherwise.
 
     Raises:
         JobError: they are not one YAML document of bearable size in UTF-8.
@@ -143,7 +147,7 @@ def parse(file: str, data: bytes) -> Document:
         found = Complaint(path=(), text=str(problem), **asdict(spot(utf8.decode(), problem.index)))
         raise JobError(file, (*builder.complaints.listed(), found)) from problem
     if value is None and not builder.complaints:
-        raise _refusal(file, "the file is empty: a job needs at least name, model and items")
+        raise _refusal(file, f"the file is empty: {needs}")
     sha256 = hashlib.sha256(data).hexdigest()
     return Document(
         source=Source(

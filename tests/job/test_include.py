@@ -108,11 +108,32 @@ def test_a_key_twice_is_said_with_its_file(folder):
             'job.yaml:2: include: "shared/defaults.yaml": there is no such file; did you mean',
         ),
         ({"shared__defaults": "- a\n"}, "shared/defaults.yaml: an included file is a mapping"),
+        (
+            {"shared__defaults": "# a: 1\n"},
+            "shared/defaults.yaml: the file is empty: an included file is a mapping of keys",
+        ),
     ],
 )
 def test_what_cannot_be_included_is_said(folder, files, said):
     """Cycles, files that are not there, and what is no mapping."""
     assert folder.wrong(job=JOB, **files)[0].startswith(said)
+
+
+def test_every_file_that_cannot_be_included_is_told(folder):
+    """Each once, also of those that another included file names; and a key that stands twice."""
+    listed = "[no.yaml, shared/a.yaml, shared/b.yaml, shared/b.yaml]\nname: x"
+    found = folder.wrong(
+        job=JOB.replace("shared/defaults.yaml", listed),
+        shared__a="include: gone.yaml\n",
+        shared__b="a: b: c\n",
+    )
+
+    assert [line.partition(": ")[0] for line in found if line[:1] != " "] == [
+        "job.yaml:2",
+        "job.yaml:3",
+        "shared/a.yaml:1",
+        "shared/b.yaml:1:5",
+    ]
 
 
 def test_the_path_of_an_include_is_a_text(folder):

@@ -203,6 +203,14 @@ def test_what_is_wrong_is_said_with_file_and_line(folder, data, said):
         ('{"id": "a", "product": NaN}', "NaN is no JSON"),
         (f'{{"id": "a", "seed": {"9" * 5_000}}}', "a number of 5,000 characters: put a text in"),
         (f'{{"id": "{"x" * 2**21}"}}', "a line has 1,048,576 characters at most"),
+        (
+            '{"id": "a", "vars": {"product": "x"}, "product": "y"}',
+            '"product" stands in vars and beside it: one of them must go',
+        ),
+        (
+            '{"id": "a", "parameters": {"mode": "x"}, "parameters.mode": "y"}',
+            '"mode" stands in parameters and beside it: one of them must go',
+        ),
         ('{"product": "x"}', "id: is missing: every item needs an id of its own"),
         ('{"id": "a", "product": ["x"]}', "vars.product: cannot be ['x']; allowed: a text"),
     ],
@@ -213,6 +221,22 @@ def test_a_wrong_line_of_json_is_said_with_its_number(folder, line, said):
     (found,) = folder.wrong(f"{good}{line}\n", name="rows.jsonl")
 
     assert found.startswith(f"rows.jsonl:2: {said}")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("id,step,product\nmug,x,mug\n", "rows.csv"),
+        ('{"id": "mug", "product": "mug", "step": "x"}\n', "rows.jsonl"),
+        ('{"id": "mug", "product": "mug", "vars": {"step": "x"}}\n', "rows.jsonl"),
+    ],
+)
+def test_a_variable_called_step_has_no_place_in_a_job_with_steps(folder, data, name):
+    """`{step}` is the step's id there; elsewhere it is a name like any other."""
+    (found,) = folder.wrong(data, name, f"{HEAD}steps: [{{id: one}}]\n")
+
+    assert found.startswith(f"{name}:1: {{step}} is the id of the step in a job with steps")
+    assert len(folder.tasks(data, name)) == 1
 
 
 def test_a_file_that_is_named_twice_is_said(folder):

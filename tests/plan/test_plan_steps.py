@@ -5,7 +5,7 @@ from fakes import picture
 
 from batchgen import plan
 from batchgen.errors import JobError
-from batchgen.job import Job, load, parse
+from batchgen.job import Item, Job, load, parse
 
 CORE = "stability.stable-image-core-v1:1"
 CUT = "us.stability.stable-image-remove-background-v1:0"
@@ -173,3 +173,25 @@ steps:
     (tmp_path / "job.yaml").write_text(text.replace("hero/", "heron/"))
     with pytest.raises(JobError, match="names no item of the job"):
         plan.check(load(tmp_path / "job.yaml"))
+
+
+def test_a_variable_called_step_is_refused_wherever_it_is_set():
+    """`{step}` is the id of the step: a variable of that name would never be seen."""
+    job = job_of(
+        GENERATE,
+        vars={"step": "a"},
+        items=("mug",),
+        matrix={"x": [{"name": "a", "step": "b"}, "b"], "step": ["c"]},
+        override=[{"when": {"id": "mug"}, "set": {"vars": {"step": "d"}}}],
+    ).model_copy(update={"items": (Item(id="mug", prompt="a {x} {step}", vars={"step": "e"}),)})
+    with pytest.raises(JobError) as error:
+        plan.check(job)
+
+    said = {each.path for each in error.value.complaints if "{step} is the id" in each.text}
+    assert said == {
+        ("vars", "step"),
+        ("items", 0, "vars", "step"),
+        ("matrix", "x", 0, "step"),
+        ("matrix", "step"),
+        ("override", 0, "set", "vars", "step"),
+    }
