@@ -104,12 +104,30 @@ class Batch:
             await in_thread(self._labelling.prepare)
             self.stats.total = self._outline.tasks
             self._notify(self._outline.warnings)
-            endpoint = await self._open_service(stack)
             try:
+                endpoint = await self._open_in_time(stack)
                 output = await self._open_output(stack)
-            except NotStarted:  # asked to stop while another run held the output
+            except NotStarted:  # asked to stop while STS was silent or another run held the output
                 return self.snapshot()
             return await self._run_within(output, endpoint)
+
+    async def _open_in_time(self, stack: AsyncExitStack) -> Endpoint:
+        """Open the service, as long as the run may last.
+
+        Raises:
+            NotStarted: the deadline came first.
+        """
+        if (deadline := self.options.deadline) is None:
+            return await self._open_service(stack)
+        limit = asyncio.timeout(max(0.0, deadline.at - self.options.now()))
+        try:
+            async with limit:
+                return await self._open_service(stack)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self.stop.apply(StopCause.DEADLINE, deadline=deadline.text)
+            raise NotStarted from None
 
     async def _open_service(self, stack: AsyncExitStack) -> Endpoint:
         """Open each route, and find out its quotas."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from datetime import time as time_of_day
 from types import SimpleNamespace
@@ -9,19 +10,8 @@ from types import SimpleNamespace
 import pytest
 from bench import PRICE, bench, in_time_of_sockets
 
-import batchgen.bedrock.client
 from batchgen.runner.deadline import Deadline, deadline_of, next_time
 from batchgen.simulator.options import span
-
-
-@pytest.fixture
-def loops_time(monkeypatch):
-    """The latency of a call is measured in the loop's time, too."""
-
-    def now():
-        return asyncio.get_running_loop().time()
-
-    monkeypatch.setattr(batchgen.bedrock.client, "time", SimpleNamespace(monotonic=now))
 
 
 async def run_until(it, seconds, job, **order):
@@ -40,7 +30,7 @@ async def run_until(it, seconds, job, **order):
 @pytest.mark.parametrize("seconds", [35, 45, 60, 240])
 @pytest.mark.parametrize("concurrency", [1, 12])
 @in_time_of_sockets
-async def test_nothing_is_in_flight_at_the_deadline(tmp_path, loops_time, seconds, concurrency):
+async def test_nothing_is_in_flight_at_the_deadline(tmp_path, seconds, concurrency):
     """With calls of 3 to 30 seconds the last one ends before it, and time is not thrown away."""
     async with bench(tmp_path, latency=span("3-30"), seed=seconds) as it:
         job = it.job(400, limits={"concurrency": concurrency})
@@ -55,7 +45,7 @@ async def test_nothing_is_in_flight_at_the_deadline(tmp_path, loops_time, second
 
 
 @in_time_of_sockets
-async def test_a_deadline_too_near_for_any_call(tmp_path, loops_time):
+async def test_a_deadline_too_near_for_any_call(tmp_path):
     """Nothing is sent, nothing is paid, and the next night goes on."""
     async with bench(tmp_path, latency=span("3-30")) as it:
         ran, in_flight, _ = await run_until(it, 20, it.job(5))
@@ -64,7 +54,25 @@ async def test_a_deadline_too_near_for_any_call(tmp_path, loops_time):
 
 
 @in_time_of_sockets
-async def test_a_service_that_is_away_at_the_deadline(tmp_path, loops_time):
+async def test_a_service_that_cannot_be_opened_by_then(tmp_path):
+    """Whoever assumes a role waits for STS no longer than the run may last; nothing is written."""
+
+    @asynccontextmanager
+    async def never(job, calls):
+        await asyncio.sleep(3600)
+        yield
+
+    async with bench(tmp_path) as it:
+        ran, _, ended = await run_until(it, 20, it.job(5), open_service=never)
+
+        assert (ran.exit_code, ran.summary.left, it.calls()) == (3, 5, [])
+        assert ended <= 0.5
+        assert "06:00" in ran.summary.stopping.text
+        assert not ran.folder.exists()
+
+
+@in_time_of_sockets
+async def test_a_service_that_is_away_at_the_deadline(tmp_path):
     """Waiting for a retry ends with the deadline, not after it."""
     async with bench(tmp_path) as it:
         it.script({"action": "throttle"})
@@ -78,7 +86,7 @@ async def test_a_service_that_is_away_at_the_deadline(tmp_path, loops_time):
 
 @pytest.mark.parametrize("jump", [1800, -1800])
 @in_time_of_sockets
-async def test_a_clock_that_is_set_while_the_run_goes(tmp_path, loops_time, jump):
+async def test_a_clock_that_is_set_while_the_run_goes(tmp_path, jump):
     """The deadline is an instant of the wall clock: whoever sets that moves the end of the run."""
     async with bench(tmp_path, latency=span("2")) as it:
         loop = asyncio.get_running_loop()
