@@ -21,6 +21,10 @@ SURE_S = 1.0
 """A call that was not refused within this time was admitted: a refusal comes back at once, in the
 time of two messages."""
 _KEPT_S = WINDOW_S + 30.0
+_EXACT = 4096
+"""Entries from which on calls that start close to each other share one: above 2,700 a minute."""
+_CLOSE_S = _KEPT_S / 512
+"""At most 512 such entries are in the log; what is known less exactly is 0.3 % of a minute."""
 _CATCH_UP = 0.2
 _CATCH_UP_S = 0.05
 """So much of a late start, as a share of a distance or in seconds, is made up for by the next."""
@@ -37,11 +41,26 @@ class Call:
     """Calls in flight when it started, itself included."""
 
 
+@dataclass(slots=True)
+class _Entry:
+    """A call, or several that started close to each other."""
+
+    first: Call
+    last: Call
+    calls: int = 1
+
+    @property
+    def started_at(self) -> float:
+        """When the last of them started."""
+        return self.last.started_at
+
+
 class StartLog:
-    """Calls that started in the last minute and were not throttled."""
+    """Calls that started in the last minute and were not throttled; of a bounded size."""
 
     def __init__(self) -> None:
-        self._calls: deque[Call] = deque()
+        self._entries: deque[_Entry] = deque()
+        self._calls = 0
         self._next: float | None = None
         self._first: float | None = None
 
@@ -49,15 +68,30 @@ class StartLog:
         """The earliest instant for the next call at `rate` calls a minute."""
         places = max(1, math.ceil(rate - 1e-9))
         due = -math.inf if self._next is None else self._next
-        if len(self._calls) < places:
+        if self._calls < places:
             return due
-        return max(due, self._calls[-places].started_at + WINDOW_S * places / rate)
+        return max(due, self._start_of(places) + WINDOW_S * places / rate)
+
+    def _start_of(self, place: int) -> float:
+        """When the call so many places back started, or one that shares its entry, later."""
+        if len(self._entries) == self._calls:
+            return self._entries[-place].started_at
+        for entry in reversed(self._entries):
+            place -= entry.calls
+            if place <= 0:
+                return entry.started_at
+        return -math.inf
 
     def add(self, call: Call, rate: float) -> None:
         """`call` starts. A late start is made up for by shorter distances, never by a burst."""
-        while self._calls and self._calls[0].started_at < call.started_at - _KEPT_S:
-            self._calls.popleft()
-        self._calls.append(call)
+        while self._entries and self._entries[0].started_at < call.started_at - _KEPT_S:
+            self._calls -= self._entries.popleft().calls
+        self._calls += 1
+        if len(self._entries) >= _EXACT and self._close_to_the_last(call):
+            self._entries[-1].last = call
+            self._entries[-1].calls += 1
+        else:
+            self._entries.append(_Entry(call, call))
         if self._first is None:
             self._first = call.started_at
         interval = WINDOW_S / rate
@@ -65,18 +99,27 @@ class StartLog:
         late = min(call.started_at - due, interval / 2, max(_CATCH_UP * interval, _CATCH_UP_S))
         self._next = call.started_at - late + interval
 
+    def _close_to_the_last(self, call: Call) -> bool:
+        return call.started_at - self._entries[-1].first.started_at < _CLOSE_S
+
     def drop(self, call: Call) -> None:
         """The service did not admit `call`: no meter counts it."""
-        if call in self._calls:
-            self._calls.remove(call)
+        for entry in reversed(self._entries):
+            if entry.first.number <= call.number:
+                if call.number <= entry.last.number:
+                    self._calls -= 1
+                    entry.calls -= 1
+                if not entry.calls:
+                    self._entries.remove(entry)
+                return
 
     def between(self, after: float, before: float) -> int:
         """Calls that started between two instants, both excluded; at most the last 90 s."""
-        return sum(after < call.started_at < before for call in self._calls)
+        return sum(each.calls for each in self._entries if after < each.started_at < before)
 
     def first_after(self, instant: float) -> float | None:
         """When the first call after an instant started."""
-        return next((c.started_at for c in self._calls if c.started_at > instant), None)
+        return next((c.started_at for c in self._entries if c.started_at > instant), None)
 
     def reached(self, now: float) -> int:
         """Calls that started in the last 60 s."""
@@ -88,5 +131,5 @@ class StartLog:
             return 0.0
         end = max(now, self._next) if waiting else self._next
         begin = max(self._first, end - MINUTE_S)
-        calls = sum(call.started_at >= begin for call in self._calls)
+        calls = sum(each.calls for each in self._entries if each.started_at >= begin)
         return calls * MINUTE_S / (end - begin)

@@ -355,14 +355,18 @@ class RollingRate:
     def add(self, now: float) -> None:
         """One came."""
         second = int(now)
+        self._forget(now)
         if not self._seconds or self._seconds[-1].at != second:
             self._seconds.append(_Second(second))
         self._seconds[-1].count += 1
 
     def per_minute(self, now: float) -> float:
         """How many a minute over the last minutes, or since the start if that is shorter."""
-        while self._seconds and self._seconds[0].at < now - WINDOW:
-            self._seconds.popleft()
+        self._forget(now)
         window = min(now - self._started, WINDOW)
         count = sum(second.count for second in self._seconds)
         return count * 60.0 / window if window > 0 else 0.0
+
+    def _forget(self, now: float) -> None:
+        while self._seconds and self._seconds[0].at < now - WINDOW:
+            self._seconds.popleft()

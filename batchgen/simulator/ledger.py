@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 REMEMBERED = 200_000
 """Calls that are kept in memory, and so can be asked for over HTTP."""
 _MINUTE = 60.0
+_MOMENT = 0.02
 _THROTTLED = 429
 
 
@@ -107,6 +108,8 @@ class Ledger:
 
     def record(self, entry: Entry) -> None:
         """Enter a call."""
+        if len(self._entries) == REMEMBERED:
+            self._delivered.pop(self._entries[0].request_id, None)
         self._entries.append(entry)
         self._delivered[entry.request_id] = None
         self.total += Decimal(entry.charged_usd)
@@ -153,6 +156,15 @@ def read(path: Path) -> list[dict[str, Any]]:
     return list(calls.values())
 
 
+@dataclass(slots=True)
+class _Moment:
+    """Calls that were answered within so short a time that they are counted as one."""
+
+    at: float
+    answered: int = 0
+    throttled: int = 0
+
+
 class Stats:
     """Counts since the start, or the last reset."""
 
@@ -168,7 +180,7 @@ class Stats:
         self._statuses: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
-        self._recent: deque[tuple[float, bool]] = deque()
+        self._recent: deque[_Moment] = deque()
 
     @contextmanager
     def flight(self) -> Iterator[None]:
@@ -185,13 +197,18 @@ class Stats:
         self._statuses[str(entry.status)] += 1
         self._outcomes[entry.outcome] += 1
         self._models[entry.model or "unknown"] += 1
-        self._recent.append((self._clock.monotonic(), entry.status == _THROTTLED))
         self._forget()
+        now = self._clock.monotonic()
+        if not self._recent or now - self._recent[-1].at >= _MOMENT:
+            self._recent.append(_Moment(now))
+        if entry.status == _THROTTLED:
+            self._recent[-1].throttled += 1
+        else:
+            self._recent[-1].answered += 1
 
     def snapshot(self) -> dict[str, Any]:
         """All counts, as plain values."""
         self._forget()
-        throttled = sum(was for _, was in self._recent)
         return {
             "seconds": self._clock.monotonic() - self._since,
             "calls": self._outcomes.total(),
@@ -201,12 +218,12 @@ class Stats:
             "in_flight": self._in_flight,
             "most_in_flight": self._most_in_flight,
             "last_minute": {
-                "answered": len(self._recent) - throttled,
-                "throttled": throttled,
+                "answered": sum(each.answered for each in self._recent),
+                "throttled": sum(each.throttled for each in self._recent),
             },
         }
 
     def _forget(self) -> None:
         oldest = self._clock.monotonic() - _MINUTE
-        while self._recent and self._recent[0][0] <= oldest:
+        while self._recent and self._recent[0].at <= oldest:
             self._recent.popleft()

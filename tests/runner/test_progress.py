@@ -16,7 +16,7 @@ from batchgen.policies.retry import Retry
 from batchgen.policies.stop import RULES, StopCause, StopReason
 from batchgen.record import Status
 from batchgen.runner.progress import WINDOW as RATE_WINDOW
-from batchgen.runner.progress import Earlier, RunStats
+from batchgen.runner.progress import Earlier, RollingRate, RunStats
 
 DENIED = StopReason(cause=StopCause.DENIED, text="no access")
 INTERRUPTED = StopReason(cause=StopCause.INTERRUPTED, text="Stopped by SIGINT.")
@@ -225,3 +225,12 @@ class TestExitCode:
         assert fields["stopped"] == {"cause": "interrupted", "text": "Stopped by SIGINT."}
         assert fields["elapsed_s"] == 1.235
         assert fields["left"] == 99
+
+
+def test_a_rate_that_nobody_asks_for_keeps_no_more_than_it_needs():
+    """A quiet run of a night asks once, at its end."""
+    rate = RollingRate(0.0)
+    for second in range(36_000):
+        rate.add(second)
+    assert len(rate._seconds) <= RATE_WINDOW + 1
+    assert rate.per_minute(36_000) == pytest.approx(60, rel=0.01)

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 from wire import CORE, PROMPT, SDXL, wired
 
+from batchgen.simulator import ledger
 from batchgen.simulator.ledger import read
 
 FIELDS = {
@@ -173,3 +174,18 @@ async def test_faults_can_be_listed_added_and_cleared():
     assert (wrong.status, broken.status, added.json) == (400, 400, {"added": 1})
     assert "unknown action 'explode'" in wrong.message
     assert (throttled.status, passed.status, nothing.status) == (429, 200, 404)
+
+
+async def test_it_remembers_a_bounded_number_of_calls(monkeypatch):
+    """A simulator that runs for days keeps the last ones, and of the last minute only counts."""
+    monkeypatch.setattr(ledger, "REMEMBERED", 3)
+    monkeypatch.setattr(ledger, "_MOMENT", 60.0)
+    async with wired() as wire:
+        for number in range(7):
+            await wire.post({**PROMPT, "seed": number + 1})
+        service = wire.service
+        assert [line["seed"] for line in service.ledger.lines()] == [5, 6, 7]
+        assert [line["delivered"] for line in service.ledger.lines()] == [True] * 3
+        assert len(service.ledger._delivered) == 3
+        assert len(service.stats._recent) == 1
+        assert service.stats.snapshot()["last_minute"] == {"answered": 7, "throttled": 0}
