@@ -104,15 +104,16 @@ class Chains:
         """Where nothing is at work and nothing can be handed out, read on or end the run."""
         unpaid = [each for each in self._pools if each.unpaid]
         are_stuck = all(each.is_stuck and not each.ready for each in self._pools)
-        if self._at_work or not unpaid or not are_stuck:
+        if self._at_work or not are_stuck:
             return
-        # What was set aside is for tasks that are still to be read, if there are any.
-        more = [each for each in self._pools if each.has_more] if self._budget.has_begun else []
+        # What they wait for, or what money was set aside for, is still to be read, if anything is.
+        reads_on = not unpaid or self._budget.has_begun
+        more = [each for each in self._pools if each.has_more] if reads_on else []
         for each in more:
             each.is_stuck = False
             each.most_waiting += MOST_WAITING
             each.changed.set()
-        if not more:
+        if unpaid and not more:
             price = self._fates.price(unpaid[0].unpaid[0].chain)
             text = self._budget.shortage(price) or "no money is left for a whole chain."
             self._stop.apply(StopCause.BUDGET, shortage=f"for a whole chain, {text}")

@@ -390,6 +390,23 @@ async def test_more_chains_than_are_read_ahead(tmp_path, monkeypatch):
     assert counted(models) == {CORE: 40, CUT: 40, LARGE: 40}
 
 
+@virtual_time
+async def test_an_anchor_far_behind_those_that_wait_for_it(tmp_path, monkeypatch):
+    """In the queue of its model: it is read, however many wait before it."""
+    monkeypatch.setattr(chains, "MOST_WAITING", 2)
+    steps = [
+        {"id": "a"},
+        {"id": "b", "parameters": {"image": "@item:mug-1/a", "strength": 0.5}},
+        {"id": "c", "parameters": {"image": "@item:mug-0/a", "strength": 0.6}},
+    ]
+    models = Models({ULTRA: shaded()})
+    job = chain_job(tmp_path / "out", 2, steps=steps, variants=4, model=ULTRA)
+
+    ran = await run_of(job, models)
+
+    assert (ran.summary.exit_code, len(models.calls)) == (0, 24)
+
+
 def test_jobs_without_steps_are_as_they_were():
     """A step more changes neither seed nor id of the first one."""
     items = [{"id": "mug", "prompt": "a mug"}]
