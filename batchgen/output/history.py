@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
 from binascii import unhexlify
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from heapq import nlargest
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,7 +54,7 @@ LATEST: dict[int, tuple[Status | None, bool]] = {
 }
 """What the flags of an entry say: the status, and whether a simulator made it."""
 NO_RECORD = (None, False)
-READ_SIZE = 8192
+READ_SIZE = 4096
 """Bytes that are read at once for single records."""
 SCAN_SIZE = 1 << 20
 """Bytes that are read at once for all lines."""
@@ -69,6 +72,13 @@ IMAGES = b'"images": [{"path": "images/'
 ANY_IMAGE = b'"images": [{'
 PLAIN_PATH = re.compile(rb'[^"/\\.][^"/\\]*(?:/[^"/\\.][^"/\\]*)*"')
 """A path that stays inside the output, however it is read; others are looked at one by one."""
+ONE_IMAGE = re.compile(
+    rb'"images": \[\{"path": "([^"]*)", "sha256": "[0-9a-f]{64}", '
+    rb'(?:"(?:received_sha256|pixels_sha256|decoded)": "[0-9a-f]+", )*'
+    rb'"bytes": ([0-9]{1,18}), "format": "([a-z]+)", '
+)
+"""An image as `Line.to_json` writes it, as far as its format."""
+FINISHED_AT = b'"finished_at": "'
 FILE = b'{"path": "images/'
 SETTINGS = b'"settings": {'
 RECORD_OF_NONE = b"\n{"
@@ -142,6 +152,16 @@ class History:
         """The status of a task's last record, None without one, and whether a simulator made it."""
         entry = self.entries.get(compact(task_id))
         return NO_RECORD if entry is None else LATEST[entry & FLAGS]
+
+    def made_by(self, *, simulated: bool) -> Callable[[str], bool]:
+        """Tells of a task id whether its last record is of an image that this service made."""
+        get, made = self.entries.get, MADE | (SIMULATED if simulated else 0)
+
+        def is_made(task_id: str) -> bool:
+            entry = get(compact(task_id))
+            return entry is not None and entry & FLAGS == made
+
+        return is_made
 
     def offset(self, task_id: str) -> int:
         """Where a task's last record stands in the manifest; -1 without one."""
@@ -251,17 +271,42 @@ class History:
     def lines(self, task_ids: Iterable[str]) -> Iterator[bytes | None]:
         """As `line` for one task after another, with the file opened once."""
         try:
-            with open_manifest(self.path, buffering=READ_SIZE) as file:
+            with open_manifest(self.path) as file:
                 for task_id in task_ids:
                     entry = self.entries.get(compact(task_id))
-                    if entry is None:
-                        yield None
-                        continue
-                    file.seek(entry >> FLAG_BITS)
-                    yield file.readline()
+                    yield None if entry is None else _read_line(file, entry >> FLAG_BITS)
         except OSError:
             for _ in task_ids:
                 yield None
+
+
+def _read_line(file: BinaryIO, offset: int) -> bytes:
+    """The line that begins here: in whatever order lines are asked for, one read for most."""
+    data = os.pread(file.fileno(), READ_SIZE, offset)
+    end = data.find(b"\n") + 1
+    if end:
+        return data[:end]
+    file.seek(offset)
+    return file.readline()
+
+
+def plain_image(line: bytes) -> tuple[str, int, str, float] | None:
+    """Path, bytes and format of a record's image and when the record was written, at a glance.
+
+    None for a line that needs a parser: with several images or none, with derived files, or not as
+    `Line.to_json` writes it. The time is in seconds since the epoch.
+    """
+    found = ONE_IMAGE.match(line, line.find(IMAGES))
+    if found is None or line.find(b"{", found.end()) >= 0:
+        return None
+    path, size, form = found.groups()
+    start = line.find(FINISHED_AT, found.end()) + len(FINISHED_AT)
+    try:
+        finished = datetime.fromisoformat(line[start : line.find(b'"', start)].decode("ascii"))
+        text = json.loads(b'"%b"' % path) if b"\\" in path else path.decode("ascii")
+    except ValueError:
+        return None
+    return text, int(size), form.decode("ascii"), finished.timestamp()
 
 
 def compact(task_id: str) -> bytes:

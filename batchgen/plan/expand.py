@@ -43,14 +43,29 @@ def expand(
         ValueError: random seeds without a key.
     """
     items = _PlannedItems(job, random_seed_key, reseeds)
-    start = 0
-    for row in items:
-        end = start + items.variants(row)
-        numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
-        for first in islice(numbers, 1):
-            variants = (number - start + 1 for number in chain((first,), numbers))
-            yield from items.of(row).tasks(variants, start)
-        start = end
+    for row, start, numbers in _numbered(items, wanted):
+        yield from items.of(row).tasks((number - start + 1 for number in numbers), start)
+
+
+def files(
+    job: Job,
+    *,
+    random_seed_key: str | None = None,
+    reseeds: Sequence[Reseed] = (),
+    wanted: Callable[[int], bool] | None = None,
+) -> Iterator[tuple[str, str]]:
+    """The `Task.id` and `file_stem` of the tasks that `expand` makes, at a fraction of its cost.
+
+    Raises:
+        JobError, ValueError: as `expand`.
+    """
+    items = _PlannedItems(job, random_seed_key, reseeds)
+    for row, start, numbers in _numbered(items, wanted):
+        planned = items.of(row)
+        name_of = planned.naming()
+        for number in numbers:
+            variant = number - start + 1
+            yield planned.id(variant), name_of(variant)
 
 
 def task_ids(
@@ -88,6 +103,19 @@ def matches(task: Task, patterns: Sequence[str]) -> bool:
         fnmatchcase(task.item_id, pattern) or fnmatchcase(task.label, pattern)
         for pattern in patterns
     )
+
+
+def _numbered(
+    items: _PlannedItems, wanted: Callable[[int], bool] | None
+) -> Iterator[tuple[Row, int, Iterator[int]]]:
+    """Each row of which tasks are wanted, the running index of its first task, and theirs."""
+    start = 0
+    for row in items:
+        end = start + items.variants(row)
+        numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
+        for first in islice(numbers, 1):
+            yield row, start, chain((first,), numbers)
+        start = end
 
 
 class _PlannedItems:

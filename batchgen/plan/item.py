@@ -181,6 +181,13 @@ class PlannedItem:
         """The name below `FOLDER`, without an extension."""
         return self.name.render({"variant": str(variant), "seed": str(self.seeds.of(variant))})
 
+    def naming(self) -> Callable[[int], str]:
+        """From a variant to its `file_stem`; quick where the variant's number stands there once."""
+        if self.name.names != ("variant",):
+            return lambda variant: FOLDER + self.file_name(variant)
+        before, after = FOLDER + self.name.literals[0], self.name.literals[1]
+        return lambda variant: f"{before}{variant}{after}"
+
     def prompt_when_refused(self, seed: int, variant: int) -> str | None:
         """The prompt to fall back on."""
         template = self.fallback_prompt
@@ -204,7 +211,7 @@ class PlannedItem:
         image_format, price = self.family.image_format(first), self.price(first)
         item_id = self.item_id
         varies, family = isinstance(self.requests, PerVariantRequest), self.family.NAME
-        name_of, used = _naming(self), self.vars()
+        name_of, used = self.naming(), self.vars()
         fallback, template = self.fallback, self.fallback_prompt
         again = None if template is None else self.prompt_when_refused(1, 1)
         is_same = template is None or not template.names
@@ -240,12 +247,3 @@ class PlannedItem:
                 chain=number - before,
                 parents={name: each.number(number) for name, each in parents.items()},
             )
-
-
-def _naming(planned: PlannedItem) -> Callable[[int], str]:
-    """From a variant to its file stem; quick for names that hold the variant's number once."""
-    name = planned.name
-    if name.names != ("variant",):
-        return lambda variant: FOLDER + planned.file_name(variant)
-    before, after = FOLDER + name.literals[0], name.literals[1]
-    return lambda variant: f"{before}{variant}{after}"

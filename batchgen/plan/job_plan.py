@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from batchgen.job import Job
 from batchgen.plan.check import PlanSummary, check
-from batchgen.plan.expand import expand, models, models_and_ids
+from batchgen.plan.expand import expand, files, models, models_and_ids
 from batchgen.task import Task
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ class Plan(Protocol):
     ) -> Iterator[tuple[str, str]]:
         """Model and id of every task in the order of `expand`, at a fraction of its cost."""
 
+    def files(
+        self,
+        *,
+        random_seed_key: str,
+        reseeds: Sequence[Reseed] = (),
+        wanted: Callable[[int], bool] | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """Id and `file_stem` of what `expand` gives, at a fraction of its cost."""
+
     def models(self) -> Iterator[str]:
         """The model of every task in the order of `expand`, at next to no cost."""
 
@@ -72,6 +81,16 @@ class JobPlan:
     ) -> Iterator[tuple[str, str]]:
         """As `plan.task_ids`, with the model of each."""
         return models_and_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)
+
+    def files(
+        self,
+        *,
+        random_seed_key: str,
+        reseeds: Sequence[Reseed] = (),
+        wanted: Callable[[int], bool] | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """As `plan.expand`'s tasks have them."""
+        return files(self.job, random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
 
     def models(self) -> Iterator[str]:
         """As `plan.models`."""

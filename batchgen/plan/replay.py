@@ -151,6 +151,17 @@ class Replay:
         tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds)
         return ((task.model_id, task.id) for task in tasks)
 
+    def files(
+        self,
+        *,
+        random_seed_key: str,
+        reseeds: Sequence[Reseed] = (),
+        wanted: Callable[[int], bool] | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """Id and file stem of each."""
+        tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
+        return ((task.id, task.file_stem) for task in tasks)
+
     def models(self) -> Iterator[str]:
         """The model of each."""
         return (task.model_id for task in self.expand(random_seed_key=""))

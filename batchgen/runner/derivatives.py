@@ -69,6 +69,11 @@ class Derivatives:
         self.unmade = 0
         """Files that could not be made, and images that a stop left without theirs."""
 
+    @property
+    def are_ordered(self) -> bool:
+        """Whether the job wants any."""
+        return bool(self._wanted)
+
     async def complete(self, task: Task, image: StoredImage, at: datetime) -> StoredImage:
         """The image of a call with all that is derived of it, as far as that could be made.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import chain, islice
@@ -84,13 +84,16 @@ class IndexSet:
             self._bytes[place] |= bit
             self._count += 1
 
-    @classmethod
-    def first(cls, count: int) -> IndexSet:
-        """All indices below a number."""
-        made = cls()
-        made._bytes = bytearray(b"\xff" * (count >> 3)) + bytes([(1 << (count & 7)) - 1])
-        made._count = count
-        return made
+    def add_range(self, start: int, end: int) -> None:
+        """Add all indices from one on and below another, none of which is in the set."""
+        here = len(self._bytes)
+        self._bytes.extend(bytes(max((end + 7) >> 3, here) - here))
+        first, last = min((start + 7) & ~7, end), max(end & ~7, start)
+        if first < last:
+            self._bytes[first >> 3 : last >> 3] = b"\xff" * ((last - first) >> 3)
+        for number in (*range(start, first), *range(max(first, last), end)):
+            self._bytes[number >> 3] |= 1 << (number & 7)
+        self._count += end - start
 
     def __contains__(self, number: int) -> bool:
         place = number >> 3
@@ -123,9 +126,12 @@ class TaskSet:
             bits = self._bits[model_id] = IndexSet()
         bits.add(index)
 
-    def add_first(self, model_id: str, count: int) -> None:
-        """Take the first tasks of a plan that has no other model; the set is empty so far."""
-        self._bits = {model_id: IndexSet.first(count)}
+    def add_range(self, model_id: str, start: int, end: int) -> None:
+        """Add all tasks from one on and below another, none of which is in the set."""
+        bits = self._bits.get(model_id)
+        if bits is None:
+            bits = self._bits[model_id] = IndexSet()
+        bits.add_range(start, end)
 
     def has(self, model_id: str, number: int) -> bool:
         """Whether the task with this running index is one of them."""
@@ -151,6 +157,15 @@ class TaskSet:
             wanted=bits.__contains__,
         )
         return islice(tasks, len(bits))  # what is behind the last of them need not be read
+
+    def files(self) -> Iterator[tuple[str, int, str, str]]:
+        """Model, running index, id and file stem of all tasks, without making any."""
+        for model_id, bits in self._bits.items():
+            files = self._plan.files(
+                random_seed_key=self._key, reseeds=self._reseeds, wanted=bits.__contains__
+            )
+            for number, (task_id, stem) in zip(bits, files, strict=False):
+                yield model_id, number, task_id, stem
 
     def numbers(self) -> Iterator[int]:
         """The running indices of all tasks."""
@@ -258,14 +273,14 @@ def select(
     pending = Pending(to_make=none, succeeded=none.empty_like())
     if outline is not None and _is_plain(history, selection, outline):
         return _all_new(pending, selection, outline)
-    known = filtered = skipped = 0
+    filtered = skipped = 0
     chains = _Chains(pending, history, whole.job) if whole.job.steps else _NoChains()
     refreshing = [_Refreshing(each) for each in history.refreshes]
     is_simulated_now = is_simulated(whole.job.endpoint)
-    for each in _walk(whole, selection, history, random_seed_key, most):
+    for each in _walk(whole, selection, history, random_seed_key, most, pending):
         pending.walked = max(pending.walked, each.number + 1)
         status, was_simulated = history.latest(each.task_id)
-        known += status is not None
+        pending.unknown -= status is not None
         is_foreign = status is not None and was_simulated != is_simulated_now
         to_refresh = bool(refreshing) and sum(one.takes(each, history) for one in refreshing) > 0
         is_kept = not (is_foreign or to_refresh or chains.is_stale(each, status))
@@ -292,8 +307,9 @@ def select(
     pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered, skipped=skipped)
     if outline is not None and outline.is_partial:  # of what was not walked, one open task is told
         pending.elsewhere[outline.models[-1].model_id] += 1
+        pending.unknown = 0
     else:
-        pending.unknown = len(history) - known
+        pending.unknown += len(history)
     return pending
 
 
@@ -307,7 +323,7 @@ def _all_new(pending: Pending, selection: Selection, outline: PlanSummary) -> Pe
     tasks, model_id = outline.tasks, outline.models[0].model_id
     count = tasks if selection.limit is None else min(tasks, selection.limit)
     if count:
-        pending.to_make.add_first(model_id, count)
+        pending.to_make.add_range(model_id, 0, count)
     if count < tasks:
         pending.elsewhere[model_id] = tasks - count
     pending.walked = tasks
@@ -460,8 +476,13 @@ def _walk(
     history: History,
     key: str,
     most: int | None,
+    pending: Pending,
 ) -> Iterator[_Walked]:
-    """The first tasks of the plan, at most so many, parents before their children."""
+    """The first tasks of the plan, at most so many, parents before their children.
+
+    Those of which there is no more to ask than that they are made, most tasks of a resume, are
+    noted as that and left out.
+    """
     reseeds = history.reseeds
     if whole.job.steps or selection.only or any(each.only for each in history.refreshes):
         tasks = enumerate(islice(whole.expand(random_seed_key=key, reseeds=reseeds), most))
@@ -475,8 +496,38 @@ def _walk(
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
     ids = islice(whole.task_ids(random_seed_key=key, reseeds=reseeds), most)
+    if not (selection.fresh or history.refreshes):
+        yield from _unmade(ids, history, is_simulated(whole.job.endpoint), pending)
+        return
     for index, (model_id, task_id) in enumerate(ids):
         yield _Walked(index, model_id, task_id, None, is_asked=True)
+
+
+def _unmade(
+    ids: Iterable[tuple[str, str]],
+    history: History,
+    simulated: bool,  # noqa: FBT001  # of one caller
+    pending: Pending,
+) -> Iterator[_Walked]:
+    is_made = history.made_by(simulated=simulated)
+    start, of, number = 0, None, -1
+    for number, (model_id, task_id) in enumerate(ids):
+        is_next = is_made(task_id)
+        if is_next and model_id == of:
+            continue
+        if of is not None:
+            _note_made(pending, of, start, number)
+        start, of = number, model_id if is_next else None
+        if not is_next:
+            yield _Walked(number, model_id, task_id, None, is_asked=True)
+    if of is not None:
+        _note_made(pending, of, start, number + 1)
+
+
+def _note_made(pending: Pending, model_id: str, start: int, end: int) -> None:
+    pending.succeeded.add_range(model_id, start, end)
+    pending.unknown -= end - start
+    pending.walked = end
 
 
 def _parents_first(tasks: Iterator[tuple[int, Task]], job: Job) -> Iterator[tuple[int, Task]]:

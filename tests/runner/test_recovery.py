@@ -487,6 +487,43 @@ class TestEditAndUndo:
         assert await self.make(shop, shop.job) == (["b"], 1)
         assert shop.files()["images/b-1.png"] == data
 
+    @pytest.mark.parametrize("glances", [True, False])
+    async def test_what_a_glance_takes_for_whole_is_whole(self, shop, monkeypatch, glances):
+        """The quick look at a million images finds what the close one finds, and no more."""
+        if not glances:
+
+            async def everything(_output, chosen, *_):
+                return chosen
+
+            monkeypatch.setattr("batchgen.runner.audit._suspects", everything)
+        names = ("whole", "ä", "written", "gone", "short", "other", "link", "folder", "twice")
+        job = make_job(shop.path, **{name: name for name in names})
+        assert await self.make(shop, job) == (list(names), 0)
+        images = {name: shop.path / f"images/{name}-1.png" for name in names}
+        images["written"].write_bytes(images["written"].read_bytes())
+        images["gone"].unlink()
+        os.truncate(images["short"], images["short"].stat().st_size - 1)
+        other = images["other"].read_bytes()
+        images["other"].write_bytes(other[:-1] + bytes([other[-1] ^ 1]))
+        for name in ("written", "other"):
+            later = images[name].stat().st_mtime + 5
+            os.utime(images[name], (later, later))
+        images["link"].rename(shop.path / "aside")
+        images["link"].symlink_to(shop.path / "aside")
+        images["folder"].unlink()
+        images["folder"].mkdir()
+        lost = make_image(path="images/lost.png")
+        with (shop.path / MANIFEST_NAME).open("ab") as file:
+            task = shop.task("twice", job)
+            both = (*shop.records()[task.id].images, lost)
+            file.write(make_record(task, images=both).to_json())
+        async with shop.opened() as output:
+            pending = select(JobPlan(job), output.history, Selection(), "k")
+            damaged = pending.to_make.empty_like()
+            assert await audit(output, pending.succeeded, damaged, Stop(), ORIGIN) == 6
+            found = {task.item_id for _, task in damaged.indexed()}
+        assert found == {"gone", "short", "other", "link", "folder", "twice"}
+
     async def test_a_damaged_record_costs_no_call(self, shop):
         """Its line cannot be read, its image is whole: a new record is enough."""
         await self.make(shop, shop.job)

@@ -141,6 +141,46 @@ class TestSelect:
         assert list(by_id.to_make.indexed()) == list(by_task.to_make.indexed())
         assert by_id.to_make.models() == {job.model: 5, ULTRA: 2}
 
+    @given(
+        past=st.lists(
+            st.none() | st.tuples(st.sampled_from(Status), st.sampled_from(["simulator", "aws"])),
+            min_size=14,
+            max_size=14,
+        ),
+        limit=st.none() | st.integers(1, 8),
+    )
+    def test_runs_of_made_tasks_are_passed_by(self, tmp_path_factory, past, limit):
+        """Whatever became of them and which service they asked, as a look at each one says."""
+        folder = tmp_path_factory.mktemp("out")
+        job = make_job(folder, x="x").model_copy(
+            update={
+                "items": (
+                    Item(id="a", prompt="p", variants=5),
+                    Item(id="b", prompt="q", model=ULTRA, variants=4),
+                    Item(id="c", prompt="r", variants=5),
+                )
+            }
+        )
+        lines = [
+            make_record(task, status=status[0], endpoint=status[1], images=()).to_json()
+            for task, status in zip(plan.expand(job), past, strict=True)
+            if status is not None
+        ]
+        lines.append(make_record(make_task()).to_json())
+        (folder / MANIFEST_NAME).write_bytes(b"".join(lines))
+        history = load_history(folder / MANIFEST_NAME)
+        by_id = select(JobPlan(job), history, Selection(limit=limit), "k")
+        by_task = select(JobPlan(job), history, Selection(only=("*",), limit=limit), "k")
+        for each in ("to_make", "succeeded"):
+            numbers = [sorted(getattr(pending, each).numbers()) for pending in (by_id, by_task)]
+            assert numbers[0] == numbers[1]
+        names = "earlier again simulated elsewhere unknown walked"
+        assert [getattr(by_id, name) for name in names.split()] == [
+            getattr(by_task, name) for name in names.split()
+        ]
+        files = {task.id: task.file_stem for _, task in by_id.succeeded.indexed()}
+        assert {task_id: stem for _, _, task_id, stem in by_id.succeeded.files()} == files
+
     def test_random_seeds_hang_on_the_key(self, job, tmp_path):
         """A resumed run with the key of the first finds its tasks done; with another, none."""
         job = job.model_copy(update={"seed": "random"})
@@ -205,6 +245,20 @@ class TestBits:
         assert list(bits) == sorted(set(numbers))
         assert len(bits) == len(set(numbers))
         assert [number for number in range(3_100) if number in bits] == list(bits)
+
+    @given(st.lists(st.tuples(st.integers(0, 40), st.booleans())))
+    def test_a_range_is_all_that_is_in_it(self, parts):
+        """As if each of its numbers was put in; ranges and single numbers follow each other."""
+        bits, numbers, start = IndexSet(), [], 0
+        for length, is_in in parts:
+            if is_in and length == 1:
+                bits.add(start)
+            elif is_in:
+                bits.add_range(start, start + length)
+            numbers += range(start, start + length) if is_in else ()
+            start += length
+        assert list(bits) == numbers
+        assert len(bits) == len(numbers)
 
     def test_a_million_of_them_are_small(self):
         """One bit each."""
