@@ -7,6 +7,7 @@ an error body of any size.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import zlib
@@ -14,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from batchgen.errors import Misconfigured
 from batchgen.job import PLAIN_HTTP, is_plain_http
@@ -38,6 +42,9 @@ ANSWER_BODY = 25_000_000
 PROBE_PATIENCE = 2.0
 """Seconds to find out whether a port speaks TLS."""
 ERROR_STATUS = 300
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
+STATUS_LENGTH = 13
+"""Bytes that `STATUS` looks at."""
 
 
 @dataclass(slots=True)
@@ -92,6 +99,12 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
         self._plain_http = plain_http
         self._traces = [_tracing()] if watched else []
 
+    def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
+        connector: aiohttp.TCPConnector = super()._create_connector(proxy_url)
+        kind: type[ResponseHandler] = _Protocol
+        connector._factory = partial(kind, asyncio.get_running_loop())  # noqa: SLF001  # no other way to it
+        return connector
+
     async def send(self, request: Any) -> Any:
         """Send a request that is signed: never in clear to another machine.
 
@@ -145,8 +158,40 @@ class _Direct:
         return await self._session.request(method, allow_redirects=False, **arguments)
 
 
+class _Protocol(ResponseHandler):
+    """Keeps how an answer begins: a head that cannot be read has a status all the same."""
+
+    begun = b""
+
+    def set_response_params(self, **params: Any) -> None:
+        """Another request is sent on this connection."""
+        self.begun = b""
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes of an answer."""
+        if len(self.begun) < STATUS_LENGTH:
+            self.begun += data[:STATUS_LENGTH]
+        super().data_received(data)
+
+
 class _Response(aiohttp.ClientResponse):
     """A response whose body is read up to a bound; that of an error as far as it can be read."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head; of that of an error which cannot be read, the status alone."""
+        protocol = connection.protocol
+        try:
+            return await super().start(connection)
+        except aiohttp.ClientError:
+            found = STATUS.match(protocol.begun)
+            if found is None or int(found[1]) < ERROR_STATUS:
+                raise
+        self.status, self.reason = int(found[1]), ""
+        self._headers, self._raw_headers = CIMultiDictProxy(CIMultiDict()), ()
+        self._body = b""
+        self.close()
+        return self
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:

@@ -16,6 +16,7 @@ from batchgen.bedrock.account_errors import AccountError, AccountErrorReason
 from batchgen.bedrock.client import connect
 from batchgen.bedrock.connection import Connection
 from batchgen.errors import (
+    AnswerLost,
     ModelDenied,
     Permanent,
     ServiceFault,
@@ -113,6 +114,73 @@ async def test_the_status_counts_whatever_the_body(open_line, status, body):
     assert found.code == str(status)
     assert found.request_id == "r-1"
     assert len(server.posts) == 1
+
+
+HEADS = {
+    "a NUL": b"X-A: a\0b\r\n",
+    "a NUL in the error's name": b"x-amzn-ErrorType: Throttling\0Exception\r\n",
+    "no header": b"what is this\r\n",
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n",
+    "a length that is none": b"Content-Length: many\r\n",
+    "a coding that is none": b"Transfer-Encoding: chunked, gibberish\r\nContent-Length: 2\r\n",
+    "a line that is too long": b"X: " + b"a" * 200_000 + b"\r\n",
+    "too many": b"".join(b"X-%d: a\r\n" % number for number in range(20_000)),
+}
+"""What no client can read, below a status that everyone can."""
+
+
+@one_loop
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("head", HEADS)
+async def test_the_status_counts_whatever_stands_below_it(open_line, status, head):
+    """A head that cannot be read has said its status: a rejection is free, whoever garbled it."""
+    server, call = open_line
+    server.posts.clear()
+    server.respond = cuts(b"HTTP/1.1 %d R\r\n" % status + HEADS[head] + b"\r\n{}")
+
+    found = await failure(call)
+
+    assert (type(found), found.code) == (STATUSES[status], str(status))
+    assert len(server.posts) == 1
+
+
+@one_loop
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 503 Service Unav", b"HTTP/1.0 503\r\nX-A: "])
+async def test_a_head_that_is_cut_behind_its_status(open_line, begun):
+    """The service has said that it made nothing."""
+    server, call = open_line
+    server.respond = cuts(begun)
+    assert type(await failure(call)) is Unavailable
+
+
+@one_loop
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n{}",
+        b"HTTP/1.1 100 Go on\r\n\r\nHTTP/1.1 503 R\r\nX-A: a\0b\r\n\r\n",
+        b"HTTP/1.1 50",
+        b"HTTP/1.1 5033\r\n\r\n",
+        b"SSH-2.0 503 \r\n\r\n",
+    ],
+)
+async def test_no_status_of_an_error(open_line, answer):
+    """Whoever has not said that nothing was made may have made an image."""
+    server, call = open_line
+    server.respond = cuts(answer)
+    with pytest.raises(AnswerLost):
+        await call()
+
+
+@one_loop
+async def test_the_next_answer_on_a_connection_has_a_status_of_its_own(open_line):
+    """What one answer said is not held against the next one."""
+    server, call = open_line
+    server.respond = sends(raw(429, b"{}", JSON))
+    assert type(await failure(call)) is Throttled
+    server.respond = cuts(b"HTTP/1.1 2")
+    with pytest.raises(AnswerLost):
+        await call()
 
 
 @one_loop
