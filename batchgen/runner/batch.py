@@ -269,6 +269,7 @@ class Batch:
             async with asyncio.TaskGroup() as pools:
                 pools.create_task(self._audit(output, pending, damaged, derivatives))
                 self._start_pools(pools, pending.to_make, work, chains)
+            self._take_back(pending, damaged)
             if chains is not None:
                 chains.begin_late()
             async with asyncio.TaskGroup() as pools:
@@ -313,21 +314,26 @@ class Batch:
         derivatives: Derivatives,
     ) -> None:
         try:
-            missing = await audit(
-                output, pending.succeeded, damaged, self.stop, self._origin, derivatives
-            )
+            await audit(output, pending.succeeded, damaged, self.stop, self._origin, derivatives)
         except StorageError as error:
             self.stop.apply(StopCause.DISK, problem=error, remedy="When it is mended,")
             return
         except JobError as error:
             self._stop_reading(error)
-            return
+
+    def _take_back(self, pending: Pending, damaged: TaskSet) -> None:
+        """What earlier runs made and is to be made again counts as to be made."""
+        missing = damaged.shared(pending.succeeded)
         if missing:
             earlier = self.stats.earlier
             self.stats.earlier = replace(earlier, succeeded=earlier.succeeded - missing)
             self.stats.saved_usd *= Decimal(earlier.succeeded - missing) / earlier.succeeded
+        unasked = len(damaged) - missing - damaged.shared(pending.to_make)
+        self.stats.total += unasked
+        if missing + unasked:
             self.options.observer.notice(
-                f"Missing or altered images of earlier runs: {missing}; they are made again."
+                f"Missing or altered images of earlier runs: {missing + unasked}; they are made "
+                "again."
             )
 
     def _run_context(self, output: OutputFolder) -> RunContext:

@@ -28,6 +28,16 @@ MOST_WAITING = 1_000
 """Tasks of one model that are read ahead while their parents are not made."""
 
 
+class _ParentGone(InputGone):
+    """The image of a parent is not there, or is another one."""
+
+    def __init__(self, text: str, number: int, record: Record | None) -> None:
+        super().__init__(text)
+        self.number = number
+        """The parent's running index."""
+        self.record = record
+
+
 class Chains:
     """Hands out the tasks of a run whose parents are made."""
 
@@ -60,9 +70,12 @@ class Chains:
         self._made = InputImages(output.folder)
         self._waiting: dict[int, list[tuple[Task, _Pool]]] = {}
         """Running index of a pending task -> those that wait for it."""
+        self._first: int | None = None
+        """Where the first record of this run stands in the manifest."""
 
     def heard(self, task: Task, record: Record, offset: int) -> None:
         """Take note of a record, which is durable."""
+        self._first = offset if self._first is None else min(offset, self._first)
         self.settle(task.number, FATES[record.status], offset)
 
     def settle(self, number: int, fate: Fate, offset: int = 0) -> None:
@@ -161,7 +174,8 @@ class Chains:
             return
         try:
             task = await in_thread(self._with_images, task)
-        except InputGone:  # of an earlier run: the audit has it made again
+        except _ParentGone as gone:
+            self._lose(gone)
             self._postpone(task)
             return
         except InputChanged as error:
@@ -179,6 +193,12 @@ class Chains:
             self._budget.end_task(task)
             for pool in self._pools:
                 pool.changed.set()
+
+    def _lose(self, gone: _ParentGone) -> None:
+        """Have the image of an earlier run made again; one of this run the next one looks for."""
+        is_earlier = self._first is None or self._fates.offset(gone.number) < self._first
+        if gone.record is not None and is_earlier:
+            self._late.add(gone.record.model_id, gone.number)
 
     def _postpone(self, task: Task) -> None:
         self._late.add(task.model_id, task.number)
@@ -199,7 +219,7 @@ class Chains:
         """The task with the images of its parents in its request.
 
         Raises:
-            InputGone: one of them is not there any more.
+            _ParentGone: one of them is not there any more.
             InputChanged: the model does not take one of them.
         """
         if not task.parents:
@@ -210,13 +230,13 @@ class Chains:
     def _image(self, task: Task, name: str, number: int) -> StepImage:
         record = self._output.history.record_at(self._fates.offset(number))
         if record is None or not record.images or record.status is not Status.SUCCEEDED:
-            raise InputGone("its record cannot be read any more")
+            raise _ParentGone("its record cannot be read any more", number, record)
         image = record.images[0]
         # A file that was made anew since it moved has its name again.
         names = (image.path, self._output.history.moved.get(record.task_id) or image.path)
         path = next((each for each in names if self._is_there(each, image.sha256)), None)
         if path is None:
-            raise InputGone(f"{image.path} is not there any more")
+            raise _ParentGone(f"{image.path} is not there any more", number, record)
         facts = InputImage(
             path,
             image.sha256,

@@ -95,6 +95,11 @@ class IndexSet:
             self._bytes[number >> 3] |= 1 << (number & 7)
         self._count += end - start
 
+    def shared(self, other: IndexSet) -> int:
+        """How many indices are in both."""
+        both = int.from_bytes(self._bytes, "little") & int.from_bytes(other._bytes, "little")
+        return both.bit_count()
+
     def __contains__(self, number: int) -> bool:
         place = number >> 3
         return place < len(self._bytes) and bool(self._bytes[place] >> (number & 7) & 1)
@@ -139,6 +144,13 @@ class TaskSet:
 
     def __len__(self) -> int:
         return sum(len(bits) for bits in self._bits.values())
+
+    def shared(self, other: TaskSet) -> int:
+        """How many tasks are in both sets, which are over the same plan."""
+        none = IndexSet()
+        return sum(
+            bits.shared(other._bits.get(model_id, none)) for model_id, bits in self._bits.items()
+        )
 
     def empty_like(self) -> TaskSet:
         """An empty set over the same plan."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 from collections import Counter
 from decimal import Decimal
 
@@ -304,6 +305,26 @@ async def test_an_image_that_is_gone_is_made_before_its_children(tmp_path):
 
     assert counted(models) == {CORE: 1, CUT: 2, LARGE: 2}
     assert ran.summary.exit_code == 0
+
+
+@pytest.mark.parametrize("only", [(), ("*/cut", "*/large")])
+@virtual_time
+async def test_an_image_that_was_altered_unseen_is_made_before_its_children(tmp_path, only):
+    """With its size and time as they were, or where nobody asked for it: the child reads it."""
+    job = chain_job(tmp_path / "out")
+    await run_of(job, good(), only=["*/generate"])
+    path = tmp_path / "out/images/mug-0-1-generate.png"
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    models = good()
+
+    ran = await run_of(job, models, only=only)
+
+    assert counted(models) == {CORE: 1, CUT: 2, LARGE: 2}
+    assert ran.summary.exit_code == 0
+    assert ran.summary.total == (5 if only else 6)
+    assert any("Missing or altered images of earlier runs: 1;" in each for each in ran.notices)
 
 
 @virtual_time
