@@ -125,8 +125,11 @@ def counted(number: int, noun: str) -> str:
 
 
 def usd(amount: Decimal | None) -> str:
-    """An amount of money: `0.40 USD`."""
-    return "an unknown sum" if amount is None else f"{amount:.2f} USD"
+    """An amount of money: `0.40 USD`, and as many digits more as it has, to a hundredth cent."""
+    if amount is None:
+        return "an unknown sum"
+    digits = f"{amount:.4f}"
+    return f"{digits[:-2]}{digits[-2:].rstrip('0')} USD"
 
 
 def sentences(*parts: str) -> str:

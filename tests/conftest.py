@@ -98,6 +98,7 @@ def _clean_environment(monkeypatch, empty_home):
         if name.startswith(FOREIGN) or name.lower() in PROXIES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(empty_home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(empty_home / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_home / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

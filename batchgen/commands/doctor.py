@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batchgen.commands import options
+from batchgen.commands.prices import priced, pricing
 from batchgen.commands.streams import result
 from batchgen.errors import JobError
 from batchgen.text import escaped
@@ -25,8 +26,11 @@ VERDICT_WIDTH = 7
 @options.job_argument
 @click.option("--output", type=options.FOLDER, help="Folder of images and manifest.")
 @click.option("--endpoint", type=options.ENDPOINT, help="What would be called.")
+@pricing
 @options.json_option
-def command(job: Path, *, output: str | None, endpoint: str | None, as_json: bool) -> int:
+def command(
+    job: Path, *, output: str | None, endpoint: str | None, prices: Path | None, as_json: bool
+) -> int:
     """Look at everything that a run of a job needs, without paying for an image.
 
     The job file, credentials and account, access to each model and its quota, by each route of
@@ -35,7 +39,7 @@ def command(job: Path, *, output: str | None, endpoint: str | None, as_json: boo
     """
     from batchgen.doctor import exit_code
 
-    findings = _findings(job, {"output": output, "endpoint": endpoint})
+    findings = _findings(job, {"output": output, "endpoint": endpoint}, prices)
     code = exit_code(findings)
     if as_json:
         checks = [finding.to_json() for finding in findings]
@@ -47,12 +51,12 @@ def command(job: Path, *, output: str | None, endpoint: str | None, as_json: boo
     return code
 
 
-def _findings(path: Path, changes: dict[str, str | None]) -> list[Finding]:
+def _findings(path: Path, changes: dict[str, str | None], prices: Path | None) -> list[Finding]:
     from batchgen.doctor import broken, examine
     from batchgen.job import load
 
     try:
-        job = load(path, defer=True)
+        job = priced(load(path, defer=True), prices)
     except JobError as error:
         return [broken(error)]
     given = {name: value for name, value in changes.items() if value is not None}

@@ -116,6 +116,18 @@ class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stub
         return [CompletionItem(incomplete, type="file")]
 
 
+class PriceFile(JobFile):
+    """The path of a file of prices."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        if not value:
+            self.fail("there is no name: name a file of prices.", param, ctx)
+        return Path(value)
+
+
 class ExistingPath(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
     """A file or a folder that is there."""
 

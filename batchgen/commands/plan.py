@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands import options
+from batchgen.commands.prices import usual_file
 from batchgen.commands.run import choosing, ordered
 from batchgen.commands.streams import note, result
 from batchgen.text import escaped, quoted, usd
@@ -78,6 +79,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
         pending=pending,
         walk=walk,
         ends=ends_of(chosen, outline, pending, history, deadline),
+        price_file=given["prices"] or usual_file(),
     )
     if as_json:
         result(json.dumps(view.to_json(explain=explain)))
@@ -124,6 +126,8 @@ class _View:
     walk: Callable[[], Iterable[Task]]
     """All tasks of the job, anew."""
     ends: Ends
+    price_file: Path | None
+    """Of the user."""
 
     def _is_simulated(self) -> bool:
         from batchgen.record import is_simulated
@@ -141,6 +145,7 @@ class _View:
             "to_make": len(self.pending.to_make),
             "cost_usd": None if cost is None else float(cost),
             "simulated": self._is_simulated(),
+            "price_file": None if self.price_file is None else str(self.price_file),
             "models": [
                 {
                     "model_id": name,
@@ -167,7 +172,8 @@ class _View:
             **self.ends.to_json(),
             "first_tasks": [_fields(task) for task in self._first()],
             "longest_prompts": [
-                {"characters": length, "label": label} for length, label in self.outline.longest
+                {"characters": length, "label": label, "prompt": prompt}
+                for length, label, prompt in self.outline.longest
             ],
             "warnings": [*self.outline.warnings, *self.pending.notices()],
         }
@@ -198,6 +204,8 @@ class _View:
             made, to_make = pending.steps_made[step, name], pending.steps[step, name]
             told = f"{_tasks(tasks)}, {made:,} made, {to_make:,} to make"
             yield f"  step {escaped(step)}: {told}, by {escaped(name)}"
+        if self.price_file is not None:
+            yield f"Prices: {escaped(str(self.price_file))}, over the list."
         if self.job.derive:
             of_each, files = len(self.job.derive), self._derivatives()["files"]
             yield (
@@ -241,8 +249,8 @@ class _View:
             yield f"    {json.dumps(dict(task.request), sort_keys=True)}"
         if self.outline.longest:
             yield "Longest prompts:"
-        for length, label in self.outline.longest:
-            yield f"  {length:,} characters: {escaped(label)}"
+        for length, label, prompt in self.outline.longest:
+            yield f"  {length:,} characters: {escaped(label)}: {quoted(prompt, LONGEST_SHOWN)}"
 
     def _explained(self) -> Iterator[str]:
         changed = list(islice(self._changed(), MOST_CHANGED + 1))
@@ -267,20 +275,8 @@ class _View:
                 each.tasks,
                 made.get(each.model_id, 0),
                 count,
-                self._price(each.model_id, each.price_usd, each.tasks, count),
+                self.pending.price_of(each),
             )
-
-    def _price(
-        self, model_id: str, price: Decimal | None, tasks: int, count: int
-    ) -> Decimal | None:
-        """US dollars of the tasks to make of one model, exact; None if unknown."""
-        if price is None or count in (0, tasks):
-            return price if count else Decimal(0)
-        of_tasks = (task.price_usd or Decimal(0) for task in self.pending.to_make.tasks(model_id))
-        one = next(of_tasks)
-        if one * tasks == price:  # no parameter changes it
-            return one * count
-        return sum(of_tasks, one)
 
     def _cost(self) -> Decimal | None:
         prices = [price for *_, price in self._by_model()]

@@ -15,6 +15,7 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.file_bar import file_bar
+from batchgen.commands.prices import priced, pricing
 from batchgen.commands.streams import note, result
 from batchgen.errors import ExitCode, StorageError
 from batchgen.text import counted, escaped, system_reason
@@ -59,6 +60,7 @@ SHOWN = 200
 @click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
 @click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
 @click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
+@pricing
 @click.option(
     "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
 )
@@ -131,6 +133,7 @@ def _replay(originals: Originals, choice: Choice, given: dict[str, Any]) -> Repl
         until=given["until"],
     )
     job = overrides.apply(replay_job(chosen, originals.folder, originals.job_name))
+    job = priced(job, given["prices"])
     return Replay(job, chosen, originals.job_files, originals.folder, originals.moved)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.commands import options
+from batchgen.commands.prices import priced, pricing
 from batchgen.commands.starting import starting
 from batchgen.commands.streams import result
 from batchgen.errors import InputError
@@ -70,6 +71,7 @@ CHOOSING = (
     click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m."),
     click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most."),
     click.option("--rpm", type=options.RATE, help="Calls a minute and model."),
+    pricing,
 )
 """What chooses tasks, or stands for keys of the job file."""
 
@@ -91,13 +93,14 @@ def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
     from batchgen.job import load
     from batchgen.runner import Selection
 
+    loaded = priced(load(job, defer=True, endpoint=given["endpoint"]), given["prices"])
     changed = Overrides(
         output=given["output"],
         concurrency=given["concurrency"],
         requests_per_minute=given["rpm"],
         run_budget_usd=given["max_cost"],
         until=given["until"],
-    ).apply(load(job, defer=True, endpoint=given["endpoint"]))
+    ).apply(loaded)
     selection = Selection(
         limit=given["limit"],
         only=given["only"],

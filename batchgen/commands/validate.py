@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchgen.commands import options
+from batchgen.commands.prices import priced, pricing
 from batchgen.commands.starting import starting
 from batchgen.commands.streams import note, result
 from batchgen.text import escaped, usd
@@ -15,14 +16,15 @@ from batchgen.text import escaped, usd
 
 @click.command(name="validate")
 @options.job_argument
+@pricing
 @options.json_option
-def command(job: Path, *, as_json: bool) -> int:
+def command(job: Path, *, prices: Path | None, as_json: bool) -> int:
     """Check a job file: every complaint at once, before anything is called or written."""
     with starting():
         from batchgen import plan
         from batchgen.job import load
 
-    loaded = load(job, defer=True)
+    loaded = priced(load(job, defer=True), prices)
     outline = plan.check(loaded)
     if as_json:
         fields = {

@@ -11,6 +11,7 @@ from batchgen.job.images import InputGone, InputImages
 from batchgen.job.json_schema import describe, schema_text
 from batchgen.job.loading import load, parse
 from batchgen.job.matrix import STAGES, Expansion
+from batchgen.job.price_file import read_prices
 from batchgen.job.rows import Row
 from batchgen.job.schema import (
     ContentCredentials,
@@ -59,6 +60,7 @@ __all__ = [
     "load",
     "overlap",
     "parse",
+    "read_prices",
     "read_value",
     "references",
     "same_quota",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
@@ -468,6 +469,7 @@ class Job(Section):
     _source: Source | None = PrivateAttr(default=None)
     _images: InputImages | None = PrivateAttr(default=None)
     _data_files: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _user_prices: Mapping[str, Decimal] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Keep where it was read from."""
@@ -478,6 +480,15 @@ class Job(Section):
         """The same job, of this source from now on."""
         self._source, self._images = source, None
         return self
+
+    def with_prices(self, prices: Mapping[str, Decimal]) -> Job:
+        """The same job, for a user whose prices count from now on where it has none itself."""
+        self._user_prices = prices
+        return self
+
+    def price_of(self, model_id: str) -> Decimal | None:
+        """US dollars of one picture by the job, else by its user; None if neither says."""
+        return self.prices.get(model_id, self._user_prices.get(model_id))
 
     @property
     def images(self) -> InputImages:

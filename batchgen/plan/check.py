@@ -47,8 +47,8 @@ class PlanSummary:
     """Sentences about what works and should not stay so: retired models and the like."""
     fallbacks: tuple[ModelSummary, ...] = ()
     """Models that only stand in for others: no task of the plan is theirs."""
-    longest: tuple[tuple[int, str], ...] = ()
-    """Characters and label of the longest prompts, the longest first."""
+    longest: tuple[tuple[int, str, str], ...] = ()
+    """Characters, label and text of the longest prompts, the longest first."""
     stages: Mapping[str, int] = field(default_factory=dict)
     """Stage of the expansion -> how much there was after it, in the order of the stages."""
     steps: Mapping[str, int] = field(default_factory=dict)
@@ -177,8 +177,8 @@ class _Items:
         self.planner = self._planned(found)
         self.tasks = 0
         self.is_partial = False
-        self.longest: list[tuple[int, str]] = []
-        """A heap of characters and labels of the longest prompts."""
+        self.longest: list[tuple[int, str, str]] = []
+        """A heap of characters, labels and texts of the longest prompts."""
         self.steps: Counter[tuple[str, str]] = Counter()
         """Step and model -> the tasks of both."""
         self.totals: dict[str, ModelTotals] = {}
@@ -281,9 +281,13 @@ class _Items:
         requests = planned.requests
         request = requests.request if isinstance(requests, FixedRequest) else planned.request(1)
         prompt = request.get("prompt")
-        length = len(prompt) if isinstance(prompt, str) else 0
-        if length and (len(self.longest) < LONGEST or length > self.longest[0][0]):
-            heappush(self.longest, (length, planned.row.task_label(1)))
+        if prompt is None and planned.model.prompt is not None:  # a family with words of its own
+            prompt = next((text for text, _ in planned.family.parts(request).texts), None)
+        if not isinstance(prompt, str) or not prompt:
+            return
+        length = len(prompt)
+        if len(self.longest) < LONGEST or length > self.longest[0][0]:
+            heappush(self.longest, (length, planned.row.task_label(1), prompt))
             if len(self.longest) > LONGEST:
                 heappop(self.longest)
 

@@ -78,7 +78,8 @@ class JobModels:
         if found is None:
             try:
                 model = find(name, family, advice=advice)
-                found = replace(model, price_usd=self._job.prices.get(name, model.price_usd))
+                price = self._job.price_of(name)
+                found = model if price is None else replace(model, price_usd=price)
             except UnknownModel as error:
                 found = str(error)
             self._found[key] = found

@@ -86,6 +86,7 @@ class Pinning:
         self._folders = {
             run_id: Path(file).parent for run_id, file in job_files.items() if file is not None
         }
+        self._job = job
         self._substitutes = Substitutes(job)
         self._known: dict[str, Model] = {}
         self._images = job.images
@@ -129,6 +130,8 @@ class Pinning:
                 known = find(call.model_id, _family_of(call), advice=advice)
             except UnknownModel as error:
                 raise NotReproducible(str(error)) from None
+            price = self._job.price_of(call.model_id)
+            known = known if price is None else replace(known, price_usd=price)
             self._known[call.model_id] = known
         return known
 
@@ -228,7 +231,7 @@ def _with_seed(record: Record, call: Sent, model: Model) -> Sent:
 
 
 def _price(known: Decimal | None, record: Record) -> Decimal | None:
-    """The larger one of what a call costs and of what it cost: prices of the job are not known."""
+    """The larger one of what a call costs and of what it cost: the job's prices are not known."""
     cost = record.cost_usd
     if cost is None or not 0 < cost <= MOST_USD:
         return known

@@ -361,7 +361,7 @@ class _Seen:
         self.attempts[name] += record.attempts
         self.again[name] += record.attempts - 1
         if record.latency_ms is not None and record.error is None:
-            self.latencies[name].append(record.latency_ms / 1000)
+            self.latencies[name].append(max(1, record.latency_ms) / 1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

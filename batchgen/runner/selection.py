@@ -20,7 +20,7 @@ from batchgen.output import (
     load_history,
     refuse_lost_manifest,
 )
-from batchgen.plan import Plan, PlanSummary
+from batchgen.plan import ModelSummary, Plan, PlanSummary
 from batchgen.policies import Budget
 from batchgen.record import Reseed, Status, is_simulated
 from batchgen.runner.fates import Fate, Fates
@@ -217,8 +217,19 @@ class Pending:
     """What became of each task so far; None for a job without steps."""
 
     def cost(self, outline: PlanSummary) -> Decimal:
-        """USD that the tasks to make cost if each succeeds at once."""
-        return _price(self.to_make.models(), outline)
+        """USD that the tasks to make cost if each succeeds at once, unknown prices aside."""
+        return sum((self.price_of(each) or ZERO for each in outline.models), ZERO)
+
+    def price_of(self, model: ModelSummary) -> Decimal | None:
+        """USD that the tasks to make of one model cost, exactly; None if unknown."""
+        price, count = model.price_usd, self.to_make.models().get(model.model_id, 0)
+        if price is None or count in (0, model.tasks):
+            return price if count else ZERO
+        of_tasks = (task.price_usd or ZERO for task in self.to_make.tasks(model.model_id))
+        one = next(of_tasks)
+        if one * model.tasks == price:  # no parameter changes it
+            return one * count
+        return sum(of_tasks, one)
 
     def cost_elsewhere(self, outline: PlanSummary) -> Decimal:
         """USD that the rest of the job costs, which this run was not asked for."""

@@ -39,7 +39,7 @@ def test_a_plan_tells_tasks_cost_time_and_stages_and_makes_nothing(batchgen):
     assert "shop: 5 tasks, 0 made already, 5 to make for 0.30 USD (simulated)." in page
     assert f"{ULTRA}: 1 task, 0 made, 1 to make, 0.14 USD" in page
     assert "Budget: 0.20 USD left, which covers about 3 tasks." in page
-    assert "28 characters: vase/slate/1" in page
+    assert '28 characters: vase/slate/1: "a vase that is tall in slate"' in page
     assert fields["stages"] == {
         "rows": 3,
         "matrix": 6,

@@ -158,6 +158,15 @@ class TestWhatIsKnown:
         assert ended("aws", latency_ms=12_000) == pytest.approx(600, rel=0.05)
         assert ended("aws", attempts=2) > 1.2 * usual
         assert ended("simulator", latency_ms=12_000) == pytest.approx(150, rel=0.2)
+        assert ended("aws", latency_ms=0) < 40  # the quota's minute
+
+    def test_a_few_records_are_better_than_the_table(self, tmp_path):
+        """Also where they took no time at all."""
+        for latency_ms, least, most in ((0, 0, 5), (9_000, 70, 120)):
+            output = Output(tmp_path / str(latency_ms))
+            output.add(endpoint="aws", latency_ms=latency_ms)
+            given = {"limits": {"concurrency": 1, "requests_per_minute": MANY}}
+            assert least <= told(job(output.write(), 10, **given)).seconds <= most
 
     def test_an_unknown_quota_makes_a_wide_range(self, tmp_path):
         """The run would have to find it; a told one makes a narrow range."""
