@@ -11,6 +11,7 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
@@ -137,7 +138,9 @@ def forecast(
         return Forecast(runs=(none,))
     assumptions = _Assumptions(job, outline, history, stages)
     last_start_s = math.inf if deadline_s is None else deadline_s - LONGEST_CALL
-    runs = [assumptions.rehearsed(number, last_start_s) for number in range(RUNS)]
+    # In a thread of its own, for who asks may have an event loop in this one.
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        runs = list(apart.map(lambda n: assumptions.rehearsed(n, last_start_s), range(RUNS)))
     return Forecast(runs=sorted(runs, key=lambda each: each.seconds))
 
 
