@@ -171,7 +171,7 @@ OPTIONS = {
     "--output s3://a": "S3 is not supported yet.",
     "--wait-lock x": 'cannot be "x"; allowed: a duration such as "90s", "30m" or "2h"',
     "--max-duration 0": 'cannot be "0"; allowed: a duration',
-    "--frehs": "No such option '--frehs'. (Did you mean one of: '--fresh', '--reseed'?)",
+    "--frehs": "No such option '--frehs'. (Did you mean one of: '--fresh', ",
     "--endpoint AWSS": 'did you mean "aws"?',
     "more": "Got unexpected extra argument (more)",
 }
