@@ -153,7 +153,8 @@ class ItemTexts:
             parameters = self._parameters_of(item)
         values = {**self._vars, **item.vars, "id": item.id, "model": model_id}
         if step is not None:
-            values["step"] = step.id
+            # A chain has the value of an axis `model` in all its names, whatever its steps call.
+            values |= {"step": step.id, "model": dict(row.axes).get("model", model_id)}
         again = self._when_refused if _takes_prompt(model) else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = has_paths = self._right_parameters(row, parameters, values)

@@ -136,6 +136,17 @@ def test_counts_prices_and_names():
     assert next(iter(plan.expand(named))).file_stem == "images/generate/mug-1"
 
 
+def test_models_are_compared_through_a_chain():
+    """The value of the axis stands in every name, whichever model a step calls."""
+    axis = {"model": [CORE, "stability.stable-image-ultra-v1:1"]}
+    job = job_of(GENERATE, cut("@generate"), items=("mug",), matrix=axis, model=None)
+
+    assert plan.check(job).tasks == 4
+    stems = [task.file_stem.removeprefix("images/mug-stability.") for task in plan.expand(job)]
+    core, ultra = "stable-image-core-v1-1-1", "stable-image-ultra-v1-1-1"
+    assert stems == [f"{core}-generate", f"{core}-cut", f"{ultra}-generate", f"{ultra}-cut"]
+
+
 def test_a_change_above_changes_what_is_below():
     """And nothing else."""
     large = {"id": "large", "model": LARGE, "parameters": {"image": "@cut"}}
