@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from batchgen.job import Row
 from batchgen.plan import file_names
 from batchgen.plan.item import FOLDER, FixedRequest, PlannedItem
-from batchgen.task import SeededId
+from batchgen.task import SeededId, is_input_image
 from batchgen.text import quoted
 
 MOST_SUSPECTS = 200_000
@@ -54,6 +54,7 @@ class TaskRef:
 
     row: Row
     variant: int
+    planned: PlannedItem | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Group:
     variants: Iterable[int]
     text: Callable[[int], str]
     """From a variant to what must be unique."""
+    planned: PlannedItem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def _exactly(groups: Iterable[Group], suspects: frozenset[int]) -> Iterator[Twic
         for variant in group.variants:
             text = group.text(variant)
             if hash(text) & ALL_64_BITS in suspects:
-                place = TaskRef(group.row, variant)
+                place = TaskRef(group.row, variant, group.planned)
                 earlier = first.setdefault(text, place)
                 if earlier is not place:
                     yield Twice(first=earlier, again=place, text=text)
@@ -187,8 +189,7 @@ class Unique:
             file = f"{FOLDER}{twice.text} (upper and lower case are one)"
             yield from _clash(twice, "write the same file as", f": {file}{advice}")
         for twice in self._requests.found(lambda: again(_request_groups)):
-            advice = ": model, texts, parameters and seed are the same; change or remove one"
-            yield from _clash(twice, "make the same image as", advice)
+            yield from _clash(twice, "make the same image as", _why_same(twice))
 
 
 def _clash(twice: Twice, what: str, advice: str) -> Iterator[Duplicate]:
@@ -196,6 +197,20 @@ def _clash(twice: Twice, what: str, advice: str) -> Iterator[Duplicate]:
     is_one_item = first.row.number == again.row.number
     if is_one_item or first.row.item.id != again.row.item.id:  # else the ids are complained of
         yield Duplicate(again.row, f"{_label(again)} would {what} {_label(first)}{advice}")
+
+
+def _why_same(twice: Twice) -> str:
+    """Why two requests are one, and what to do, as the end of a sentence."""
+    planned = twice.again.planned
+    images = ""
+    if planned is not None and any(map(is_input_image, planned.request(1).values())):
+        images = ", input images (by their bytes)"
+    if planned is None or planned.model.takes_seed:
+        return f": model, texts, parameters{images} and seed are the same; change or remove one"
+    title = planned.model.title
+    if twice.first.row is twice.again.row:
+        return f": {title} takes no seed, so all variants of an item are one: leave variants out"
+    return f": {title} takes no seed; model, texts, parameters{images} are the same; remove one"
 
 
 def _label(place: TaskRef) -> str:
@@ -272,7 +287,8 @@ def _name_groups(planned: PlannedItem) -> Iterator[Group]:
 
 
 def _request_groups(planned: PlannedItem) -> Iterator[Group]:
-    return _groups(planned, _request_keys(planned), planned.id)
+    for group in _groups(planned, _request_keys(planned), planned.id):
+        yield replace(group, planned=planned)
 
 
 def _groups(planned: PlannedItem, keys: Keys, text: Callable[[int], str]) -> Iterator[Group]:

@@ -10,6 +10,7 @@ from batchgen.errors import JobError
 from batchgen.job import load
 from batchgen.task import task_id
 
+CUT = "us.stability.stable-image-remove-background-v1:0"
 JOB = """\
 name: edit
 endpoint: simulator
@@ -132,3 +133,21 @@ def test_a_file_that_changes_in_mid_plan_changes_no_task(folder):
     (folder / "photos/blue.png").unlink()
 
     assert [task.id for task in plan.expand(job)] == before
+
+
+def test_equal_photographs_are_one_image_where_no_seed_tells_them_apart(folder):
+    """Both rows are named, and why; so are the variants of one photograph."""
+    text = JOB.replace("stability.stable-image-ultra-v1:1", CUT).replace('prompt: "the', '# "')
+    (folder / "photos/sand.png").write_bytes((folder / "photos/blue.png").read_bytes())
+
+    ((_, said),) = complaints(folder, text=text)
+    assert said == (
+        '"sand" variant 1 would make the same image as "blue" variant 1: Stable Image Remove '
+        "Background takes no seed; model, texts, parameters, input images (by their bytes) are "
+        "the same; remove one"
+    )
+    said = complaints(folder, text=text.replace("  - id: sand", "variants: 2"))
+    assert said[0][1].endswith(
+        "takes no seed, so all variants of an item are one: leave variants out"
+    )
+    assert len(tasks_in(folder)) == 2
