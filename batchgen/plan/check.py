@@ -132,15 +132,26 @@ class ModelTotals:
     path: Path
     """Where the job names it first."""
     tasks: int = 0
-    price_usd: Decimal | None = Decimal(0)
+    prices: dict[Decimal | None, int] = field(default_factory=dict)
+    """Of one task -> how many have it."""
     stand_ins: dict[str, None] | None = field(default_factory=dict)
     """Of a retired model, what its items name in its place; None once an item names none."""
 
     def add(self, planned: PlannedItem) -> None:
         """One more item."""
         self.tasks += planned.variants
-        price = _price(planned)
-        self.price_usd = None if self.price_usd is None or price is None else self.price_usd + price
+        for price, count in _prices(planned):
+            self.prices[price] = self.prices.get(price, 0) + count
+
+    @property
+    def price_usd(self) -> Decimal | None:
+        """Of all of them; None if unknown."""
+        total = Decimal(0)
+        for price, count in self.prices.items():
+            if price is None:
+                return None
+            total += price * count
+        return total
 
     def add_stand_in(self, name: str | None) -> None:
         """Which model can stand in for an item's own; None if none can."""
@@ -150,20 +161,15 @@ class ModelTotals:
             self.stand_ins[name] = None
 
 
-def _price(planned: PlannedItem) -> Decimal | None:
-    """US dollars of all variants; None if unknown."""
+def _prices(planned: PlannedItem) -> Iterable[tuple[Decimal | None, int]]:
+    """US dollars of one variant, None if unknown, and how many have this price."""
     requests, variants = planned.requests, planned.variants
-    if isinstance(requests, FixedRequest) or not requests.texts.parameters_vary:
-        one = requests.request if isinstance(requests, FixedRequest) else planned.request(1)
-        price = planned.price(one)
-        return None if price is None else price * variants
-    total = Decimal(0)
-    for variant in range(1, variants + 1):
-        price = planned.price(planned.request(variant))
-        if price is None:
-            return None
-        total += price
-    return total
+    if isinstance(requests, FixedRequest):
+        return ((planned.price(requests.request), variants),)
+    if not requests.texts.parameters_vary:
+        return ((planned.price(planned.request(1)), variants),)
+    each = (planned.request(variant) for variant in range(1, variants + 1))
+    return ((planned.price(request), 1) for request in each)
 
 
 class _Items:

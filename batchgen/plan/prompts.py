@@ -233,10 +233,12 @@ class ItemTexts:
         try:
             if item.prompt is not None:
                 prompt = compiled(item.prompt)
-                names, used = names + prompt.names, used.union(prompt.names)
+                if prompt.names:
+                    names, used = names + prompt.names, used.union(prompt.names)
             if item.negative_prompt is not None:
                 negative = compiled(item.negative_prompt)
-                names, used = names + negative.names, used.union(negative.names)
+                if negative.names:
+                    names, used = names + negative.names, used.union(negative.names)
             length = sum([len(values[name]) for name in names])
         except (KeyError, PlaceholderError):
             return None
