@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-TICK = 0.002
+TICK = 0.01
 """Seconds between two looks at the clock by the loop."""
 
 
