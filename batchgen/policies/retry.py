@@ -20,6 +20,7 @@ from batchgen.attempt import (
     AttemptState,
     Failed,
     Generate,
+    Generation,
     Outcome,
     Sent,
     Substitute,
@@ -244,24 +245,46 @@ def with_retry(
                 wait = state.upcoming_sleep
                 on_retry(Retry(task=task, attempt=counts.attempts, wait=wait, error=error))
 
-        trials = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(again),
-            stop=lambda _: clock() >= last_start,
-            wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
-            sleep=sleep,
-            before_sleep=announce,
-            reraise=True,
-        )
+        async def make() -> Generation:
+            with counts.attempt(task, substitute) as attempt:
+                return await generate(attempt)
+
         try:
-            async for trial in trials:
-                with trial, counts.attempt(task, substitute) as attempt:
+            try:
+                with counts.attempt(task, substitute) as attempt:
                     generation = await generate(attempt)
+            except AttemptError as error:
+                trials = tenacity.AsyncRetrying(
+                    retry=tenacity.retry_if_exception(again),
+                    stop=lambda _: clock() >= last_start,
+                    wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
+                    sleep=sleep,
+                    before_sleep=announce,
+                    reraise=True,
+                )
+                generation = await _made_again(make, error, trials)
         except AttemptError as error:
             return Failed(**_figures(task, substitute, counts), error=error)
         budget.succeed()
         return Succeeded(**_figures(task, substitute, counts), generation=generation)
 
     return run_call
+
+
+async def _made_again(
+    make: Callable[[], Awaitable[Generation]], failed: AttemptError, trials: tenacity.AsyncRetrying
+) -> Generation:
+    """What comes of the attempts after one that failed, which is the first of the trials.
+
+    Most calls need none of this, which takes longer than all other policies together.
+    """
+    first = iter((failed,))
+    async for trial in trials:
+        with trial:
+            for error in first:
+                raise error
+            generation = await make()
+    return generation
 
 
 def _bound(policy: RetryPolicy, attempt: int) -> float:
