@@ -30,6 +30,8 @@ COUNTS = {"5KB": 600, "1.5MB": 200, "8MB": 60}
 WARM = 60
 MANY = 100
 """Calls in flight from which on all are answered together."""
+FOLDER = Path("out")
+"""Where images go for the time being: on a disk, where `/tmp` may be memory."""
 PATIENCE = 240.0
 """Seconds that one way may take."""
 FAULT_FREE = 20
@@ -77,7 +79,7 @@ def measure(case: Case, way: str) -> Figures | str:
         return why
     is_floor = way == "floor"
     with (
-        tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".throughput-") as folder,
+        tempfile.TemporaryDirectory(dir=FOLDER, prefix="throughput-") as folder,
         answering(case, gather=case.gathers and not is_floor) as port,
     ):
         command = [sys.executable, "-m", "benchmarks.throughput.one", way]
@@ -143,6 +145,7 @@ def main() -> None:
     flights = given.in_flight or ([16, 1000] if given.all else [16])
     ways = given.way or ([*WAYS][1:] if given.all else ["batchgen", "boto3"])
     rounds = given.rounds or 3
+    FOLDER.mkdir(exist_ok=True)
     started = time.monotonic()
     for size in sizes:
         for in_flight in flights:

@@ -1,0 +1,55 @@
+import asyncio
+import gc
+from contextlib import asynccontextmanager
+
+from fakes import FakeService, picture, reply
+
+import batchgen
+from batchgen.bedrock import Endpoint, OpenRoute
+from batchgen.commands.foreground import ForegroundRun
+from batchgen.runner import Batch, RunOptions
+
+
+class Looking(FakeService):
+    """A service that notes how many objects the collector leaves alone while it is called."""
+
+    def __init__(self, frozen):
+        super().__init__((reply(picture()),))
+        self.frozen = frozen
+
+    async def invoke(self, model_id, body):
+        self.frozen.append(gc.get_freeze_count())
+        return await super().invoke(model_id, body)
+
+    async def renew(self):
+        return True
+
+
+def options(folder, frozen):
+    """A run of one task."""
+
+    @asynccontextmanager
+    async def opened(*_):
+        service = Looking(frozen)
+        yield Endpoint(routes=(OpenRoute(service=service, renew=service.renew),))
+
+    item = batchgen.Item(id="mug", prompt="a mug")
+    job = batchgen.Job(
+        name="one",
+        endpoint="http://127.0.0.1:1",
+        model="stability.stable-image-core-v1:1",
+        output=str(folder),
+        items=[item],
+    )
+    return RunOptions(job=job, open_service=opened)
+
+
+def test_the_command_alone_freezes_the_collector(tmp_path):
+    """While it calls, and no longer; a run in somebody's program changes nothing of it."""
+    before, frozen = gc.get_freeze_count(), []
+    ForegroundRun(options(tmp_path / "a", frozen), quiet=True).run()
+    assert frozen[0] > before + 1000
+    assert gc.get_freeze_count() == 0
+    frozen.clear()
+    asyncio.run(Batch(options(tmp_path / "b", frozen)).run())
+    assert frozen == [0]
