@@ -56,15 +56,19 @@ def export(
     path = manifest_of(manifest)
     _refuse_input(output, [path])
     require_lines(path)
-    records = read_records(path, last=not every)
+    unread: list[int] = []
+    records = read_records(path, last=not every, unread=unread.append)
     rows = (row for record in records for row in rows_of(record))
     first = list(islice(rows, 1))  # what refuses the whole manifest does so before a line is out
     forms: dict[str, Callable[..., int]] = {"csv": to_csv, "parquet": to_parquet}
     write = forms.get(form or "", to_json_lines if as_json and output is None else to_csv)
     with _target(output) as file:
         count = write(chain(first, rows), file)
+    if unread:
+        note(f"Lines that cannot be read, and were left out: {len(unread)}.")
     if output is not None:
         told = {"exit_code": 0, "rows": count, "output": str(output)}
+        told |= {"unreadable": len(unread)} if unread else {}
         (result if as_json else note)(
             json.dumps(told) if as_json else f"{count:,} rows are in {output}."
         )

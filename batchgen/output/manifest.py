@@ -387,7 +387,26 @@ def read_manifest(path: Path) -> Iterator[Line]:
                 if line is not None:
                     yield line
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
+        raise cannot_be_read(path, error) from error
+
+
+def cannot_be_read(path: Path, error: OSError) -> ManifestError:
+    """Why a manifest cannot be read, and what to do where one is missing beside its images."""
+    advice = ""
+    if isinstance(error, FileNotFoundError) and _has_files(path.parent / "images"):
+        advice = (
+            f"; put it back, or let `batchgen verify --adopt {path.parent}` rebuild it from what "
+            "the images say of themselves"
+        )
+    return ManifestError(f"{path} cannot be read: {system_reason(error)}{advice}")
+
+
+def _has_files(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def require_lines(path: Path) -> None:
@@ -401,7 +420,7 @@ def require_lines(path: Path) -> None:
             if any("kind" in (parse_object(data) or {}) for data in file):
                 return
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
+        raise cannot_be_read(path, error) from error
     raise ManifestError(f"{path} holds no line of a run: it is empty, damaged, or no manifest")
 
 

@@ -16,6 +16,7 @@ from batchgen.errors import ManifestError
 from batchgen.output.manifest import (
     KINDS,
     MANIFEST_NAME,
+    cannot_be_read,
     open_manifest,
     parse_line,
     parse_object,
@@ -24,7 +25,7 @@ from batchgen.output.manifest import (
 from batchgen.output.paths import inner_path, open_regular, refuse_links
 from batchgen.output.store import SUPERSEDED
 from batchgen.record import MovedLine, Record, RunLine
-from batchgen.text import closest, did_you_mean, quoted, system_reason
+from batchgen.text import closest, did_you_mean, quoted
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class Originals:
                         )
                     yield _at(record, place.path)
         except OSError as error:
-            raise _unreadable(self.manifest, error) from error
+            raise cannot_be_read(self.manifest, error) from error
 
 
 def read_image(folder: Path, path: str, most: int) -> bytes:
@@ -131,12 +132,8 @@ def read_originals(path: Path, run_id: str | None = None) -> Originals:
         with open_manifest(manifest, buffering=1 << 20) as file:
             reader.read(file)
     except OSError as error:
-        raise _unreadable(manifest, error) from error
+        raise cannot_be_read(manifest, error) from error
     return reader.finished()
-
-
-def _unreadable(manifest: Path, error: OSError) -> ManifestError:
-    return ManifestError(f"{manifest} cannot be read: {system_reason(error)}")
 
 
 def _at(record: Record, path: str | None) -> Record:

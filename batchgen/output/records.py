@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,8 +12,10 @@ from batchgen.errors import ManifestError
 from batchgen.output.history import TASK_ID, compact
 from batchgen.output.manifest import (
     ATTEMPT,
+    KINDS,
     MANIFEST_NAME,
     RECORD,
+    cannot_be_read,
     open_manifest,
     parse_line,
     parse_object,
@@ -21,7 +23,7 @@ from batchgen.output.manifest import (
 )
 from batchgen.output.paths import inner_path
 from batchgen.record import DerivedLine, Line, Record
-from batchgen.text import quoted, system_reason
+from batchgen.text import quoted
 
 MANY = (ATTEMPT, RECORD)
 """How the lines begin that say nothing of others."""
@@ -123,7 +125,9 @@ def manifest_of(path: Path) -> Path:
     return path / MANIFEST_NAME if path.is_dir() else path
 
 
-def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
+def read_records(
+    path: Path, *, last: bool = False, unread: Callable[[int], None] | None = None
+) -> Iterator[Record]:
     """The records of a manifest in the order of writing; lines that cannot be read are left out.
 
     A file that was moved since its record was written has the path that it has now.
@@ -131,6 +135,7 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
     Args:
         path: of the manifest; read twice, and once more for `last` or derived files.
         last: only the last record of each task, which is the one that counts.
+        unread: called with the offset of each line that cannot be read.
 
     Raises:
         ManifestError: it cannot be read, a later version of batchgen wrote it, or a record names a
@@ -147,21 +152,30 @@ def read_records(path: Path, *, last: bool = False) -> Iterator[Record]:
             open_manifest(path, buffering=1 << 20) as file,
             open_manifest(path) as beside,
         ):
-            yield from _records(file, index, beside, last=last)
+            yield from _records(file, index, beside, last=last, unread=unread)
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {system_reason(error)}") from error
+        raise cannot_be_read(path, error) from error
 
 
 def _records(
-    file: Iterable[bytes], index: _Index, beside: BinaryIO, *, last: bool
+    file: Iterable[bytes],
+    index: _Index,
+    beside: BinaryIO,
+    *,
+    last: bool,
+    unread: Callable[[int], None] | None,
 ) -> Iterator[Record]:
     """The records among these lines; `beside` is the same file, for lines that say more of them."""
     is_told = bool(index.moves or index.derived)
     offset = 0
     for data in file:
         here, offset = offset, offset + len(data)
-        record = None if data.startswith(ATTEMPT) else parse_line(data)
+        if data.startswith(ATTEMPT):
+            continue
+        record = parse_line(data)
         if not isinstance(record, Record):
+            if unread is not None and record is None and _is_damaged(data):
+                unread(here)
             continue
         if last and index.last.get(compact(record.task_id)) != here:
             continue
@@ -173,6 +187,12 @@ def _records(
             record = index.present(record, here)
         _refuse_outside(record, index.path)
         yield record
+
+
+def _is_damaged(data: bytes) -> bool:
+    """Whether a line that could not be read is none that a later version may have added."""
+    fields = parse_object(data)
+    return data.strip() != b"" if fields is None else fields.get("kind") in KINDS
 
 
 def _refuse_outside(record: Record, manifest: Path) -> None:

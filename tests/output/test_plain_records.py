@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchgen.errors import ManifestError
 from batchgen.output import history as histories
 from batchgen.output import manifest as manifests
-from batchgen.output import read_records
+from batchgen.output import read_originals, read_records, require_lines
 from batchgen.output.history import load_history
 from batchgen.output.manifest import parse_line
 from batchgen.output.paths import inner_path
@@ -149,6 +149,33 @@ def test_a_path_that_is_plain_stays_inside(parts):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("batchgen.output.paths.PLAIN", re.compile(r"(?!)"))
         assert quick == inner_path(path)
+
+
+READERS = (lambda path: list(read_records(path)), read_originals, require_lines)
+
+
+@pytest.mark.parametrize("read", [*READERS, lambda path: list(manifests.read_manifest(path))])
+def test_images_without_a_manifest_are_not_given_up(tmp_path, read):
+    """Whoever asks is told how to get the manifest back; an empty folder has nothing to rebuild."""
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ManifestError, match=r"No such file or directory$"):
+        read(tmp_path / "manifest.jsonl")
+    (tmp_path / "images" / "a.png").write_bytes(b"x")
+    with pytest.raises(ManifestError, match=r"let `batchgen verify --adopt .*` rebuild it"):
+        read(tmp_path / "manifest.jsonl")
+
+
+def test_lines_that_cannot_be_read_are_told(tmp_path):
+    """A torn record, one with a wrong value and noise; a blank line and a kind to come are none."""
+    whole = make_record().to_json()
+    damaged = [whole[:-40] + b"\n", whole.replace(b'"bytes": 7', b'"bytes": "x7'), b"noise\n"]
+    assert damaged[1] != whole
+    fine = [b"\n", b'{"kind": "to come"}\n', whole]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_bytes(b"".join([*damaged, *fine]))
+    unread = []
+    assert len(list(read_records(manifest, unread=unread.append))) == 1
+    assert unread == [0, len(damaged[0]), len(damaged[0]) + len(damaged[1])]
 
 
 def test_what_is_said_of_records_later_counts(tmp_path):
