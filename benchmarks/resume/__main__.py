@@ -1,7 +1,9 @@
 """`python -m benchmarks.resume [TASKS]`: all tasks but the last are finished; when does it start?
 
 Makes the output of an earlier run (manifest and images, hard links to a few files) in a temporary
-folder, then runs the job in a process of its own against a service that notes its first call.
+folder, then runs the job in a process of its own against a service that notes its first call, and
+reads all records with `batchgen.read_manifest` in another. Ends with 1 if one of `GOALS` is missed;
+fewer tasks have as much less time.
 """
 
 from __future__ import annotations
@@ -32,6 +34,13 @@ LINKS = 30_000
 FIRST = (
     "  first call after {first_call_s:.1f} s ({first_call_cpu_s:.1f} s of CPU), {peak_mb:.0f} MB"
 )
+READ = (
+    "  {records:,} records read in {read_s:.1f} s ({read_cpu_s:.1f} s of CPU) "
+    "at {read_peak_mb:.0f} MB"
+)
+GOALS = {"first_call_s": 5.0, "whole_s": 15.0, "read_s": 10.0}
+"""Most seconds for a million tasks; what takes its time however few they are has `LEAST`."""
+LEAST = 1.0
 IMAGE = b"\x89PNG, as far as its size is looked at"
 
 
@@ -191,23 +200,51 @@ async def resume(output: Path, tasks: int) -> None:
     print(json.dumps(figures))
 
 
-def main(arguments: list[str]) -> None:
+def read(output: Path) -> None:
+    """Read every record and print what was measured."""
+    began, cpu = time.monotonic(), time.process_time()
+    records = sum(1 for _ in batchgen.read_manifest(output))
+    figures = {
+        "records": records,
+        "read_s": time.monotonic() - began,
+        "read_cpu_s": time.process_time() - cpu,
+        "read_peak_mb": peak_mb(),
+    }
+    print(json.dumps(figures))
+
+
+def measured(*arguments: str) -> dict[str, Any]:
+    """What a process of its own has found out."""
+    command = [sys.executable, "-m", "benchmarks.resume", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def main(arguments: list[str]) -> int:
     if arguments[:1] == ["run"]:
         asyncio.run(resume(Path(arguments[1]), int(arguments[2])))
-        return
+        return 0
+    if arguments[:1] == ["read"]:
+        read(Path(arguments[1]))
+        return 0
     tasks = int(arguments[0]) if arguments else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
         prepare(output, tasks)
         size = (output / "manifest.jsonl").stat().st_size / 1e6
-        command = [sys.executable, "-m", "benchmarks.resume", "run", str(output), str(tasks)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    figures = json.loads(done.stdout)
+        figures = measured("run", str(output), str(tasks)) | measured("read", str(output))
     print(f"{tasks:,} tasks, {figures['earlier']:,} finished, manifest of {size:,.0f} MB:")
     print(FIRST.format(**figures))
     whole = "  all images looked at after {whole_s:.1f} s at {whole_peak_mb:.0f} MB"
     print(whole.format(**figures))
+    print(READ.format(**figures))
+    goals = {name: max(goal * tasks / 1e6, LEAST) for name, goal in GOALS.items()}
+    missed = [name for name, goal in goals.items() if figures[name] > goal]
+    for name in missed:
+        print(f"  {name} is over its goal of {goals[name]:.1f} s")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
