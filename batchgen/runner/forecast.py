@@ -53,6 +53,8 @@ TABLE, GUESS = 0.2, 0.4
 """The same for a latency of the table, and for one that nobody knows."""
 PRIOR_FAILING, PRIOR_ATTEMPTS = 0.25, 100.0
 """Of a hundred attempts a quarter of one fails, until records say otherwise."""
+MOST_FAILING = 0.5
+"""More is an outage, which will hardly go on."""
 CROWD = 32
 """Calls in flight that are rehearsed; of a run with more, a part is that takes as long."""
 BLUR, OPENING_S = 0.01, 2.0
@@ -157,7 +159,7 @@ def _stages(job: Job, outline: PlanSummary, pending: Pending) -> Iterator[Stage]
         of_step[step] += count
     whole = job.limits.whole_chains
     begun: set[str] = set()
-    for step in outline.steps:
+    for step in (each for each in outline.steps if of_step[each]):
         taken = references(next(each for each in job.steps if each.id == step)).values()
         parents = {each.step for each in taken if each.item is None and of_step[each.step]}
         anchors = {each.step for each in taken if each.item is not None and of_step[each.step]}
@@ -257,9 +259,11 @@ class _Assumptions:
         """
         self._scale = 1.0
         quotas = self._quotas(random.Random(0))  # noqa: S311  # what it draws is not looked at
-        rates = [quota.pace.requests_per_minute for quota in quotas]
+        rates = [(each.pace.requests_per_minute, each.admits) for each in quotas]
         slowest = max(each.usual_s for each in self._latency.values())
-        at_once = sum(math.inf if rate is None else 2 * rate * slowest / 60 for rate in rates)
+        at_once = sum(
+            2 * min(rate or math.inf, most or math.inf) * slowest / 60 for rate, most in rates
+        )
         crowd = min(self._job.places, at_once) / CROWD
         return max(1.0, min(crowd, sum(stage.left for stage in self._stages) / MOST_CALLS))
 
@@ -342,7 +346,8 @@ def _shuffled(seed: str) -> list[int]:
 
 def _failing(drawn: random.Random, again: int, attempts: int) -> float:
     """The share of attempts that are made again, of those that so many records tell of."""
-    return drawn.betavariate(again + PRIOR_FAILING, attempts - again + PRIOR_ATTEMPTS)
+    share = drawn.betavariate(again + PRIOR_FAILING, attempts - again + PRIOR_ATTEMPTS)
+    return min(MOST_FAILING, share)
 
 
 class _Seen:

@@ -4,7 +4,9 @@ import asyncio
 import copy
 import random
 import time
+from functools import partial
 from itertools import pairwise
+from operator import mul
 
 import pytest
 from fake_models import job_of, run_of
@@ -223,7 +225,47 @@ def stages(*counts, step="s", **price):
     return made
 
 
+def any_stages(luck):
+    """Some models and steps, each of which may take images of earlier ones."""
+    made = []
+    for n, model_id in enumerate("abcd"[: luck.randint(1, 4)] * luck.randint(1, 2)):
+        count, steps = luck.choice((1, 3, 50, 5_000)), [stage.step for stage in made]
+        parents = set(luck.sample(steps, luck.randint(0, min(2, len(steps)))))
+        anchors = set(luck.sample(steps, luck.randint(0, min(1, len(steps))))) - parents
+        lefts = {stage.step: stage.left for stage in made}
+        ready = {name: max(0, count - lefts[name]) for name in parents} | dict.fromkeys(anchors, 0)
+        given = {"parents": tuple(parents), "anchors": tuple(anchors), "ready": ready}
+        made.append(Stage(model_id=model_id, step=f"s{n}", left=count, price_usd=0.04, **given))
+    return made
+
+
 class TestRehearsal:
+    @pytest.mark.parametrize("seed", range(25))
+    def test_any_run_comes_to_its_end(self, seed):
+        """With any chains, quotas told and true, places and failures: and soon."""
+        luck = random.Random(seed)
+        made, names, places = any_stages(luck), "abcd", luck.choice((1, 2, 50))
+        quotas = [
+            Quota(
+                model_id=name,
+                pace=Pace(requests_per_minute=luck.choice((None, 2, 90, 600)), concurrency=places),
+                admits=luck.choice((None, 2, 90)),
+            )
+            for name in names
+        ]
+        given = Circumstances(
+            seed=str(seed),
+            quotas=quotas,
+            places={None: places},
+            latency_s={name: partial(mul, luck.choice((0, 1, 10))) for name in names},
+            failing={name: luck.choice((0, 0.01, 0.5)) for name in names},
+            money_usd=luck.choice((None, 1, 100)),
+        )
+        tasks, begun = sum(stage.left for stage in made), time.process_time()
+        went = rehearse(made, given)
+        assert went.tasks == tasks or (went.is_broke and went.tasks < tasks)
+        assert time.process_time() - begun < 3
+
     @pytest.mark.parametrize(
         ("made", "rates", "places"),
         [
