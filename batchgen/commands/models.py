@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 
 import click
 
+from batchgen.commands.prices import prices_of_user
 from batchgen.commands.streams import result
 from batchgen.models import FAMILIES, MODELS, Model, Parameter, UnknownModel, find
 
@@ -24,20 +27,29 @@ def command(model_id: str | None, *, as_json: bool, markdown: bool) -> int:
     """List the models, or tell all of one: parameters, limits, price, quota, Regions.
 
     USD is the price of an image, RPM the quota in calls a minute. The figures are defaults of
-    November 2026; a job overrides prices with `prices` and quotas with
-    `limits.requests_per_minute`.
+    November 2026; `~/.config/batchgen/prices.yaml` and `prices` in a job override prices, and
+    `limits.requests_per_minute` a quota.
     """
     if markdown:
         result(page())
-    elif model_id is not None:
-        model = _found(model_id)
+        return 0
+    own = prices_of_user(None)
+    if model_id is not None:
+        model = _priced(_found(model_id), own)
         result(json.dumps(_fields(model), indent=2) if as_json else "\n".join(_told(model)))
-    elif as_json:
-        result(json.dumps([_fields(model) for model in MODELS.values()], indent=2))
-    else:
-        for line in _aligned([HEADINGS, *(_row(model) for model in MODELS.values())]):
-            result(line)
+        return 0
+    models = [_priced(model, own) for model in MODELS.values()]
+    if as_json:
+        result(json.dumps([_fields(model) for model in models], indent=2))
+        return 0
+    for line in _aligned([HEADINGS, *map(_row, models)]):
+        result(line)
     return 0
+
+
+def _priced(model: Model, own: Mapping[str, Decimal]) -> Model:
+    """The model at its user's price, if there is one."""
+    return replace(model, price_usd=own[model.id]) if model.id in own else model
 
 
 def _found(model_id: str) -> Model:
@@ -46,13 +58,16 @@ def _found(model_id: str) -> Model:
     Raises:
         UsageError: there is none.
     """
+    wanted = model_id.casefold()
     for model in MODELS.values():
-        if model_id.casefold() == model.title.casefold():
+        if wanted == model.title.casefold():
             return model
     try:
         return find(model_id, advice="`batchgen models` lists all")
     except UnknownModel as error:
-        raise click.UsageError(f"{error}.") from None
+        within = [each.id for each in MODELS.values() if wanted and wanted in each.id]
+        alike = f" These are like it: {', '.join(within)}." if within else ""
+        raise click.UsageError(f"{error}.{alike}") from None
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

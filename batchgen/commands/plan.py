@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -326,20 +326,29 @@ class _View:
                 by_item[record.item_id].append(record)
         for model_id in self.pending.to_make.models():
             for task in self.pending.to_make.tasks(model_id):
-                alike = by_item.get(task.item_id, [])
-                older = by_label.get(task.label, alike[0] if alike else None)
+                end = "" if task.step is None else f"/{task.step}"
+                alike = (each for each in by_item[task.item_id] if each.label.endswith(end))
+                older = by_label.get(task.label) or next(alike, None)
                 if older is not None and older.task_id != task.id:
                     yield task, older, _differences(older, task)
 
 
 def _differences(older: Record, task: Task) -> dict[str, tuple[Any, Any]]:
-    before = {"model": older.model_id, **(older.request or {})}
-    now = {"model": task.model_id, **task.request}
+    before = {"model": older.model_id, **_asked(older.request)}
+    now = {"model": task.model_id, **_asked(task.request)}
     names = sorted(before.keys() | now.keys())
     return {
         name: (before.get(name), now.get(name))
         for name in names
         if before.get(name) != now.get(name)
+    }
+
+
+def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request in which the image of another task is that task, as before it was made."""
+    return {
+        name: {"task": value["task"]} if isinstance(value, dict) and "task" in value else value
+        for name, value in request.items()
     }
 
 

@@ -19,7 +19,7 @@ VARIANT_NAMES = frozenset(("seed", "variant"))
 FOLDER = "images/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: see `PlannedItem`
 class Parent:
     """The step whose image another one takes."""
 
@@ -28,10 +28,16 @@ class Parent:
     """Running index of its first variant, from that of the child's first one on; of an anchor, in
     the plan."""
     is_anchor: bool
+    _ids: dict[int, str] = field(default_factory=dict, init=False)
+    """Of the variants that were asked for: each is made of the ids of all tasks above it."""
 
     def id(self, variant: int) -> str:
         """The id of the task whose image this variant takes."""
-        return self.planned.id(1 if self.is_anchor else variant)
+        own = 1 if self.is_anchor else variant
+        known = self._ids.get(own)
+        if known is None:
+            known = self._ids[own] = self.planned.id(own)
+        return known
 
     def number(self, own: int) -> int:
         """The running index of that task, for the task with this one."""

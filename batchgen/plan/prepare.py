@@ -81,7 +81,10 @@ class ItemPlanner:
         key = kind_of(row)
         kind = None if key is None else self._kinds.get(key)
         planned = None if kind is None else self._alike(row, kind)
-        return planned or self._first(row, key)
+        planned = planned or self._first(row, key)
+        if row.step is not None:
+            self._steps.note(row, planned)
+        return planned
 
     def _alike(self, row: Row, kind: Kind) -> PlannedItem | None:
         """What an item makes that is like an earlier one; None if that does not tell it."""

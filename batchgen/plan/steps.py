@@ -69,9 +69,17 @@ class StepParents:
         for problem in parameter.check((name,), made):
             self._found.add((*row.step_at, "parameters", name), problem.text)
 
-    def _of_item(self, row: Row, taken: Reference, plan: Plan) -> Parent | None:
+    def note(self, row: Row, planned: PlannedItem | None) -> None:
+        """Keep what a row makes, for those of its chain that take its image."""
+        self._begin(row)
+        self._planned[row.step_id or ""] = planned
+
+    def _begin(self, row: Row) -> None:
         if row.chain is not self._chain:
             self._chain, self._planned = row.chain, {}
+
+    def _of_item(self, row: Row, taken: Reference, plan: Plan) -> Parent | None:
+        self._begin(row)
         place = _place(row.chain, taken.step)
         own = row.chain.index(row)
         if place is None or place >= own:  # unknown, or a circle: the job's complaint

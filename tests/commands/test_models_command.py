@@ -26,6 +26,22 @@ def test_the_page_is_what_the_command_writes(capsys):
     assert PAGE.read_text("utf-8") == said(capsys, "--markdown")
 
 
+def test_a_part_of_an_id_names_those_that_have_it(capsys):
+    """It is no model by itself; the complaint lists what may have been meant."""
+    assert main(["models", "Outpaint"]) == 2
+    assert f"These are like it: {OUTPAINT}." in capsys.readouterr().err
+
+
+def test_the_prices_are_the_users(capsys, tmp_path, monkeypatch):
+    """In the table and of one; the page of the documentation has the list's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "batchgen").mkdir()
+    (tmp_path / "batchgen/prices.yaml").write_text(f"{OUTPAINT}: 0.075\n")
+    assert "0.075 USD" in said(capsys, OUTPAINT)
+    assert "0.075" in said(capsys)
+    assert PAGE.read_text("utf-8") == said(capsys, "--markdown")
+
+
 def test_all_of_one_model_is_told(capsys):
     """Each parameter with type, limits and default; price, quota, Regions, life cycle, example."""
     text = said(capsys, OUTPAINT)
