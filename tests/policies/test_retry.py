@@ -1,5 +1,6 @@
 import asyncio
 import random
+import sys
 from decimal import Decimal
 
 import pytest
@@ -422,6 +423,30 @@ class TestOthers:
             Retry(task=task, attempt=2, wait=2.0, error=ERRORS[ServiceFault]),
             2.0,
         ]
+
+    async def test_an_unusable_reply_is_let_go_before_the_wait(self):
+        """Neither its error nor a frame that it passed holds the bytes until the next attempt."""
+        body, held = bytes(1_000), []
+
+        def parse(text):
+            raise ValueError(text[:1])
+
+        async def generate(attempt):
+            reply = body
+            if attempt.number == 1:
+                try:
+                    parse(reply)
+                except ValueError as error:
+                    raise UnusableReply("torn", body=reply) from error
+            return make_generation()
+
+        async def sleep(_):
+            held.append(sys.getrefcount(body) - before)
+
+        before = sys.getrefcount(body)
+        make = with_retry(generate, RetryPolicy(), sleep=sleep, on_retry=lambda _: None)
+        await make(make_task())
+        assert held == [0]
 
     @virtual_time
     async def test_tasks_do_not_share_their_counts(self):
