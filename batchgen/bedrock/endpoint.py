@@ -122,11 +122,13 @@ def begin_import() -> None:
 
 def _import_client() -> ModuleType:
     """What needs the SDK; only a run that makes calls pays for it."""
+    looks_for_garbage = gc.isenabled()  # a program that does not is left as it is
     gc.disable()  # nothing that is imported is garbage
     try:
         return import_module("batchgen.bedrock.client")
     finally:
-        gc.enable()
+        if looks_for_garbage:
+            gc.enable()
 
 
 async def _open_route(
