@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from heapq import nlargest
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,7 +35,6 @@ from batchgen.text import quoted, system_reason
 ZERO = Decimal(0)
 FINISHED = (0, 1)
 """Exit codes of a run that had nothing left to start."""
-RESEEDS = TypeAdapter(tuple[Reseed, ...])
 STATUSES = tuple(Status)
 SHORT = 6
 """Letters that tell the statuses apart."""
@@ -319,6 +318,11 @@ def compact(task_id: str) -> bytes:
     return task_id.encode(errors="replace")
 
 
+@cache
+def _reseeds() -> TypeAdapter[tuple[Reseed, ...]]:
+    return TypeAdapter(tuple[Reseed, ...])
+
+
 def digits_of(data: bytes) -> bytes:
     """The bytes that hexadecimal digits stand for; none if they are none."""
     try:
@@ -546,7 +550,7 @@ class _Reader:
 
     def _reseeds(self, found: object) -> tuple[Reseed, ...]:
         try:
-            return RESEEDS.validate_python(found or ())
+            return _reseeds().validate_python(found or ())
         except ValidationError:
             raise ManifestError(
                 f"{self._history.path} says in its line at byte {self._offset} what --reseed chose "
