@@ -147,7 +147,11 @@ class Summary:
             "left": self.left,
             "job_left": self.left + self.left_elsewhere,
             "simulated": self.is_simulated,
-            "earlier": {"succeeded": self.earlier_succeeded, "filtered": self.earlier_filtered},
+            "earlier": {
+                "succeeded": self.earlier_succeeded,
+                "filtered": self.earlier_filtered,
+                "skipped": self.earlier_skipped,
+            },
             "adopted": self.adopted,
             "derived": {"made": self.derived, "failed": self.underived},
             "substituted": self.substituted,

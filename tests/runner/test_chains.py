@@ -161,6 +161,8 @@ async def test_a_parent_that_was_not_made(tmp_path, answer, status, again):
     assert counted(models) == ({CORE: 1, CUT: 1, LARGE: 1} if again else {})
     assert second.summary.exit_code == (0 if again else 1)
     if not again:
+        earlier = second.summary.to_json()["earlier"]
+        assert earlier == {"succeeded": 0, "filtered": 1, "skipped": 2}
         assert len(second.lines("record")) == 3
         third = await run_of(job, good(), retry_filtered=True)
         assert third.summary.exit_code == 0
