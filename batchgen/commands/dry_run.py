@@ -57,7 +57,8 @@ def dry_run(
         result(json.dumps(fields))
         return 0
     kind = " This money is simulated." if is_simulated(job.endpoint) else ""
-    time = f", in {ends.sentence()}" if len(pending.to_make) else ""
+    when = ends.sentence() if len(pending.to_make) else ""
+    time = f", in {when}" if when.startswith("about") else f": {when}" if when else ""
     result(
         f"{len(pending.to_make)} of {outline.tasks} tasks would be made for {usd(cost)}{time}; "
         f"nothing was called or written.{kind}"

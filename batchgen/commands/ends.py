@@ -53,6 +53,8 @@ class Ends:
         if not self.tasks:
             return "nothing is to be made"
         told = self.forecast
+        if told.ends_broke and not told.made[1]:
+            return "nothing would be made, for the budget has no room for one task"
         subject = "the budget ends it" if told.ends_broke else "it ends"
         said = f"about {duration(told.seconds)}; {subject} {self._range()}, if it began now"
         if told.ends_broke:

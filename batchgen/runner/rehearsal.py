@@ -284,19 +284,19 @@ class _Rehearsal:
 
     def _next(self, model_id: str) -> Stage | None:
         """The stage whose task is next: that of the latest step, so that chains end soon."""
-        if self._is_broke:
-            return None
         for stage in reversed(self._stages):
             if stage.model_id == model_id and stage.waiting > 0:
                 if self._can_pay(stage):
                     return stage
                 self._is_broke = True
-                return None
         return None
 
     def _can_pay(self, stage: Stage) -> bool:
+        """Whether the budget has room; once it had none, what was paid for before goes on."""
         money = self._given.money_usd
-        return money is None or self._spent + stage.price_usd <= money + 1e-9
+        if money is None or not stage.price_usd:
+            return True
+        return not self._is_broke and self._spent + stage.price_usd <= money + 1e-9
 
     def _begin(self, stage: Stage, line: _Line) -> None:
         line.waits += 1

@@ -204,6 +204,13 @@ class TestWhatEndsARun:
         assert short.seconds == pytest.approx(covered.seconds, rel=0.05)
         assert not covered.ends_broke
 
+    def test_whole_chains_are_made_to_their_end(self, tmp_path):
+        """What is paid for goes on after the last one has begun."""
+        limits = {"budget_usd": 1.1, "whole_chains": True}
+        short = told(job(tmp_path, 60, limits=limits, steps=CHAIN))
+        assert short.ends_broke
+        assert short.made == (20, 20)  # ten of 0.04 and 0.07
+
     def test_a_deadline_has_its_chance_and_what_is_made_by_then(self, tmp_path):
         """No call starts so late that it may not end in time."""
         long = told(job(tmp_path, 3_000), deadline_s=1_030.0)
