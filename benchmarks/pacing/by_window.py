@@ -1,4 +1,4 @@
-"""Algorithms that limit the calls in flight: Netflix's AIMD and Vegas; and no limit at all."""
+"""Algorithms that limit the calls in flight: Netflix's AIMD, Vegas and gradient; and no limit."""
 
 # ruff: noqa: D102 - `world.Client` says what the methods do
 from __future__ import annotations
@@ -82,6 +82,35 @@ class NetflixVegas(_InFlight):
 
     def _step(self) -> float:
         return max(1.0, math.log10(self._limit))
+
+
+class NetflixGradient(_InFlight):
+    """`Gradient2Limit` of Netflix's concurrency-limits: latency now against its long average.
+
+    A drop is a sample with its own, short, latency, as there. The queue is 4, the tolerance 1.5.
+    """
+
+    _KEEP = 1 - 2 / 601
+    """An exponential average over 600 samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usual_s = 0.0
+
+    def served(self, call: tuple[float, int], now: float) -> None:
+        self._sample(now - call[0])
+
+    def throttled(self, call: tuple[float, int], now: float) -> None:
+        self._sample(now - call[0])
+
+    def _sample(self, latency_s: float) -> None:
+        in_flight, self._in_flight = self._in_flight, self._in_flight - 1
+        usual_s = self._KEEP * (self._usual_s or latency_s) + (1 - self._KEEP) * latency_s
+        self._usual_s = 0.95 * usual_s if usual_s > 2 * latency_s else usual_s
+        if in_flight * 2 >= self._limit:
+            gradient = max(0.5, min(1.0, 1.5 * self._usual_s / latency_s))
+            limit = 0.8 * self._limit + 0.2 * (self._limit * gradient + 4)
+            self._limit = min(200.0, max(1.0, limit))
 
 
 class Unshared:

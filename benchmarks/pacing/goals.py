@@ -1,5 +1,7 @@
 """`python -m benchmarks.pacing.goals [NAME ...] [--seeds N] [--jobs N]`: the goals, met or not.
 
+`--rivals` prints a table of all algorithms instead, rows of a kind taken together.
+
 Each row is a weather: servers, programs, what is measured, and the figures to be reached as the
 mean of the seeds. Names select rows by a part of their name.
 """
@@ -16,7 +18,7 @@ from random import Random
 from statistics import fmean
 
 from benchmarks.pacing.by_rate import AimdRate, AwsAdaptive, Rclone
-from benchmarks.pacing.by_window import NetflixAimd, NetflixVegas
+from benchmarks.pacing.by_window import NetflixAimd, NetflixGradient, NetflixVegas
 from benchmarks.pacing.ours import Ours
 from benchmarks.pacing.scenarios import HOUR_S, METERS
 from benchmarks.pacing.servers import Bucket, InFlightCap, QuotaAt, Server, steady
@@ -357,6 +359,7 @@ CLIENTS: dict[str, Callable[[Row], Client]] = {
     "AWS SDK adaptive": lambda _: AwsAdaptive(),
     "Netflix AIMD": lambda _: NetflixAimd(),
     "Netflix Vegas": lambda _: NetflixVegas(),
+    "Netflix gradient": lambda _: NetflixGradient(),
     "rclone": lambda _: Rclone(),
 }
 
@@ -404,12 +407,57 @@ def lines(rows: Iterable[int], seeds: Sequence[int], client: str, jobs: int) -> 
     yield f"\n{met} of {len(numbers)} met"
 
 
+RIVALS = ("AWS SDK adaptive", "Netflix AIMD", "Netflix gradient", "rclone")
+NEAR = 0.03
+"""Within three points of the best rival."""
+
+
+def kind(row: Row) -> str:
+    """The rows that are taken together."""
+    words = row.name.removeprefix("more ").split()
+    size = [words[1]] if words[0] in ("strays", "two", "one") else []
+    known = "unknown" if row.told is None else "told"
+    return " ".join([words[0].rstrip(","), *size, known])
+
+
+def compared(rows: Iterable[int], seeds: Sequence[int], jobs: int) -> Iterator[str]:
+    """The rivals' table, line by line."""
+    clients = ("ours", *RIVALS)
+    numbers = list(rows)
+    tasks = [(number, seed, client) for number in numbers for client in clients for seed in seeds]
+    with ProcessPoolExecutor(jobs) as pool:
+        found = dict(zip(tasks, pool.map(one, tasks, chunksize=4), strict=True))
+
+    def mean(number: int, client: str, figure: str) -> float:
+        return fmean(getattr(found[number, seed, client], figure) for seed in seeds)
+
+    yield f"| used, rejected | rows | {' | '.join(clients)} |"
+    yield f"| --- | --- |{' --- |' * len(clients)}"
+    kinds: dict[str, list[int]] = {}
+    for number in numbers:
+        kinds.setdefault(kind(ROWS[number]), []).append(number)
+    for name, members in kinds.items():
+        cells = [
+            f"{fmean(mean(each, client, 'used') for each in members):.0%}, "
+            f"{fmean(mean(each, client, 'rejected') for each in members):.1%}"
+            for client in clients
+        ]
+        yield f"| {name} | {len(members)} | {' | '.join(cells)} |"
+    fewest = near = 0
+    for number in numbers:
+        ours, *theirs = ((mean(number, c, "used"), mean(number, c, "rejected")) for c in clients)
+        fewest += all(ours[1] < rejected for _, rejected in theirs)
+        near += ours[0] >= min(1.0, max(used for used, _ in theirs)) - NEAR
+    yield f"\nfewest rejected on {fewest} of {len(numbers)} rows, near the best share on {near}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of names")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--client", default="ours", choices=CLIENTS)
+    parser.add_argument("--rivals", action="store_true", help="compare all algorithms")
     options = parser.parse_args()
     wanted = [
         number
@@ -417,7 +465,13 @@ def main() -> None:
         if not options.names or any(name in row.name for name in options.names)
     ]
     began = time.monotonic()
-    for line in lines(wanted, range(options.seeds), options.client, options.jobs):
+    seeds = range(options.seeds)
+    table = (
+        compared(wanted, seeds, options.jobs)
+        if options.rivals
+        else lines(wanted, seeds, options.client, options.jobs)
+    )
+    for line in table:
         print(line, flush=True)
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
 
