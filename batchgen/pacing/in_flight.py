@@ -11,9 +11,9 @@ from collections import deque
 
 from batchgen.pacing.window import SURE_S, Call
 
-_FIRST = 8
-"""Calls in flight that are tried at once, the default of a job; beyond, twice as many as surely
-were admitted. So a cap costs few refusals, not one for each call that an absurd rate allows."""
+_FIRST = 4
+"""Calls in flight that are tried at once; beyond, twice as many as surely were admitted. So a cap
+costs few refusals, not one for each call that an absurd rate allows."""
 _DOUBTS, _NEAR = 2, 12
 """So many refusals at new numbers in flight within so many calls make a cap: one may be a stray."""
 _WIDEN_S, _WIDEN_MOST_S, _WIDEN_FACTOR = 4.0, 600.0, 3.0

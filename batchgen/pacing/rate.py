@@ -27,6 +27,11 @@ from batchgen.pacing.window import MINUTE_S
 
 _FIRST = 6.0
 """Calls a minute at which a search begins: the smallest quotas that AWS documents are 10."""
+_TOO_HIGH_S = 600.0
+"""A level that was refused when it was held is not believed for so long: then the quota may be
+another, as it may be found to be by a try at any time."""
+_CLOSER, _CLOSER_CALLS = 0.01, 0.5
+"""Less than that, or a hundredth, is not worth the refusals that it may cost."""
 _LEAST = 0.5
 """Calls a minute that are tried even where nearly all is refused."""
 _NEW_NOISE = 150
@@ -53,12 +58,15 @@ class Rate:
         self.evidence = Evidence()
         self.wall = 0
         """What the minute held when a try was refused last."""
+        self.too_high = math.inf
+        """The level that was refused last when it was held, until more than it goes through."""
+        self._too_high_at = -math.inf
         self.budget = TryBudget()
         self.calls = self.refusals = 0
         """Calls that started, and that were refused."""
         self.gap = 0
         """Calls between the last two refusals."""
-        self.fell_at = self.tried_at = self.refuted_at = -math.inf
+        self.found_at = self.fell_at = self.tried_at = self.refuted_at = -math.inf
         self.block_began_at = self.block_ended_at = -math.inf
         self.block_call = self.noise_call = self._blamed_in_flight = 0
         self.lowered: deque[Lowered] = deque(maxlen=LOWERED)
@@ -82,7 +90,7 @@ class Rate:
             self._changed_at = now
         self._starts += 1
         self.calls += 1
-        self.evidence.call()
+        self.evidence.call(self.state.limit_share)
         self.budget.call(self.level, self.evidence.noise)
         self.state.called(now)
 
@@ -101,7 +109,7 @@ class Rate:
         self.gap = self.calls - self._refused_call
         self._refused_call = self.calls
         self.refusals += 1
-        self.evidence.refused()
+        self.evidence.refused(self.state.limit_share)
         self.budget.refused()
         block = BLOCK if self.told or refusal.in_window >= FEW else BLOCK_OF_FEW
         if self._row >= block and not isinstance(self.state, BackingOff):
@@ -139,8 +147,21 @@ class Rate:
         self.tried_at = max(self.tried_at, now)
         self.enter(Holding(self), level, now)
 
+    def overshot(self, level: float, now: float) -> None:
+        """A level was refused when it was held: nothing near it is believed for a while."""
+        self.too_high, self._too_high_at = level, now
+
+    def believable(self, level: float, now: float) -> float:
+        """`level`, but no more than half of the way from what is proven to what was too high."""
+        if now - self._too_high_at > _TOO_HIGH_S:
+            self.too_high = math.inf
+        level = min(level, (self.proven + self.too_high) / 2)
+        least = max(_CLOSER_CALLS, _CLOSER * self.proven)
+        return level if level >= self.proven + least else self.proven
+
     def fall(self, level: float, now: float) -> None:
         """The quota fell; the best level stays known, and is tried again soon."""
+        self.too_high = math.inf
         self.fell_at = now
         self.proven = min(self.proven, level)
         self.settle(level, now)
@@ -150,6 +171,11 @@ class Rate:
         self.level = min(self.ceiling, max(_LEAST, level))
         self._changed_at = now
         self._starts = 0
+
+    @property
+    def held_calls(self) -> int:
+        """Calls that started at this level."""
+        return self._starts
 
     def kept_s(self, now: float) -> float:
         """How long the level has been what it is."""

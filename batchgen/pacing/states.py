@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
-from batchgen.pacing.evidence import MANY, ONE, SEVERAL, TWO, Refusal, Share
+from batchgen.pacing.evidence import LIMIT_SHARE, MANY, ONE, SEVERAL, TWO, Refusal, Share
 from batchgen.pacing.window import MINUTE_S, SURE_S
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class State(ABC):
     """What all states have in common."""
 
     phase: ClassVar[Phase]
+    limit_share: ClassVar[float] = LIMIT_SHARE
+    """The share of calls that a limit is expected to refuse in this state."""
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
@@ -86,23 +88,27 @@ class Searching(State):
     """Where is the quota? Twice the rate every 15 s, until refusals end it."""
 
     phase = Phase.SEARCHING
+    limit_share = 0.5
+    """Each step doubles the rate, so that a limit refuses half of the calls, or all of them."""
     _FREELY, _BEYOND = 24.0, 4.0
     """Up to the first rate freely, then to four times what the last minute held at most: a minute
     meter refuses only when it is full, and all that runs ahead of it is refused at once."""
-    """Two refusals close together end it while the minute holds few calls, else three do: strays of
-    5 % come in pairs every sixty calls."""
-    _PAUSE_BELOW, _PAUSE_S = 40, 30.0
-    """So little found, nothing starts for half a minute: a fixed minute that is full refuses until
-    it ends, and each of these refusals would be a good part of a percent."""
+    _ENOUGH_OF_FEW, _ENOUGH = 8.0, 12.0
+    """Odds that end it. A refusal adds log(0.5 / 0.005) = 4.6 here and a call takes 0.7 away: while
+    the minute holds few calls, two refusals with at most one call between, else three with two."""
+    DEAR, _PAUSE_S = 40, 30.0
+    """So little found, nothing starts for half a minute, or for 15 s before a probe: a fixed minute
+    that is full refuses until it ends, and each of these refusals would be half a percent or so."""
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         rate = self.rate
         if rate.kept(self._step_s, now) and rate.evidence.odds < ONE:
             most = max(self._FREELY, self._BEYOND * reached(now))
+            rate.evidence.passed()
             rate.set(min(2 * rate.level, most), now)
 
     def refused(self, refusal: Refusal, now: float) -> bool:
-        need = TWO if refusal.in_window < FEW else SEVERAL
+        need = self._ENOUGH_OF_FEW if refusal.in_window < FEW else self._ENOUGH
         if self.rate.proven:
             need = ONE
         if refusal.in_window < _TELLING or self.rate.evidence.odds < need:
@@ -122,7 +128,8 @@ class Searching(State):
         # What goes through between refusals is more than the minute held: no minute is full.
         level = max(rate.bound(refusal), refusal.between or 0.0)
         rate.settle(min(rate.level, level), now)
-        if refusal.in_window < self._PAUSE_BELOW:
+        rate.found_at = now
+        if refusal.in_window < self.DEAR:
             rate.not_before = now + self._PAUSE_S
 
 
@@ -150,6 +157,7 @@ class Trying(State):
             if rate.kept(self._step_s, now):
                 self._step_up(now)
         elif now >= self._until and rate.kept(0.0, now):
+            rate.too_high = math.inf
             rate.state = Searching(rate)
             rate.set(2 * rate.level, now)
 
@@ -173,9 +181,9 @@ class Trying(State):
 
 _ROSE, _ROSE_CALLS = 1.15, 3.0
 """A minute that held more than this above the proven level is a quota that rose."""
-_GAINED, _GAINED_MOST, _GAINED_LEAST = 1 / 3, 0.02, 0.5
+_GAINED, _GAINED_MOST = 1 / 3, 0.02
 """What else a failed try gains: a third of what it showed, at most 2 %, for a fixed minute shows
-the rest of the minute before. Less than half a call would be refused as often as it is admitted."""
+the rest of the minute before."""
 _SAME = 0.01
 """A sliding minute refuses at the same count each time; so near, it is the same, and the quota."""
 
@@ -188,11 +196,10 @@ def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
         rate.settle(bound, now)
         return
     wall, rate.wall = rate.wall, refusal.in_window
+    level = rate.proven + min(_GAINED * (bound - rate.proven), _GAINED_MOST * rate.proven)
     if abs(rate.wall - wall) <= max(1, _SAME * wall):
-        rate.settle(max(rate.proven, float(rate.wall)), now)
-        return
-    gain = min(_GAINED * (bound - rate.proven), _GAINED_MOST * rate.proven)
-    rate.settle(rate.proven + (gain if gain >= _GAINED_LEAST else 0.0), now)
+        level = float(rate.wall)
+    rate.settle(rate.believable(level, now), now)
 
 
 class Holding(State):
@@ -202,12 +209,14 @@ class Holding(State):
     _PROOF_S, _NEW_S = 60.0, 120.0
     """A level is proven after a minute, a new one after two: a fixed minute, and what is left of
     the one before. A bucket shows one call a minute too many in that time."""
-    _FREE_TRY = 12.0
+    _FREE_TRY, _WIDE = 12.0, 0.85
     """What a search found of at least so much is tried at once, whatever the search cost: strays
-    may have ended it far too low. Of fewer calls each is dear."""
-    _FELL_TRY_S, _FELL_S, _FELL = 90.0, 1000.0, 0.9
-    """For a quarter of an hour after a quota fell by a tenth, it is tried every 90 s: it may come
-    back. That costs a refusal or two in 90 s."""
+    may have ended it far too low. Of fewer calls each is dear. So is a level that was found far
+    below one that was too high, for the quota lies somewhere between."""
+    _FELL_TRY_S, _FELL_S, _FELL = 90.0, 1000.0, 0.75
+    """For a quarter of an hour after a quota fell by a quarter, it is tried every 90 s: it may come
+    back. That costs a refusal or two in 90 s, and a search that ended a little too high falls by
+    less."""
     _TRIM, _TRIM_CALLS, _TRIM_MOST = 0.03, 0.6, 0.1
     """What a proven level loses by refusals now and then: it may be a little too high."""
     _COARSE = 4.0
@@ -219,8 +228,14 @@ class Holding(State):
     half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
     _MEMORY = 100.0
     """Calls over which the share refused is taken: five refusals of strays of 5 %."""
-    _LOWER = 0.92
-    """With nothing proven and no minute of ours to tell more."""
+    _MEASURED, _MEASURED_MOST = 60, 0.06
+    """From so many calls on that share is a measure of noise, up to so much: what is refused beyond
+    is more likely another program's doing."""
+    _HELD, _LOWER = 30, 0.92
+    """Refused once in so many calls the level is 3 % too high at most. Refused sooner, with nothing
+    proven and no minute of ours to tell more, it is lowered to this."""
+    _FALLS = 0.9
+    """A proven level that is lowered below this has fallen; else it was a little too high."""
     _FULL, _PAUSED = 0.97, 0.9
     """A minute that holds so much of the level is full; one that holds less, within a minute of a
     change, began with a pause: its count says little."""
@@ -244,15 +259,23 @@ class Holding(State):
 
     def called(self, now: float) -> None:
         self._share.call()
+        self._raise_noise()
         calls = self._EXCESS_TOLD_CALLS if self._believed else self._EXCESS_CALLS
         less = 1 / calls + self._NOISES * self.rate.evidence.noise
         self._excess = max(0.0, self._excess - less)
+
+    def _raise_noise(self) -> None:
+        """At the quota that was told noise, once known, is measured: the level cannot creep up."""
+        rate, share = self.rate, self._share
+        if rate.level == rate.told and rate.evidence.noise and share.calls > self._MEASURED:
+            rate.evidence.noise = max(rate.evidence.noise, min(self._MEASURED_MOST, share.value))
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         rate = self.rate
         if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
             return
-        if not rate.proven and rate.level >= self._FREE_TRY:
+        unsure = not rate.proven or rate.proven < rate.level < self._WIDE * rate.too_high < math.inf
+        if unsure and rate.level >= self._FREE_TRY:
             rate.budget.clear()
         rate.proven = max(rate.proven, rate.level)
         rate.best = max(rate.best, rate.proven)
@@ -286,7 +309,9 @@ class Holding(State):
         if rate.evidence.odds < (TWO if paused else ONE):
             return False
         if not _shown_as_noise(rate, refusal, now):
-            rate.settle(self._between(refusal, now), now)
+            level = self._between(refusal, now)
+            rate.overshot(rate.level, now)
+            rate.settle(level, now)
         return True
 
     def _between(self, refusal: Refusal, now: float) -> float:
@@ -296,6 +321,8 @@ class Holding(State):
             return rate.proven
         bound = rate.bound(refusal)
         if bound > (1 - self._TRIM) * rate.level:
+            if rate.held_calls > self._HELD:
+                return max(rate.proven, (1 - self._TRIM) * rate.level)
             bound = math.sqrt(rate.proven * rate.level) if rate.proven else self._LOWER * rate.level
         return max(rate.proven, bound)
 
@@ -330,9 +357,10 @@ class Holding(State):
             bound = max(bound, (1 - self._TRIM_MOST) * rate.level)
         trim = max(self._TRIM * rate.level, min(self._TRIM_CALLS, self._TRIM_MOST * rate.level))
         level = min(rate.level - trim, bound)
-        if level < self._FELL * rate.level:
+        if level < self._FALLS * rate.level:
             rate.fall(level, now)
         else:
+            rate.overshot(rate.level, now)
             rate.proven = level
             rate.settle(level, now)
 
@@ -405,6 +433,7 @@ def _take_for_noise(rate: Rate, share: float, level: float, now: float) -> None:
     rate.evidence.noise = max(share, _NOISE_FORGIVEN)
     rate.noise_call = rate.calls
     rate.lowered.clear()
+    rate.too_high = math.inf
     rate.proven = level
     rate.settle(level, now)
 
@@ -424,6 +453,8 @@ class BackingOff(State):
             self.before, self.level, self.since = before.before, before.level, before.since
         self._probed_at: float | None = None
         self._pause_s = max(self._PAUSE_S, MINUTE_S / rate.level) / 2
+        if rate.found_at == now and rate.level < Searching.DEAR:
+            self._pause_s = self._MOST_S / 2
         rate.evidence.clear()
         self._wait(now)
 
@@ -505,6 +536,10 @@ class Sharing(State):
     """Refused so often at the same level for so long: a limit that stays, to be held from below."""
     _BELOW = 0.98
     """Of what it refused, for it was refused there."""
+    _SMALL, _LONG, _OFTEN, _MOST_OF_IT = 20.0, 60, 0.03, 0.55
+    """Of a small quota the level is near again before the next stray comes. There so large a share
+    refused in so many calls is noise, as long as more than half of the quota is still ours, for
+    another program would have taken that."""
     _PROOF_S = 75.0
     """Back at the level of before for so long, the others have gone: a fixed minute and a step."""
 
@@ -524,6 +559,9 @@ class Sharing(State):
     def refused(self, refusal: Refusal, now: float) -> bool:
         rate = self.rate
         self._share.refused()
+        if self._is_noise_of_few:
+            _take_for_noise(rate, self._share.value, self._entry, now)
+            return True
         if rate.level >= self._NEAR * self._last_refused:
             self._signs = max(0.0, self._signs - self._SIGN_NEAR)
             self._peaks.append(rate.bound(refusal))
@@ -545,6 +583,18 @@ class Sharing(State):
 
     def blocked(self, refusal: Refusal, now: float) -> None:
         self.give(now)
+
+    @property
+    def _is_noise_of_few(self) -> bool:
+        """A small quota was told, and calls are refused here and there, whatever the level."""
+        rate, share = self.rate, self._share
+        return (
+            rate.told == self._entry < self._SMALL
+            and rate.gap > _SPREAD
+            and share.calls >= self._LONG
+            and self._OFTEN <= share.value < _NOISE_MOST
+            and rate.level >= self._MOST_OF_IT * self._entry
+        )
 
     def _limit_stays(self, now: float) -> bool:
         steady = len(self._peaks) == self._PEAKS and max(self._peaks) < self._PEAK_SPREAD * min(

@@ -192,9 +192,9 @@ def test_strays_do_not_lower_a_told_quota(share, used):
 
 
 def test_strays_at_a_small_told_quota_are_taken_for_noise_before_sharing():
-    """Told 15, 5 % strays: most hours are used nearly in full, though each cut there lasts long."""
+    """Told 15, 5 % strays: every hour is used, though each cut there lasts long."""
     found = [weather("strays 5% sliding 15 told", seed) for seed in range(5)]
-    assert fmean(each.used for each in found) >= 0.75
+    assert min(each.used for each in found) >= 0.85
     assert fmean(each.rejected for each in found) <= 0.06
 
 
@@ -223,7 +223,7 @@ def test_a_cap_on_calls_in_flight_is_told_apart_from_a_rate(cap, known):
     """Whatever rate was told, the places are kept full, and few calls are refused."""
     found = [weather(f"cap {cap} {known}", seed) for seed in range(2)]
     assert min(each.used for each in found) >= 0.93
-    assert fmean(each.rejected for each in found) <= 0.045
+    assert fmean(each.rejected for each in found) <= 0.03
 
 
 def test_a_quota_that_halves_and_comes_back_is_in_use_within_three_minutes():

@@ -75,9 +75,9 @@ def calls_until_allowed(budget, level, noise=0.0):
     return calls
 
 
-@pytest.mark.parametrize(("level", "calls"), [(15.0, 300), (90.0, 175), (1500.0, 152)])
+@pytest.mark.parametrize(("level", "calls"), [(15.0, 574), (30.0, 300), (90.0, 179), (1500.0, 151)])
 def test_a_refusal_is_paid_by_the_calls_admitted_since(level, calls):
-    """One for about 150 calls, and for twice as many at 15 a minute."""
+    """One for about 150 calls, for twice as many at 30 a minute, and for four times at 15."""
     budget = TryBudget()
     assert budget.allows
     budget.refused()
