@@ -10,6 +10,7 @@ from typing import Any
 
 from batchgen.errors import Complaint, JobError
 from batchgen.job import yaml_document
+from batchgen.job.complaints import Complaints
 from batchgen.job.yaml_document import Document
 from batchgen.text import quoted
 
@@ -35,7 +36,7 @@ def with_includes(document: Document) -> Document:
         # The files are read by whose values count: the last one of a list comes first.
         own, others = document.source.file, dict.fromkeys(reading.wrong[::-1])
         told = (replace(each, file=None if each.file == own else each.file) for each in others)
-        raise document.source.error((*document.complaints, *told))
+        raise document.source.error(Complaints((*document.complaints, *told)).listed())
     parts = reading.documents
     digest = hashlib.sha256("".join(each.source.sha256 for each in parts).encode("ascii"))
     included = tuple(each.source for each in parts[1:])

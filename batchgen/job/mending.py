@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -62,7 +63,7 @@ class Mending:
             holder.pop("derive", None)  # a half of an entry would be wrong, too
             return
         if path[0] in EXPANDING:
-            path = path[:1]
+            path, wrong = path[:1], replace(wrong, meant=None)
         *above, key = path
         if isinstance(key, int) and above != ["items"]:
             self._mend(path[:-1], wrong)

@@ -34,6 +34,9 @@ class Positions:
         self._below = array("i")
         """How many values are inside it; of an alias, minus the number of what it stands for."""
         self._children: dict[int, Sequence[int]] = {}
+        self._first_begins: dict[int, tuple[dict[int, int], int]] = {}
+        """Of mappings with a key that stands twice: where their keys begin, as far as the number
+        beside it."""
 
     def add(self, key: str | Mark, begin: int) -> int:
         """Count one more value, which is inside all that are not closed; gives its number."""
@@ -78,11 +81,17 @@ class Positions:
         return number, depth
 
     def begin_in_open(self, number: int, key: str | Mark) -> int:
-        """Where a key of a mapping begins that is not closed yet, but for its last value."""
-        child, wanted = number + 1, self._key_numbers.get(key)
-        while self._keys[child] != wanted:
+        """Where a key of a mapping begins first that is not closed yet, but for its last value.
+
+        Each value is looked at once, however many keys stand twice.
+        """
+        begins, child = self._first_begins.get(number, ({}, number + 1))
+        wanted = self._key_numbers[key]
+        while wanted not in begins:
+            begins.setdefault(self._keys[child], self._begins[child])
             child += 1 + max(self._below[child], 0)
-        return self._begins[child]
+        self._first_begins[number] = begins, child
+        return begins[wanted]
 
     def _child(self, number: int, part: str | int) -> int | None:
         if isinstance(part, int):

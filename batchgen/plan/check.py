@@ -82,10 +82,13 @@ def check(
     if against_aws is None:
         against_aws = job.endpoint == "aws"
     found = Complaints.of(job)
-    for conflict in conflicts(job):
+    contradicting = list(conflicts(job))
+    for conflict in contradicting:
         found.add(conflict.path, conflict.text)
     items = _Items(job, random_seed_key or "", found)
-    items.walk(most)
+    # Of two values of one axis that are the same, it was said what must change.
+    of_axes = any(each.path[:1] in (("matrix",), ("zip",)) for each in contradicting)
+    items.walk(most, clashes=not of_axes)
     doubts = () if job.source is None else job.source.warnings
     models = _Models(job, items, found, against_aws=against_aws)
     warnings = (*doubts, *models.check())
@@ -190,8 +193,8 @@ class _Items:
         self.totals: dict[str, ModelTotals] = {}
         """By the name that the job gives the model."""
 
-    def walk(self, most: int | None = None) -> None:
-        """Look at every item once, and again at those that might clash.
+    def walk(self, most: int | None = None, *, clashes: bool = True) -> None:
+        """Look at every item once and, if `clashes` are sought, again at those that might.
 
         Raises:
             JobError: there are more tasks than may be.
@@ -215,7 +218,8 @@ class _Items:
                 self.fallbacks.check(planned)
         if not self._found and not self.is_partial:
             self._check_expansion(taken)
-        for clash in unique.clashes(lambda: self._planned(Complaints())):
+        suspects = unique.clashes(lambda: self._planned(Complaints())) if clashes else ()
+        for clash in suspects:
             at = clash.row.at if clash.key is None else clash.row.path(clash.key)
             self._found.add(at, clash.text)
 
@@ -244,7 +248,8 @@ class _Items:
         if self.tasks == 0:
             stage = next(name for name, rows in self.planner.rows.counts.items() if rows == 0)
             path: Path = ("items_from",) if stage == "rows" else (stage,)
-            self._found.add(path, "nothing is left to make")
+            why = ": there are no rows" if stage == "rows" else ""
+            self._found.add(path, f"nothing is left to make{why}")
             return
         for path, settings in self.planner.rows.axes():
             if any(each.model or each.parameters for each in settings):

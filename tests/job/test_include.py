@@ -136,6 +136,13 @@ def test_every_file_that_cannot_be_included_is_told(folder):
     ]
 
 
+def test_a_long_list_of_files_that_are_not_there_stays_readable(folder):
+    """As any list of complaints about one key."""
+    found = folder.wrong(job=JOB.replace("shared/defaults.yaml", str([f"{n}" for n in range(500)])))
+
+    assert len(found) == 21
+
+
 def test_the_path_of_an_include_is_a_text(folder):
     """One or several."""
     assert folder.wrong(job=JOB.replace("shared/defaults.yaml", "5"))[0].startswith(

@@ -334,3 +334,15 @@ def test_a_list_in_vars_or_parameters_is_a_value():
 def test_a_slip_is_said_where_it_stands(text, said):
     """Once, with what may have been meant, before any call."""
     assert wrong(text)[0].startswith(said)
+
+
+def test_what_follows_from_a_slip_is_no_complaint():
+    """A value that stands twice makes twins; a misspelt key in an override is no `vars`."""
+    (found,) = wrong("matrix: {style: [plain, plain]}")
+    assert found.startswith("6: matrix.style[1]: ")
+
+    found = wrong("override: [{when: {id: mug}, set: {variants: 3, seed: 2}}]")
+    assert [line.partition(": ")[2].partition(":")[0] for line in found] == [
+        "override[0].set.variants",
+        "override[0].set.seed",
+    ]
