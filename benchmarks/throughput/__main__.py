@@ -85,6 +85,7 @@ def measure(case: Case, way: str) -> Figures | str:
         command = [sys.executable, "-m", "benchmarks.throughput.one", way]
         command += [f"--port={port}", f"--folder={folder}", f"--warm={WARM}"]
         command += [f"--count={case.count}", f"--in-flight={case.in_flight}"]
+        command += ["--wave"] if case.gathers and not is_floor else []
         environment = {**os.environ, **(NO_FAULTS if is_floor else {})}
         try:
             done = subprocess.run(

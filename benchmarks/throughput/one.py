@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.throughput.meter import Load, Meter
@@ -20,10 +21,17 @@ def main() -> None:
     for name in ("port", "warm", "count", "in-flight"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--wave", action="store_true", help="warm up apart, then all at once")
     given = vars(parser.parse_args())
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     _, make = WAYS[given.pop("way")]
+    is_wave = given.pop("wave")
     load = Load(**given)
+    if is_wave:
+        before = replace(load, folder=load.folder / "warm", warm=0, count=load.warm, in_flight=16)
+        before.folder.mkdir()
+        make(before, Meter(before))
+        load = replace(load, warm=0)
     meter = Meter(load)
     make(load, meter)
     print(json.dumps(meter.figures()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,7 @@ def raw_aioboto3(load: Load, meter: Meter) -> None:
 
 def litellm(load: Load, meter: Meter) -> None:
     """A coroutine for each call in flight; decoded and written, not synced."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the internet for prices
     import litellm as library  # noqa: PLC0415  # as above; not among our dependencies
 
     library.suppress_debug_info = True
