@@ -62,6 +62,7 @@ def boto3_threads(load: Load, meter: Meter) -> None:
         "bedrock-runtime", region_name=REGION, endpoint_url=load.url, config=config, **KEYS
     )
     lock = threading.Lock()
+    threading.stack_size(1 << 20)  # a thousand times the usual 8 MB would be more than is allowed
 
     def make(number: int) -> None:
         reply = client.invoke_model(modelId=MODEL, body=json.dumps(REQUEST))
