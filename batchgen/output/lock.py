@@ -62,7 +62,7 @@ def lock_holder(folder: Path) -> str | None:
     """Who holds an output folder, in words; None if nobody does. Nothing is made or written.
 
     Raises:
-        StorageError: the lock file cannot be read.
+        OutputUnusable: the lock file cannot be read, or is none.
     """
     path = folder / LOCK_NAME
     try:
@@ -70,7 +70,7 @@ def lock_holder(folder: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {system_reason(error)}") from error
+        raise unusable(f"{path} cannot be read", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # freed again by the closing
     except BlockingIOError:

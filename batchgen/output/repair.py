@@ -197,7 +197,7 @@ class _Plan:
         # A file that two records name may be the sound one's.
         owners = self._output.owners()
         shared = {each.path for each in self._verified.findings if each.kind is Kind.SHARED}
-        for finding in self._verified.findings:
+        for finding in self._within_reach():
             if finding.kind in OF_RECORDS and finding.task_id is not None:
                 if finding.task_id not in seen:
                     seen.add(finding.task_id)
@@ -218,6 +218,19 @@ class _Plan:
         for task_id in self._unusable:
             if task_id not in seen:
                 yield Order(reason=str(Kind.LINE), task_id=task_id)
+
+    def _within_reach(self) -> Iterator[Finding]:
+        """All but those behind a link to a folder, of which nothing is known; no run follows it."""
+        for finding in self._verified.findings:
+            path = finding.path or "."
+            if path != "." and (self._output.folder / path).is_dir():
+                path += "/-"  # the link itself
+            try:
+                refuse_links(self._output.folder, path)
+            except OSError as error:
+                self._leave(finding, f"{system_reason(error)}: put the folder itself there")
+                continue
+            yield finding
 
     def _derived(self, finding: Finding, path: str) -> Iterator[Order]:
         """A damaged one goes; its image's record counts, and was paid for."""

@@ -102,6 +102,16 @@ def test_what_cannot_be_verified(verify, tmp_path, name):
     assert ended.err
 
 
+def test_a_lock_that_is_none(verify, output):
+    """A pipe in its place is no disk that failed: nobody waits for it, and a person must act."""
+    os.mkfifo(output.folder / "manifest.lock")
+
+    ended = verify(output.folder)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "manifest.lock cannot be read: it is no regular file" in ended.err
+
+
 def test_a_lost_manifest_is_adopted_and_verified(verify, tmp_path):
     """Where the images say how they were made; else it is refused in a sentence."""
     output = Lost(tmp_path / "lost")

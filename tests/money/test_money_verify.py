@@ -272,3 +272,27 @@ async def test_a_shared_name_costs_the_other_record_alone(tmp_path):
         await rig.run(2)
         assert rig.charged() == charged + PRICE
         assert found(rig.folder) == {}
+
+
+@pytest.mark.parametrize("link", ["images", "images/blue"])
+@in_time_of_sockets
+async def test_images_behind_a_link_are_not_given_up(tmp_path, link):
+    """A folder that somebody moved to another disk is named; put back, nothing is paid again."""
+    async with bench(tmp_path) as it:
+        job = it.job(3, file_name="blue/{id}-{variant}")
+        await it.run(job)
+        moved, elsewhere = it.folder / link, tmp_path / "elsewhere"
+        moved.rename(elsewhere)
+        moved.symlink_to(elsewhere)
+
+        repaired = await mended(it.folder)
+
+        assert len(repaired.verified.findings) == len(repaired.left) >= 3
+        assert (repaired.withdrawn, repaired.files) == (0, [])
+        assert {each.reason for each in repaired.left} == {
+            f"{moved} is a link: put the folder itself there"
+        }
+        moved.unlink()
+        elsewhere.rename(moved)
+        assert (await it.run(job)).exit_code == 0
+        assert it.charged() == 3 * PRICE
