@@ -165,8 +165,9 @@ def _stages(job: Job, outline: PlanSummary, pending: Pending) -> Iterator[Stage]
         anchors = {each.step for each in taken if each.item is not None and of_step[each.step]}
         own = {name: count for (at, name), count in pending.steps.items() if at == step and count}
         chain = sum(
-            prices.get(name, 0.0) * count / of_step[step]
-            for (_, name), count in pending.steps.items()
+            prices.get(name, 0.0) * count / of_step[at]
+            for (at, name), count in pending.steps.items()
+            if count  # none is left of a step that is done
         )
         for name, count in own.items():
             ready = {parent: max(0, count - of_step[parent]) for parent in parents}

@@ -196,3 +196,19 @@ def test_a_wrong_job_ends_with_every_complaint(batchgen):
 
     assert (ended.code, ended.out) == (2, "")
     assert "max_tasks: the job would make 5 images; max_tasks allows 3" in ended.err
+
+
+def test_the_rest_of_chains_whose_first_step_is_done(batchgen):
+    """What is left is planned, and what it costs and when it ends is said."""
+    cutter = "us.stability.stable-image-remove-background-v1:0"
+    cut = {"id": "cut", "model": cutter, "parameters": {"image": "@generate"}}
+    steps = [{"id": "generate"}, cut]
+    batchgen.job("a mug", "a lamp", steps=steps, limits={"budget_usd": 0.12})
+    assert batchgen.run().code == 3
+    assert batchgen.service.charged() == 2
+
+    planned, dry = batchgen("plan", "job.yaml"), batchgen.run("--dry-run")
+
+    assert (planned.code, dry.code) == (0, 0)
+    assert "4 tasks, 2 made already, 2 to make for 0.14 USD" in planned.out
+    assert dry.out.startswith("2 of 4 tasks would be made for 0.14 USD")
