@@ -115,7 +115,7 @@ def compare(case: Case, ways: Sequence[str], rounds: int) -> None:
             found[way].append(measure(case, way))
     print(f"\n{case.size} an image, {case.in_flight} in flight, {case.count} images, ", end="")
     print(f"median of {rounds} rounds")
-    print(f"  {'':26}{'CPU':>9}{'x floor':>9}{'wall':>9}{'peak':>9}{'stop':>9}")
+    print(f"  {'':26}{'CPU':>9}{'x floor':>9}{'wall':>12}{'peak':>9}{'stop':>9}")
     for way in ways:
         print(f"  {WAYS[way][0]:26}{_row(found[way], found['floor'])}")
 
@@ -129,7 +129,7 @@ def _row(mine: list[Any], floor: list[Any]) -> str:
     )
     stops = [each["stop_ms"] for each in mine]
     stop = "-" if None in stops else f"{median(stops):.0f} ms"
-    return f"{cpu:6.2f} ms{median(ratios):9.2f}{wall:6.2f} ms{peak:6.0f} MB{stop:>9}"
+    return f"{cpu:6.2f} ms{median(ratios):9.2f}{wall:9.2f} ms{peak:6.0f} MB{stop:>9}"
 
 
 def main() -> None:
