@@ -310,8 +310,8 @@ class _Assumptions:
     ) -> float | None:
         """Calls a minute that the service admits; a quota that is told is believed."""
         model = self._models[name]
-        if self._job.endpoint == "simulator":
-            return self._job.simulator.requests_per_minute or model.requests_per_minute or told
+        if self._job.endpoint == "simulator" and self._job.simulator.requests_per_minute:
+            return self._job.simulator.requests_per_minute
         if told is not None:
             return told
         if model.requests_per_minute is not None:
