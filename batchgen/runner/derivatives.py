@@ -72,7 +72,7 @@ class Derivatives:
     @property
     def are_ordered(self) -> bool:
         """Whether the job wants any."""
-        return bool(self._wanted)
+        return any(self._wanted.values())
 
     async def complete(self, task: Task, image: StoredImage, at: datetime) -> StoredImage:
         """The image of a call with all that is derived of it, as far as that could be made.

@@ -30,6 +30,7 @@ from batchgen.plan import JobPlan
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.record import EXTENSIONS, AttemptLine, RunLine
 from batchgen.runner.audit import audit
+from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.recorder import RunIdentity
 from batchgen.runner.recovery import recover, recover_named
 from batchgen.runner.selection import Selection, select
@@ -500,14 +501,16 @@ class TestEditAndUndo:
         job = make_job(shop.path, **{name: name for name in names})
         assert await self.make(shop, job) == (list(names), 0)
         images = {name: shop.path / f"images/{name}-1.png" for name in names}
+        for image in images.values():
+            os.utime(image, (0, NOON.timestamp()))
         images["written"].write_bytes(images["written"].read_bytes())
         images["gone"].unlink()
         os.truncate(images["short"], images["short"].stat().st_size - 1)
+        os.utime(images["short"], (0, NOON.timestamp()))
         other = images["other"].read_bytes()
         images["other"].write_bytes(other[:-1] + bytes([other[-1] ^ 1]))
         for name in ("written", "other"):
-            later = images[name].stat().st_mtime + 5
-            os.utime(images[name], (later, later))
+            os.utime(images[name], (0, NOON.timestamp() + 5))
         images["link"].rename(shop.path / "aside")
         images["link"].symlink_to(shop.path / "aside")
         images["folder"].unlink()
@@ -523,6 +526,24 @@ class TestEditAndUndo:
             assert await audit(output, pending.succeeded, damaged, Stop(), ORIGIN) == 6
             found = {task.item_id for _, task in damaged.indexed()}
         assert found == {"gone", "short", "other", "link", "folder", "twice"}
+
+    async def test_images_that_are_plainly_there_need_no_tasks(self, shop, monkeypatch):
+        """A resume of a million looks at lines and files alone, as a run of the job does it."""
+        await self.make(shop, shop.job)
+        for name in "abc":  # older than their records
+            os.utime(shop.path / f"images/{name}-1.png", (0, NOON.timestamp()))
+
+        def refuse(*_):
+            raise AssertionError
+
+        monkeypatch.setattr("batchgen.runner.audit._made", refuse)
+        stop = Stop()
+        async with shop.opened() as output:
+            pending = select(JobPlan(shop.job), output.history, Selection(), "k")
+            damaged = pending.to_make.empty_like()
+            derivatives = Derivatives(shop.job, "run-2", output, stop, print)
+            assert await audit(output, pending.succeeded, damaged, stop, ORIGIN, derivatives) == 0
+        assert not len(damaged)
 
     async def test_a_damaged_record_costs_no_call(self, shop):
         """Its line cannot be read, its image is whole: a new record is enough."""
