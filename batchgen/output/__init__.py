@@ -15,7 +15,7 @@ from batchgen.output.folder import (
     refuse_lost_manifest,
     require_limits,
 )
-from batchgen.output.history import RUN, TASK_ID, History, Refresh, load_history, plain_image
+from batchgen.output.history import RUN, TASK_ID, History, Refresh, load_history
 from batchgen.output.images import (
     BrokenImage,
     Inspected,
@@ -132,7 +132,6 @@ __all__ = [
     "open_signer",
     "parse_line",
     "parse_object",
-    "plain_image",
     "plain_label",
     "prune_output",
     "read_credentials",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -10,7 +9,6 @@ from binascii import unhexlify
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from heapq import nlargest
@@ -71,13 +69,6 @@ IMAGES = b'"images": [{"path": "images/'
 ANY_IMAGE = b'"images": [{'
 PLAIN_PATH = re.compile(rb'[^"/\\.][^"/\\]*(?:/[^"/\\.][^"/\\]*)*"')
 """A path that stays inside the output, however it is read; others are looked at one by one."""
-ONE_IMAGE = re.compile(
-    rb'"images": \[\{"path": "([^"]*)", "sha256": "[0-9a-f]{64}", '
-    rb'(?:"(?:received_sha256|pixels_sha256|decoded)": "[0-9a-f]+", )*'
-    rb'"bytes": ([0-9]{1,18}), "format": "([a-z]+)", '
-)
-"""An image as `Line.to_json` writes it, as far as its format."""
-FINISHED_AT = b'"finished_at": "'
 FILE = b'{"path": "images/'
 SETTINGS = b'"settings": {'
 RECORD_OF_NONE = b"\n{"
@@ -287,25 +278,6 @@ def _read_line(file: BinaryIO, offset: int) -> bytes:
         return data[:end]
     file.seek(offset)
     return file.readline()
-
-
-def plain_image(line: bytes) -> tuple[str, int, str, float] | None:
-    """Path, bytes and format of a record's image and when the record was written, at a glance.
-
-    None for a line that needs a parser: with several images or none, with derived files, or not as
-    `Line.to_json` writes it. The time is in seconds since the epoch.
-    """
-    found = ONE_IMAGE.match(line, line.find(IMAGES))
-    if found is None or line.find(b"{", found.end()) >= 0:
-        return None
-    path, size, form = found.groups()
-    start = line.find(FINISHED_AT, found.end()) + len(FINISHED_AT)
-    try:
-        finished = datetime.fromisoformat(line[start : line.find(b'"', start)].decode("ascii"))
-        text = json.loads(b'"%b"' % path) if b"\\" in path else path.decode("ascii")
-    except ValueError:
-        return None
-    return text, int(size), form.decode("ascii"), finished.timestamp()
 
 
 def compact(task_id: str) -> bytes:

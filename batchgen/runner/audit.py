@@ -22,7 +22,6 @@ from batchgen.output import (
     inner_path,
     open_regular,
     parse_object,
-    plain_image,
 )
 from batchgen.policies import Stop
 from batchgen.record import EXTENSIONS
@@ -161,11 +160,12 @@ def _is_plain(
     Raises:
         StorageError: a link is on the way.
     """
-    image = plain_image(line)
-    if image is None:
+    made = _made(line)  # parsed: a line that was damaged is no record, whatever its images are
+    if len(made.images) != 1 or not isinstance(made.images[0], dict) or "derived" in made.images[0]:
         return False
-    path, size, form, finished = image
-    if path != f"{stem}.{EXTENSIONS.get(form)}" or path in taken:
+    image = made.images[0]
+    path = image.get("path")
+    if path != f"{stem}.{EXTENSIONS.get(str(image.get('format')))}" or path in taken:
         return False
     folder = path[: path.rfind("/")]
     if folder not in proven:
@@ -175,8 +175,8 @@ def _is_plain(
         found = os.lstat(f"{output.folder}/{path}")  # five times as fast as with a Path
     except OSError:
         return False
-    is_older = found.st_mtime <= finished + COARSE
-    return is_older and found.st_size == size and stat.S_ISREG(found.st_mode)
+    is_older = found.st_mtime <= made.finished + COARSE
+    return is_older and found.st_size == image.get("bytes") and stat.S_ISREG(found.st_mode)
 
 
 async def _saved(

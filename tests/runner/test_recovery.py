@@ -536,7 +536,7 @@ class TestEditAndUndo:
         def refuse(*_):
             raise AssertionError
 
-        monkeypatch.setattr("batchgen.runner.audit._made", refuse)
+        monkeypatch.setattr("batchgen.runner.audit._is_intact", refuse)
         stop = Stop()
         async with shop.opened() as output:
             pending = select(JobPlan(shop.job), output.history, Selection(), "k")
