@@ -230,7 +230,8 @@ class _View:
             "all of it" if count == to_make else f"about {count:,} tasks" if count else "no task"
         )
         left = usd(Decimal(str(budget["left_usd"])))
-        yield f"Budget: {left} left, which covers {covers}."
+        why = "." if budget["shortage"] is None else f": {budget['shortage']}"
+        yield f"Budget: {left} left, which covers {covers}{why}"
 
     def _derivatives(self) -> dict[str, Any]:
         """What is made of the images to make, without a call."""
@@ -285,12 +286,13 @@ class _View:
 
     def _budget(self) -> dict[str, Any] | None:
         """What may be spent, and how many of the tasks to make that covers."""
-        from batchgen.runner import left_of_budget
+        from batchgen.runner import left_of_budget, shortage
 
         limits, cost, left = self.job.limits, self._cost(), left_of_budget(self.job, self.history)
         if left is None or cost is None:
             return None
         to_make = len(self.pending.to_make)
+        short = shortage(self.job, self.history, self.pending, self.outline)
         covers = to_make if left >= cost else math.floor(left * to_make / cost)
         return {
             "budget_usd": None if limits.budget_usd is None else float(limits.budget_usd),
@@ -299,7 +301,8 @@ class _View:
             else float(limits.run_budget_usd),
             "spent_usd": float(self.history.accounts[self._is_simulated()]),
             "left_usd": float(left),
-            "covers": covers,
+            "covers": covers if short is None else 0,
+            "shortage": short,
         }
 
     def _first(self) -> Iterator[Task]:

@@ -73,6 +73,11 @@ class Fates:
         """USD of the pending tasks of a chain that has not begun."""
         return Decimal(self._prices[chain] if chain < len(self._prices) else 0) / MILLIONTHS
 
+    def cheapest(self) -> Decimal | None:
+        """USD of the cheapest chain that has not begun; None without one."""
+        least = min(filter(None, self._prices), default=None)
+        return None if least is None else Decimal(least) / MILLIONTHS
+
     def begin(self, chain: int) -> None:
         """The money for a chain is set aside."""
         if chain < len(self._prices):

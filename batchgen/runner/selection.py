@@ -618,6 +618,10 @@ def shortage(job: Job, history: History, pending: Pending, outline: PlanSummary)
     """Why a run would not make a single image for its budget; None if it would, or need not."""
     budget = Budget(job.limits.budget_usd, run_limit=job.limits.run_budget_usd)
     open_account(budget, history.accounts[is_simulated(job.endpoint)], pending, outline)
+    if job.limits.whole_chains and pending.fates is not None:
+        chain = pending.fates.cheapest()
+        short = None if chain is None else budget.shortage(chain)
+        return None if short is None else f"for a whole chain, {short}"
     counts = pending.to_make.models()
     prices = [
         (each.price_usd or ZERO) / each.tasks

@@ -1,6 +1,9 @@
 """`batchgen plan` of a chain: what is made again after an edit, and which fields made it so."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from batchgen import cli
 
@@ -45,3 +48,31 @@ def test_what_changed_of_a_chain_is_told_step_by_step(tmp_path, monkeypatch, cap
         [("make", 1, 1), ("line", 1, 1)],
         {"mug/1/make": {"prompt"}, "mug/1/line": {"image"}},
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [("budget_usd: 0.03", "0.04 needed"), ("budget_usd: 0.1, whole_chains: true", "0.11 needed")],
+)
+def test_a_budget_without_room_for_anything_is_said_before_as_in_the_run(
+    tmp_path, monkeypatch, capsys, limits, needed
+):
+    """By plan, dry run and doctor in the run's own words; nobody is charged."""
+    monkeypatch.chdir(tmp_path)
+    text = JOB.replace("requests_per_minute: 60000", f"requests_per_minute: 60000, {limits}")
+    (tmp_path / "job.yaml").write_text(text, "utf-8")
+
+    def said(*arguments):
+        capsys.readouterr()
+        code = cli.main(list(arguments))
+        shown = capsys.readouterr()
+        assert needed in shown.out + shown.err
+        return code, shown.out
+
+    assert said("plan", "job.yaml")[0] == 0
+    budget = json.loads(said("plan", "job.yaml", "--json")[1])["budget"]
+    assert (budget["covers"], needed in budget["shortage"]) == (0, True)
+    assert said("run", "job.yaml", "--dry-run")[0] == 0
+    assert said("doctor", "job.yaml")[0] == 3
+    assert said("run", "job.yaml")[0] == 3
+    assert '"kind": "attempt"' not in Path("out/manifest.jsonl").read_text("utf-8")
