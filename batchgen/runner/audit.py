@@ -26,9 +26,9 @@ from batchgen.output import (
 from batchgen.policies import Stop
 from batchgen.record import EXTENSIONS
 from batchgen.runner.derivatives import Derivatives
+from batchgen.runner.pending import TaskSet
 from batchgen.runner.recorder import RunIdentity
 from batchgen.runner.recovery import recover_named
-from batchgen.runner.selection import TaskSet
 from batchgen.task import Task
 
 COARSE = 0.02

@@ -42,15 +42,17 @@ from batchgen.policies import (
     require_quotas,
 )
 from batchgen.record import EndLine, RunLine, is_simulated, utc_now
+from batchgen.runner.account import open_account
 from batchgen.runner.audit import audit
 from batchgen.runner.chains import Chains
 from batchgen.runner.deadline import margin_of, watch_deadline
 from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.options import RunOptions
+from batchgen.runner.pending import Pending, TaskSet
 from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
 from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.runner.recovery import recover
-from batchgen.runner.selection import Pending, TaskSet, open_account, reach, reseed, select
+from batchgen.runner.selection import reach, reseed, select
 from batchgen.runner.worker import Work, drain, working
 from batchgen.task import Task
 

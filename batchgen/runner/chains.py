@@ -20,8 +20,8 @@ from batchgen.plan import JobModels
 from batchgen.policies import Budget, Stop, StopCause
 from batchgen.record import Record, Status
 from batchgen.runner.fates import FATES, Fate, Fates
+from batchgen.runner.pending import TaskSet
 from batchgen.runner.recorder import Recorder
-from batchgen.runner.selection import TaskSet
 from batchgen.task import Task
 
 MOST_WAITING = 1_000

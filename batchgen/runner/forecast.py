@@ -23,7 +23,9 @@ from batchgen.output import History
 from batchgen.pacing import Pace
 from batchgen.plan import PlanSummary, calls_a_minute
 from batchgen.record import Record, is_simulated
+from batchgen.runner.account import left_of_budget
 from batchgen.runner.deadline import LONGEST_CALL
+from batchgen.runner.pending import Pending
 from batchgen.runner.rehearsal import (
     MOST_CALLS,
     Circumstances,
@@ -32,7 +34,6 @@ from batchgen.runner.rehearsal import (
     Stage,
     rehearse,
 )
-from batchgen.runner.selection import Pending, left_of_budget
 
 RUNS = 20
 """Rehearsals of one run."""

@@ -11,8 +11,9 @@ from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.plan import JobPlan
 from batchgen.record import Status
+from batchgen.runner.pending import IndexSet, TaskSet
 from batchgen.runner.progress import Earlier
-from batchgen.runner.selection import IndexSet, Selection, TaskSet, select
+from batchgen.runner.selection import Selection, select
 
 
 @pytest.fixture
