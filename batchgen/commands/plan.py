@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -166,7 +166,7 @@ class _View:
                 }
                 for (step, name), tasks in self.outline.models_of_steps.items()
             ],
-            "derivatives": self._derivatives(),
+            "derivatives": self._derivatives_to_json(),
             "stages": dict(self.outline.stages),
             "budget": self._budget(),
             **self.ends.to_json(),
@@ -206,12 +206,15 @@ class _View:
             yield f"  step {escaped(step)}: {told}, by {escaped(name)}"
         if self.price_file is not None:
             yield f"Prices: {escaped(str(self.price_file))}, over the list."
-        if self.job.derive:
-            of_each, files = len(self.job.derive), self._derivatives()["files"]
-            yield (
-                f"Derived files: {of_each} of each image, {files:,} to make on this machine; "
-                "they cost nothing."
+        derived = self._derivatives()
+        if any(derived["of_each"].values()):
+            each = ", ".join(
+                f"{count} of each image{'' if step is None else f' of {step}'}"
+                for step, count in derived["of_each"].items()
+                if count
             )
+            files = derived["files"]
+            yield f"Derived files: {each}, {files:,} to make on this machine; they cost nothing."
         yield from self._money()
         yield f"Time: {self.ends.sentence()}."
         yield from self._samples()
@@ -234,9 +237,20 @@ class _View:
         yield f"Budget: {left} left, which covers {covers}{why}"
 
     def _derivatives(self) -> dict[str, Any]:
-        """What is made of the images to make, without a call."""
-        of_each = len(self.job.derive)
-        return {"of_each": of_each, "files": of_each * len(self.pending.to_make), "cost_usd": 0.0}
+        """What is made of the images to make, without a call; `of_each` by step."""
+        from batchgen.job import Steps
+
+        of_each = {step: len(wanted) for step, wanted in Steps(self.job).derived.items()}
+        to_make: Counter[str | None] = Counter({None: len(self.pending.to_make)})
+        for (step, _), count in self.pending.steps.items():
+            to_make[step] += count
+        files = sum(count * to_make[step] for step, count in of_each.items())
+        return {"of_each": of_each, "files": files, "cost_usd": 0.0}
+
+    def _derivatives_to_json(self) -> dict[str, Any]:
+        """As `_derivatives`; of a job without steps, `of_each` is one number."""
+        derived = self._derivatives()
+        return {**derived, "of_each": derived["of_each"].get(None, derived["of_each"])}
 
     def _samples(self) -> Iterator[str]:
         first = list(self._first())
