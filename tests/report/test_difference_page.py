@@ -78,7 +78,12 @@ def test_nothing_is_fetched_from_elsewhere(shown):
 
 @pytest.mark.parametrize(
     "text",
-    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}", "\x1b[31m\u202e"],
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7777*9999 }}",
+        "\x1b[31m\u202e",
+    ],
 )
 def test_hostile_texts_are_text(shown, text):
     """In a label, a prompt and a reason."""
@@ -89,7 +94,7 @@ def test_hostile_texts_are_text(shown, text):
     assert len(read.sources()) == 3
     assert "\x1b" not in read.text
     assert "\u202e" not in read.text
-    assert "49" not in read.text
+    assert "77762223" not in read.text
     if text.isprintable():
         assert read.text.count(text) == 3
 
