@@ -123,17 +123,17 @@ class Model:
     """As the job names it: a model id, an inference profile or an ARN."""
     family: str
     title: str
-    price_usd: Decimal | None
+    price_usd: Decimal | None = None
     """Price of one image at the default parameters; None if unknown.
 
     Where parameters change the price, `Family.price` changes this one in proportion, so that a job
     overrides the price of a model by one figure.
     """
-    requests_per_minute: int | None
+    requests_per_minute: int | None = None
     """Default on-demand quota of one account in one Region; new accounts may have less."""
-    regions: tuple[str, ...]
+    regions: tuple[str, ...] = ()
     """Where it can be called; empty where that is not known: a profile or a custom model."""
-    life_cycle: LifeCycle
+    life_cycle: LifeCycle = LifeCycle.ACTIVE
     end_of_life: date | None = None
     """None if there is none, or it is unknown."""
     output_formats: tuple[str, ...] = ("png",)

@@ -1,4 +1,4 @@
-"""What a parameter may be, written as data; the checks of every family are tables of these.
+"""What one parameter may be, written as data; the checks of every family are tables of these.
 
 A check is called with a value and where it stands, and answers with all that is wrong with it.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic_core import from_json
 
@@ -17,9 +17,7 @@ from batchgen.models.base import (
     Check,
     InputImage,
     Key,
-    Model,
     Problem,
-    Prompts,
     StepImage,
     UnusableImage,
 )
@@ -27,13 +25,6 @@ from batchgen.text import closest, did_you_mean, dotted, quoted
 
 Problems: TypeAlias = Collection[Problem]
 
-_OF_ITEMS = {
-    name: f'"{name}" is a key of the item or of the job, not a parameter: put it one level up'
-    for name in ("prompt", "seed")
-}
-
-MOST_BODY_BYTES = 25_000_000
-"""Of a request (InvokeModel's shape Body in botocore's service model)."""
 MOST_PIXELS = 9_437_184
 """Of an image that is sent (AWS Bedrock User Guide, "Stability AI Image Services")."""
 EXACT = 2**53
@@ -48,14 +39,10 @@ TITLES: dict[str, tuple[str, ...]] = {}
 class Text:
     """A text that can be sent as UTF-8."""
 
+    kind: ClassVar[str] = "text"
     longest: int
     """Characters."""
     may_be_blank: bool = False
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "text"
 
     @property
     def limits(self) -> str:
@@ -65,7 +52,7 @@ class Text:
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses other types, too much, halves of characters and, by default, nothing at all."""
         if not isinstance(value, str):
-            return wrong(key, value, f"a text of at most {self.longest:,} characters")
+            return wrong(key, value, f"a text of {self.limits}")
         if len(value) > self.longest:
             text = f'"{dotted(key)}" has {len(value):,} characters; at most {self.longest:,} fit'
             return (Problem(key=key, text=text),)
@@ -78,14 +65,10 @@ class Text:
 class Choice:
     """One of these names, spelt exactly so."""
 
+    kind: ClassVar[str] = "choice"
     names: tuple[str, ...]
     meant: Callable[[Any, tuple[str, ...]], str | None] | None = None
     """Finds the name that a wrong value probably means; None: the nearest spelling."""
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "choice"
 
     @property
     def limits(self) -> str:
@@ -97,22 +80,18 @@ class Choice:
         if isinstance(value, str) and value in self.names:
             return ()
         meant = (self.meant or _spelling)(value, self.names) if len(self.names) > 1 else None
-        return wrong(key, value, ", ".join(self.names) + did_you_mean(meant))
+        return wrong(key, value, self.limits + did_you_mean(meant))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
     """A whole number; `true` is none."""
 
+    kind: ClassVar[str] = "whole number"
     span: tuple[int, int] | None = None
     """Lowest and highest; None: any."""
     hint: str = ""
     """What else to do, as the end of the sentence."""
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "whole number"
 
     @property
     def limits(self) -> str:
@@ -137,13 +116,9 @@ class Whole:
 class Number:
     """A finite number; `true` is none."""
 
+    kind: ClassVar[str] = "number"
     span: tuple[float, float] | None = None
     """Lowest and highest; None: any."""
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "number"
 
     @property
     def limits(self) -> str:
@@ -163,15 +138,8 @@ class Number:
 class JsonObject:
     """A mapping of anything that JSON carries unchanged."""
 
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "mapping"
-
-    @property
-    def limits(self) -> str:
-        """As `Check` says."""
-        return ""
+    kind: ClassVar[str] = "mapping"
+    limits: ClassVar[str] = ""
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses dates, NaN, keys that are no texts, cycles and nesting deeper than 200."""
@@ -191,17 +159,13 @@ class JsonObject:
 class ListOf:
     """A list of at least one of these."""
 
+    limits: ClassVar[str] = "one or more"
     member: Check
 
     @property
     def kind(self) -> str:
         """As `Check` says."""
         return f"list of {self.member.kind}s"
-
-    @property
-    def limits(self) -> str:
-        """As `Check` says."""
-        return "one or more"
 
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses an empty list, and complains of each wrong member by its index."""
@@ -218,17 +182,13 @@ class ListOf:
 class Fields:
     """A mapping with these keys and no others."""
 
+    kind: ClassVar[str] = "mapping"
     owner: str
     """Who takes the keys, as the subject of a sentence: "the family sdxl"."""
     checks: Mapping[str, Check]
     required: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     """Keys that are no mistake of spelling, each with the sentence to say about it."""
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "mapping"
 
     @property
     def limits(self) -> str:
@@ -238,7 +198,7 @@ class Fields:
     def __call__(self, key: Key, value: Any) -> Problems:
         """Refuses unknown and missing keys, and complains of each wrong value by its key."""
         if not isinstance(value, Mapping):
-            return wrong(key, value, f"a mapping of {', '.join(self.checks)}")
+            return wrong(key, value, f"a mapping of {self.limits}")
         found: list[Problem] = []
         for name, member in value.items():
             check = self.checks.get(name)
@@ -253,9 +213,9 @@ class Fields:
         text = self.refused.get(name)
         if text is None:
             hint = did_you_mean(closest(name, self.checks))
-            allowed = ", ".join(self.checks) or "none"
             who = "" if key else takers(name)
-            text = f"{self.owner} does not take {quoted(name)}{who}; allowed: {allowed}{hint}"
+            allowed = f"allowed: {self.limits or 'none'}"
+            text = f"{self.owner} does not take {quoted(name)}{who}; {allowed}{hint}"
         return Problem(key=(*key, name), text=text)
 
     def _missing(self, key: Key, name: str) -> Problem:
@@ -270,6 +230,7 @@ NAMED_IMAGES = ({"path", "sha256"}, {"task", "path", "sha256"})
 class Image:
     """An image file, by its facts: the pixels are not decoded."""
 
+    kind: ClassVar[str] = "image"
     sides: tuple[int, int] = (1, MOST_PIXELS)
     """Fewest and most pixels of each side."""
     pixels: tuple[int, int] = (1, MOST_PIXELS)
@@ -277,11 +238,6 @@ class Image:
     ratio: float | None = None
     """Most that the longer side may be of the shorter one; None: any."""
     formats: tuple[str, ...] = ("jpeg", "png", "webp")
-
-    @property
-    def kind(self) -> str:
-        """As `Check` says."""
-        return "image"
 
     @property
     def limits(self) -> str:
@@ -324,46 +280,6 @@ class Image:
         )
 
 
-def of_parameters(model: Model, prompts: Prompts, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the parameters one by one, which are missing, and a body too large."""
-    found = Fields(owner=model.title, checks=model.parameters, refused=_OF_ITEMS)((), given)
-    yield from found
-    for name, parameter in model.parameters.items():
-        if parameter.required and name not in given:
-            text = f'"{name}" is missing: {model.title} needs it ({parameter.kind})'
-            yield Problem(key=(name,), text=text)
-    if not found:
-        yield from _body_problems(prompts, given)
-
-
-def _body_problems(prompts: Prompts, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """Images that are too large together: with base64, four characters carry three bytes."""
-    sizes = {
-        name: -(-value.file_bytes // 3) * 4
-        for name, value in given.items()
-        if isinstance(value, InputImage)
-    }
-    if not sizes:
-        return
-    rest = {name: value for name, value in given.items() if name not in sizes}
-    try:
-        others = len(json.dumps([prompts.prompt, prompts.negative_prompt, rest], default=str))
-    except (RecursionError, ValueError):  # of what other complaints say that it cannot be sent
-        return
-    total = sum(sizes.values()) + others + KEYS
-    if total > MOST_BODY_BYTES:
-        largest = max(sizes, key=lambda name: sizes[name])
-        text = (
-            f'"{largest}" makes a request of {total:,} bytes, with the image in base64; '
-            f"at most {MOST_BODY_BYTES:,} can be sent: use a smaller file"
-        )
-        yield Problem(key=(largest,), text=text)
-
-
-KEYS = 200
-"""Bytes of a request that are kept free for its seed, and for names that no parameter has."""
-
-
 def takers(name: str) -> str:
     """Which models take a parameter, as the middle of a sentence."""
     titles = TITLES.get(name, ())
@@ -372,66 +288,6 @@ def takers(name: str) -> str:
     more = len(titles) - TAKERS
     shown = ", ".join(titles[:TAKERS]) + (f" and {more} more" if more > 0 else "")
     return f" ({shown} {'do' if len(titles) > 1 else 'does'})"
-
-
-def of_texts(model: Model, prompts: Prompts, missing: str) -> Sequence[Problem]:
-    """The problems of an item's own texts; `missing` is the sentence for a prompt that is not."""
-    found: list[Problem] = []
-    prompt, negative = model.prompt, model.parameters.get("negative_prompt")
-    if prompts.prompt is None:
-        if prompt is not None and prompt.required:
-            found.append(Problem(key=("prompt",), text=missing))
-    elif prompt is None:
-        text = f"{model.title} takes no prompt: leave it out"
-        found.append(Problem(key=("prompt",), text=text))
-    else:
-        found.extend(prompt(("prompt",), prompts.prompt))
-    if prompts.negative_prompt is not None:
-        if negative is not None:
-            found.extend(negative(("negative_prompt",), prompts.negative_prompt))
-        elif prompts.negative_prompt:
-            text = f"{model.title} takes no negative prompt{takers('negative_prompt')}"
-            found.append(Problem(key=("negative_prompt",), text=f"{text}: leave it out"))
-    return [replace(problem, of_prompts=True) for problem in found]
-
-
-def needs(given: Mapping[str, Any], name: str, *others: str) -> Iterator[Problem]:
-    """The complaint of a parameter that says nothing without others."""
-    missing = [other for other in others if other not in given]
-    if name in given and missing:
-        text = f'"{name}" needs {" and ".join(quoted(other) for other in missing)} beside it'
-        yield Problem(key=(name,), text=text)
-
-
-def excludes(given: Mapping[str, Any], name: str, others: Sequence[str]) -> Iterator[Problem]:
-    """The complaints of parameters that cannot stand beside this one."""
-    if name in given:
-        for other in others:
-            if other in given:
-                text = f'"{other}" cannot stand beside "{name}": leave it out'
-                yield Problem(key=(other,), text=text)
-
-
-def one_prompt(texts: Collection[tuple[str, float]], title: str) -> tuple[Prompts, list[Problem]]:
-    """Texts with weights as one prompt and perhaps a negative one, and what they are beyond that.
-
-    A text stands in the place of one that is missing, so that what is missing is said once.
-    """
-    found: list[Problem] = []
-    for index, (_, weight) in enumerate(texts):
-        if weight not in (1, -1):
-            key = ("text_prompts", index, "weight")
-            found += wrong(key, weight, f"1 or -1, for {title} takes no weights")
-    weights = [weight for _, weight in texts]
-    for weight, least, what in ((1, 1, "prompt"), (-1, 0, "negative prompt")):
-        count = weights.count(weight)
-        if not least <= count <= 1:
-            have = f'"text_prompts" has {count} texts of weight {weight}'
-            text = f"{have}; {title} takes {'one' if least else 'at most one'} {what}"
-            found.append(Problem(key=("text_prompts",), text=text))
-    by_weight = {weight: text for text, weight in texts}
-    prompts = Prompts(prompt=by_weight.get(1, "-"), negative_prompt=by_weight.get(-1))
-    return prompts, found
 
 
 def wrong(key: Key, value: Any, allowed: str) -> tuple[Problem]:

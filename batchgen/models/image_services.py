@@ -16,25 +16,14 @@ from batchgen.models.aspect_ratios import nearest_ratio, sides
 from batchgen.models.base import (
     Asked,
     Check,
-    LifeCycle,
     Model,
     Parameter,
     Parts,
     Problem,
     Prompts,
 )
-from batchgen.models.constraints import (
-    MOST_PIXELS,
-    Choice,
-    Image,
-    Number,
-    Text,
-    Whole,
-    of_parameters,
-    of_texts,
-    one_prompt,
-    plain,
-)
+from batchgen.models.combinations import of_parameters, of_texts, one_prompt
+from batchgen.models.constraints import MOST_PIXELS, Choice, Image, Number, Text, Whole, plain
 from batchgen.models.sdxl import STYLES
 
 NAME = "image-services"
@@ -90,7 +79,6 @@ def _service(  # noqa: PLR0913 - one line of the table
         price_usd=Decimal(price_usd),
         requests_per_minute=requests_per_minute,
         regions=_REGIONS,
-        life_cycle=LifeCycle.ACTIVE,
         output_formats=FORMATS,
         quota_title=f"Stable Image {title}",
         prompt=prompt,
@@ -238,10 +226,6 @@ def generic(model_id: str) -> Model:
         id=model_id,
         family=NAME,
         title="an image service",
-        price_usd=None,
-        requests_per_minute=None,
-        regions=(),
-        life_cycle=LifeCycle.ACTIVE,
         output_formats=FORMATS,
         prompt=_OPTIONAL_PROMPT,
         parameters=MappingProxyType(

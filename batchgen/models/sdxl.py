@@ -26,6 +26,7 @@ from batchgen.models.base import (
     Reply,
     ReplyError,
 )
+from batchgen.models.combinations import excludes, needs, of_parameters, of_texts, one_prompt
 from batchgen.models.constraints import (
     Choice,
     Fields,
@@ -35,11 +36,6 @@ from batchgen.models.constraints import (
     Number,
     Text,
     Whole,
-    excludes,
-    needs,
-    of_parameters,
-    of_texts,
-    one_prompt,
     plain,
 )
 from batchgen.models.replies import Entry
@@ -171,10 +167,6 @@ def generic(model_id: str) -> Model:
         id=model_id,
         family=NAME,
         title="an SDXL model",
-        price_usd=None,
-        requests_per_minute=None,
-        regions=(),
-        life_cycle=LifeCycle.ACTIVE,
         prompt=_PROMPT,
         parameters=_PARAMETERS,
     )

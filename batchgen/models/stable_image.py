@@ -25,19 +25,8 @@ from batchgen.models.base import (
     Reply,
     ReplyError,
 )
-from batchgen.models.constraints import (
-    MOST_PIXELS,
-    Choice,
-    Image,
-    Number,
-    Text,
-    excludes,
-    needs,
-    of_parameters,
-    of_texts,
-    one_prompt,
-    plain,
-)
+from batchgen.models.combinations import excludes, needs, of_parameters, of_texts, one_prompt
+from batchgen.models.constraints import MOST_PIXELS, Choice, Image, Number, Text, plain
 from batchgen.models.replies import Entry, Verdict, verdict
 from batchgen.text import quoted
 
@@ -99,7 +88,6 @@ _CORE = Model(
     price_usd=Decimal("0.04"),
     requests_per_minute=90,
     regions=_OREGON,
-    life_cycle=LifeCycle.ACTIVE,
     output_formats=_EVERY_FORMAT,
     latency_s=3.0,
     quota_title="Stability.ai Stable Image Core",
@@ -113,7 +101,6 @@ _ULTRA = Model(
     price_usd=Decimal("0.14"),
     requests_per_minute=10,
     regions=_OREGON,
-    life_cycle=LifeCycle.ACTIVE,
     output_formats=_PNG_OR_JPEG,
     quota_title="Stability.ai Stable Image Ultra",
     prompt=_PROMPT,
@@ -126,7 +113,6 @@ _SD3_5 = Model(
     price_usd=Decimal("0.08"),
     requests_per_minute=15,
     regions=_OREGON,
-    life_cycle=LifeCycle.ACTIVE,
     output_formats=_EVERY_FORMAT,
     seed_max=4_294_967_294,
     quota_title="Stability.ai Stable Diffusion 3.5 Large",
@@ -172,10 +158,6 @@ def generic(model_id: str) -> Model:
         id=model_id,
         family=NAME,
         title="a Stable Image model",
-        price_usd=None,
-        requests_per_minute=None,
-        regions=(),
-        life_cycle=LifeCycle.ACTIVE,
         output_formats=_EVERY_FORMAT,
         prompt=_PROMPT,
         parameters=MappingProxyType(
