@@ -22,8 +22,6 @@ from batchgen.report.verdicts import Judged, whole
 from batchgen.text import escaped
 
 PAGE = "differences.html"
-MOST = 200
-"""Pairs that one page shows; each brings a picture of its difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +46,7 @@ def write_page(differing: Iterable[Judged], originals: Path, output: Path, *, to
         differing: those to show, the worst first.
         originals: the output folder of the originals.
         output: that of the reproductions.
-        total: how many differ, of which a page shows `MOST`.
+        total: how many differ; the page says so where it shows fewer.
 
     Returns:
         Where it is.

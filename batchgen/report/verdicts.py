@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchgen.output import MANIFEST_NAME, History, hash_pixels, load_history, read_image
+from batchgen.output import MANIFEST_NAME, hash_pixels, load_history, read_image
 from batchgen.plan import Planned
 from batchgen.record import Record, Status, StoredImage, is_simulated
 from batchgen.report.pictures import THRESHOLD, decode, distance
@@ -21,8 +21,6 @@ from batchgen.text import system_reason
 
 AT_ONCE = 256
 """Originals that are compared before the first of them is handed on."""
-
-
 ALTERED = "its record was altered: the id is that of another request"
 
 
@@ -108,7 +106,7 @@ def judge(
         if each.task is None:
             verdict = Verdict.NOT_REPRODUCIBLE
             return Judged(original=each.record, verdict=verdict, reason=each.reason)
-        record = _present(history, each.task.id)
+        record = history.present(each.task.id)
         if record is None or is_simulated(record.endpoint) != simulated:
             return Judged(original=each.record)
         return compare(each.record, record, originals, output)
@@ -117,11 +115,6 @@ def judge(
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compare") as threads:
         while some := list(islice(waiting, AT_ONCE)):
             yield from threads.map(one, some)
-
-
-def _present(history: History, task_id: str) -> Record | None:
-    """The last record of a task with the present path of its image."""
-    return history.present(task_id)
 
 
 def compare(original: Record, record: Record, originals: Path, output: Path) -> Judged:
@@ -175,17 +168,15 @@ def _of_images(
         return replace(judged, verdict=Verdict.IDENTICAL)
     if one.pixels_sha256 is not None and one.pixels_sha256 == other.pixels_sha256:
         return replace(judged, verdict=Verdict.SAME_PIXELS)
+    which = "original"
     try:
         old = whole(originals, one)
         first = decode(old)
-    except ValueError as trouble:
-        reason = f"other bytes, and the original cannot be compared by its pixels: {trouble}"
-        return replace(judged, verdict=Verdict.DIFFERENT, reason=reason)
-    try:
+        which = "new image"
         new = whole(output, other)
         second = decode(new)
     except ValueError as trouble:
-        reason = f"other bytes, and the new image cannot be compared by its pixels: {trouble}"
+        reason = f"other bytes, and the {which} cannot be compared by its pixels: {trouble}"
         return replace(judged, verdict=Verdict.DIFFERENT, reason=reason)
     if hash_pixels(old) == hash_pixels(new):
         return replace(judged, verdict=Verdict.SAME_PIXELS)
