@@ -20,8 +20,6 @@ from .base import MOST_PIXELS, MOST_SEED, STYLE_PRESET, Model, canonical, decode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batchgen.simulator.calls import Finish, Result
-
 _TEXT = Rule(type="String", longest=10_000)
 _NEEDED_TEXT = Rule(type="String", longest=10_000, required=True)
 _PICTURE = Rule(type="String")
@@ -67,29 +65,13 @@ class _Service:
     latency: tuple[float, float] = _QUICK
 
 
-def _control() -> dict[str, Rule]:
-    return {
-        "image": _NEEDED_PICTURE,
-        "prompt": _NEEDED_TEXT,
-        "control_strength": _SHARE,
-        "negative_prompt": _TEXT,
-        "seed": _SEED,
-        "output_format": _FORMAT,
-        "style_preset": STYLE_PRESET,
-    }
-
-
-def _search(field_name: str) -> dict[str, Rule]:
-    return {
-        "image": _NEEDED_PICTURE,
-        "prompt": _NEEDED_TEXT,
-        field_name: _NEEDED_TEXT,
-        "grow_mask": _GROW,
-        "negative_prompt": _TEXT,
-        "seed": _SEED,
-        "output_format": _FORMAT,
-        "style_preset": STYLE_PRESET,
-    }
+# Fields that stand together, in this order, in the bodies of several services.
+_IMAGE = {"image": _NEEDED_PICTURE}
+_DRAWN = {**_IMAGE, "prompt": _NEEDED_TEXT}
+_NEGATIVE = {"negative_prompt": _TEXT}
+_SEEDED = {"seed": _SEED, "output_format": _FORMAT}
+_STYLED = {**_SEEDED, "style_preset": STYLE_PRESET}
+_CONTROL = {**_DRAWN, "control_strength": _SHARE, **_NEGATIVE, **_STYLED}
 
 
 _SERVICES: Mapping[str, _Service] = {
@@ -98,15 +80,7 @@ _SERVICES: Mapping[str, _Service] = {
         title="Creative Upscale",
         price="0.60",
         rpm=2,
-        rules={
-            "image": _NEEDED_PICTURE,
-            "prompt": _NEEDED_TEXT,
-            "creativity": _CREATIVITY,
-            "negative_prompt": _TEXT,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-            "style_preset": STYLE_PRESET,
-        },
+        rules={**_DRAWN, "creativity": _CREATIVITY, **_NEGATIVE, **_STYLED},
         limits=_Limits(pixels=(4_096, 1_048_576)),
         edit=Edit.ENLARGE,
         latency=_SLOW,
@@ -116,14 +90,7 @@ _SERVICES: Mapping[str, _Service] = {
         title="Conservative Upscale",
         price="0.40",
         rpm=2,
-        rules={
-            "image": _NEEDED_PICTURE,
-            "prompt": _NEEDED_TEXT,
-            "creativity": _CREATIVITY,
-            "negative_prompt": _TEXT,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-        },
+        rules={**_DRAWN, "creativity": _CREATIVITY, **_NEGATIVE, **_SEEDED},
         edit=Edit.ENLARGE,
         latency=_SLOW,
     ),
@@ -131,7 +98,7 @@ _SERVICES: Mapping[str, _Service] = {
         id="stable-fast-upscale",
         title="Fast Upscale",
         price="0.03",
-        rules={"image": _NEEDED_PICTURE, "output_format": _FORMAT},
+        rules={**_IMAGE, "output_format": _FORMAT},
         limits=_Limits(sides=(32, 1_536), pixels=(1_024, 1_048_576), ratio=None),
         edit=Edit.ENLARGE,
     ),
@@ -139,16 +106,7 @@ _SERVICES: Mapping[str, _Service] = {
         id="stable-image-inpaint",
         title="Inpaint",
         price="0.07",
-        rules={
-            "image": _NEEDED_PICTURE,
-            "prompt": _NEEDED_TEXT,
-            "mask": _PICTURE,
-            "grow_mask": _GROW,
-            "negative_prompt": _TEXT,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-            "style_preset": STYLE_PRESET,
-        },
+        rules={**_DRAWN, "mask": _PICTURE, "grow_mask": _GROW, **_NEGATIVE, **_STYLED},
         edit=Edit.FILL,
     ),
     "outpaint": _Service(
@@ -157,13 +115,11 @@ _SERVICES: Mapping[str, _Service] = {
         price="0.06",
         rpm=2,
         rules={
-            "image": _NEEDED_PICTURE,
+            **_IMAGE,
             **dict.fromkeys(_BORDERS, _BORDER),
             "creativity": _LARGE_SHARE,
             "prompt": _TEXT,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-            "style_preset": STYLE_PRESET,
+            **_STYLED,
         },
         edit=Edit.EXTEND,
     ),
@@ -171,48 +127,42 @@ _SERVICES: Mapping[str, _Service] = {
         id="stable-image-search-recolor",
         title="Search and Recolor",
         price="0.07",
-        rules=_search("select_prompt"),
+        rules={**_DRAWN, "select_prompt": _NEEDED_TEXT, "grow_mask": _GROW, **_NEGATIVE, **_STYLED},
         edit=Edit.FILL,
     ),
     "search-and-replace": _Service(
         id="stable-image-search-replace",
         title="Search and Replace",
         price="0.07",
-        rules=_search("search_prompt"),
+        rules={**_DRAWN, "search_prompt": _NEEDED_TEXT, "grow_mask": _GROW, **_NEGATIVE, **_STYLED},
         edit=Edit.FILL,
     ),
     "erase-object": _Service(
         id="stable-image-erase-object",
         title="Erase Object",
         price="0.07",
-        rules={
-            "image": _NEEDED_PICTURE,
-            "mask": _PICTURE,
-            "grow_mask": _GROW,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-        },
+        rules={**_IMAGE, "mask": _PICTURE, "grow_mask": _GROW, **_SEEDED},
         edit=Edit.FILL,
     ),
     "remove-background": _Service(
         id="stable-image-remove-background",
         title="Remove Background",
         price="0.07",
-        rules={"image": _NEEDED_PICTURE, "output_format": _FORMAT},
+        rules={**_IMAGE, "output_format": _FORMAT},
         edit=Edit.CUT_OUT,
     ),
     "control-sketch": _Service(
         id="stable-image-control-sketch",
         title="Control Sketch",
         price="0.07",
-        rules=_control(),
+        rules=_CONTROL,
         strength="control_strength",
     ),
     "control-structure": _Service(
         id="stable-image-control-structure",
         title="Control Structure",
         price="0.07",
-        rules=_control(),
+        rules=_CONTROL,
         strength="control_strength",
     ),
     "style-guide": _Service(
@@ -220,14 +170,11 @@ _SERVICES: Mapping[str, _Service] = {
         title="Style Guide",
         price="0.07",
         rules={
-            "image": _NEEDED_PICTURE,
-            "prompt": _NEEDED_TEXT,
+            **_DRAWN,
             "aspect_ratio": Rule(type="String", choices=tuple(stable_image.ASPECT_RATIOS)),
             "fidelity": _SHARE,
-            "negative_prompt": _TEXT,
-            "seed": _SEED,
-            "output_format": _FORMAT,
-            "style_preset": STYLE_PRESET,
+            **_NEGATIVE,
+            **_STYLED,
         },
         strength="fidelity",
     ),
@@ -239,12 +186,11 @@ _SERVICES: Mapping[str, _Service] = {
             "init_image": _NEEDED_PICTURE,
             "style_image": _NEEDED_PICTURE,
             "prompt": _TEXT,
-            "negative_prompt": _TEXT,
+            **_NEGATIVE,
             "composition_fidelity": _SHARE,
             "style_strength": _SHARE,
             "change_strength": _LARGE_SHARE,
-            "seed": _SEED,
-            "output_format": _FORMAT,
+            **_SEEDED,
         },
         strength="composition_fidelity",
     ),
@@ -306,14 +252,8 @@ def picture_request(model: Model, body: dict[str, Any], seed: int) -> PictureReq
     return replace(asked, size=_size(model.schema, body, asked.size))
 
 
-def ended(finish: Finish, result: Result) -> Result:
-    """As Stable Image ends."""
-    return stable_image.ended(finish, result)
-
-
-def answer(result: Result) -> tuple[bytes, ...]:
-    """As Stable Image answers."""
-    return stable_image.answer(result)
+# A service's refusals and replies have the form of Stable Image.
+ended, answer = stable_image.ended, stable_image.answer
 
 
 def _require_size(name: str, size: Any, limits: _Limits) -> None:
