@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import selectors
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from batchgen.errors import ServiceFault, Throttled
 from batchgen.pacing import Pace, Pacer, SharedLimit
+from batchgen.runner.virtual_time import VirtualTimeLoop
 
 MOST_CALLS = 400
 """Calls that are rehearsed one by one, about; runs with fewer are rehearsed whole."""
@@ -36,54 +35,6 @@ calls then tell the rate of a hundred thousand."""
 MOST_IN_ALL = 3 * MOST_CALLS
 """Calls after which the rest of a run is taken to go on as it does."""
 MINUTE_S = 60.0
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop without a world: its time jumps to the next timer. Nothing is waited for."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        super().__init__(_NoFiles(self._pass))
-
-    def time(self) -> float:
-        """Seconds since the loop was made."""
-        return self._now
-
-    def _pass(self, seconds: float) -> None:
-        self._now += seconds
-
-
-class _NoFiles(selectors.BaseSelector):
-    """Where a loop would sleep, this one lets its time pass."""
-
-    def __init__(self, pass_time: Callable[[float], None]) -> None:
-        self._pass = pass_time
-        self._keys: dict[Any, selectors.SelectorKey] = {}
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Keep it; only the loop's own wake-up is ever registered."""
-        key = selectors.SelectorKey(fileobj, fileobj, events, data)
-        self._keys[fileobj] = key
-        return key
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        """Forget it."""
-        return self._keys.pop(fileobj)
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        """What is registered."""
-        return self._keys
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Let the time pass.
-
-        Raises:
-            RuntimeError: everybody waits, and nobody for a timer.
-        """
-        if timeout is None:
-            raise RuntimeError("a rehearsal waits for nothing")
-        self._pass(max(0.0, timeout))
-        return []
 
 
 class Luck:

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import hashlib
 import json
-import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,12 +18,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from virtual_time import VirtualTimeLoop
+from virtual_time import ThreadTimeLoop
 
 from batchgen.job import Job
 from batchgen.runner.batch import Batch
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
+from batchgen.runner.virtual_time import Events
 from batchgen.simulator.clock import LoopClock
 from batchgen.simulator.faults.directives import read
 from batchgen.simulator.options import Options, span
@@ -39,33 +39,16 @@ PRICE = Decimal("0.04")
 """USD of one image of Core."""
 
 
-class SocketTimeLoop(VirtualTimeLoop):
-    """Virtual time that waits for sockets of this machine before it jumps."""
+class SocketTimeLoop(ThreadTimeLoop):
+    """Virtual time that jumps only when no byte has come for a moment of real time."""
 
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._threads = 0
-        asyncio.SelectorEventLoop.__init__(self, _Patient(self))  # in place of the parent's own
-
-
-class _Patient(selectors.DefaultSelector):
-    """Jumps to the next timer only when no byte has come for a moment of real time."""
-
-    def __init__(self, loop: VirtualTimeLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        now = timeout is not None and timeout <= 0
-        ready = super().select(0)
-        if ready or now:
-            return ready
-        if timeout is None or self._loop.threads_at_work:
-            return super().select(None)
-        ready = super().select(0.01 if timeout > 100 else 0.001)
-        if not ready:
-            self._loop.pass_time(timeout)
-        return ready
+    def wait_outside(
+        self, select: Callable[[float | None], Events], timeout: float | None
+    ) -> Events | None:
+        events = super().wait_outside(select, timeout)
+        if events is None and timeout is not None:
+            events = select(0.01 if timeout > 100 else 0.001) or None
+        return events
 
 
 def in_time_of_sockets(test: Callable[P, Awaitable[T]]) -> Callable[P, T]:
