@@ -13,17 +13,19 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 UtcTime = Annotated[
-    datetime,
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
     PlainSerializer(
         lambda time: time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         return_type=str,
         when_used="json",
     ),
 ]
-"""A time that a line holds as `2026-11-21T02:00:03.120Z`."""
+"""A time that a line holds as `2026-11-21T02:00:03.120Z`; in any time zone it is a date that has a
+name."""
 
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A whole number that tables and databases can hold, too."""

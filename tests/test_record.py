@@ -219,6 +219,7 @@ class TestContract:
 
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # hypothesis wants bounds without a zone
+END = datetime(9998, 12, 31)  # noqa: DTZ001  # all later ones are another year in some zone
 
 
 class TestTimes:
@@ -230,7 +231,7 @@ class TestTimes:
         line = json.loads(make_record(started_at=east).to_json())
         assert line["started_at"] == "2026-11-21T12:00:00.000Z"
 
-    @given(st.datetimes(EPOCH, timezones=st.just(UTC)))
+    @given(st.datetimes(EPOCH, END, timezones=st.just(UTC)))
     def test_a_time_comes_back_to_the_millisecond(self, time):
         """Reading a line gives the time that was written, cut to milliseconds."""
         record = make_record(finished_at=time)

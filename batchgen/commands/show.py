@@ -310,7 +310,8 @@ def _image_lines(path: Path, origin: Origin, *, is_same: bool) -> Iterator[str]:
         yield f"  made in place of what was asked for ({_text(record.served.reason)})"
     cost = usd(None if record.cost_usd is None else Decimal(str(record.cost_usd)))
     yield f"  cost: {cost}{' (simulated)' if _is_simulated(record) else ''}"
-    yield f"  sha256: {image.sha256}" if is_same else f"  sha256 on record: {image.sha256}"
+    digits = escaped(image.sha256)
+    yield f"  sha256: {digits}" if is_same else f"  sha256 on record: {digits}"
     yield f"  request: {_text(record.request_id or 'unknown')} in {_text(record.region)}"
     yield f"  run: {_text(record.run_id)}, task {_text(record.task_id)}"
     last = "" if origin.is_last else "; its task was made again since"

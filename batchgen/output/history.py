@@ -516,9 +516,23 @@ class _Reader:
         )
         if fields.get("fresh") is True:
             self._refresh(fields)
-        history.job_name = fields.get("job_name")
-        history.random_seed_key = fields.get("random_seed_key")
+        history.job_name = self._text(fields, "job_name")
+        history.random_seed_key = self._text(fields, "random_seed_key")
         history.reseeds = self._reseeds(fields.get("reseeds"))
+
+    def _text(self, fields: dict[str, Any], name: str) -> str | None:
+        """A text of a `run` line, without which other images might be made; None if it has none.
+
+        Raises:
+            ManifestError: it is something else.
+        """
+        value = fields.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise ManifestError(
+            f"{self._history.path} has a run line at byte {self._offset} whose {name} is no text: "
+            "no batchgen wrote that. Find out who did, and take the line out"
+        )
 
     def _reseeds(self, found: object) -> tuple[Reseed, ...]:
         try:

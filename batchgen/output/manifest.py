@@ -335,6 +335,15 @@ def parse_line(data: bytes) -> Line | None:
         return None
 
 
+def is_damaged(data: bytes) -> bool:
+    """Whether a line that `parse_line` cannot read is neither empty nor of a kind to come."""
+    fields = parse_object(data)
+    if fields is None:
+        return data.strip() != b""
+    kind = fields.get("kind")
+    return not isinstance(kind, str) or kind in KINDS
+
+
 def refuse_later_format(fields: Mapping[str, Any], name: str) -> None:
     """Look at the version of a `run` line before anything else of it is believed.
 

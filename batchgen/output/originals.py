@@ -10,13 +10,12 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from batchgen.errors import ManifestError
 from batchgen.output.manifest import (
-    KINDS,
     MANIFEST_NAME,
     cannot_be_read,
+    is_damaged,
     open_manifest,
     parse_line,
     parse_object,
@@ -166,7 +165,7 @@ class _Reader:
                 refuse_later_format(fields, str(self._found.manifest))
             line = None if fields is None else parse_line(data)
             if line is None:
-                self._found.unreadable += data.strip() != b"" and _is_damaged(fields)
+                self._found.unreadable += is_damaged(data)
             elif isinstance(line, Record):
                 self._record(line, offset)
             elif isinstance(line, MovedLine):
@@ -244,8 +243,3 @@ class _Reader:
 def _has_its_name(place: _Place) -> bool:
     """Whether its image is the present one of its name; what has no image lost none."""
     return not place.is_replaced and not (place.path or "").startswith(f"{SUPERSEDED}/")
-
-
-def _is_damaged(fields: dict[str, Any] | None) -> bool:
-    """Whether a line is none; kinds that a later version adds are none of ours."""
-    return fields is None or fields.get("kind") in KINDS

@@ -12,10 +12,10 @@ from batchgen.errors import ManifestError
 from batchgen.output.history import TASK_ID, compact
 from batchgen.output.manifest import (
     ATTEMPT,
-    KINDS,
     MANIFEST_NAME,
     RECORD,
     cannot_be_read,
+    is_damaged,
     open_manifest,
     parse_line,
     parse_object,
@@ -174,7 +174,7 @@ def _records(
             continue
         record = parse_line(data)
         if not isinstance(record, Record):
-            if unread is not None and record is None and _is_damaged(data):
+            if unread is not None and record is None and is_damaged(data):
                 unread(here)
             continue
         if last and index.last.get(compact(record.task_id)) != here:
@@ -187,12 +187,6 @@ def _records(
             record = index.present(record, here)
         _refuse_outside(record, index.path)
         yield record
-
-
-def _is_damaged(data: bytes) -> bool:
-    """Whether a line that could not be read is none that a later version may have added."""
-    fields = parse_object(data)
-    return data.strip() != b"" if fields is None else fields.get("kind") in KINDS
 
 
 def _refuse_outside(record: Record, manifest: Path) -> None:

@@ -274,8 +274,8 @@ class _Plan:
                 fields = parse_object(data := file.readline())
                 if fields is None:
                     torn.append(data)
-                elif history.offset(str(fields.get("task_id"))) == offset:
-                    unusable.append(str(fields["task_id"]))
+                elif history.offset(task_id := str(fields.get("task_id"))) == offset:
+                    unusable.append(task_id)
         return torn, unusable
 
 

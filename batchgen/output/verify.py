@@ -22,7 +22,7 @@ from batchgen.output.folder import LARGEST_IMAGE, PROOF, TASK_ID_FORM
 from batchgen.output.history import History, load_history
 from batchgen.output.images import BrokenImage, decode_image, read_shape
 from batchgen.output.lock import lock_holder
-from batchgen.output.manifest import KINDS, open_manifest, parse_line, parse_object
+from batchgen.output.manifest import is_damaged, open_manifest, parse_line
 from batchgen.output.paths import open_regular, refuse_links
 from batchgen.output.store import DERIVED_PART, IMAGES, PART, SPOOL
 from batchgen.record import (
@@ -260,7 +260,7 @@ class _Verification:
                             settled.update(line.damaged_lines)
                         elif isinstance(line, RunLine):
                             self._found.last_start = line.started_at
-                    elif not _is_harmless(data):
+                    elif is_damaged(data):
                         self._damaged[offset] = data
         except FileNotFoundError:
             raise ManifestError(
@@ -473,14 +473,6 @@ class _Verification:
             return finding.path in named or written >= started
 
         self._found.findings = [each for each in self._found.findings if not is_in_hand(each)]
-
-
-def _is_harmless(data: bytes) -> bool:
-    """Whether a line that we cannot use is none, or of a kind that a later version added."""
-    fields = parse_object(data)
-    if fields is None:
-        return data.strip() == b""
-    return isinstance(fields.get("kind"), str) and fields["kind"] not in KINDS
 
 
 def _what(mode: int) -> str:

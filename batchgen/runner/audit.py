@@ -161,7 +161,7 @@ def _is_plain(
         StorageError: a link is on the way.
     """
     made = _made(line)  # parsed: a line that was damaged is no record, whatever its images are
-    if len(made.images) != 1 or not isinstance(made.images[0], dict) or "derived" in made.images[0]:
+    if len(made.images) != 1 or "derived" in made.images[0]:
         return False
     image = made.images[0]
     path = image.get("path")
@@ -217,7 +217,9 @@ def _findings(
 
 
 def _wanted(task: Task, image: dict[str, Any]) -> str:
-    return f"{task.file_stem}.{EXTENSIONS[str(image['format'])]}"
+    """The name that the job gives an image; it keeps the ending of a format that is not known."""
+    ending = EXTENSIONS.get(str(image.get("format"))) or str(image["path"]).rpartition(".")[2]
+    return f"{task.file_stem}.{ending}"
 
 
 def _is_intact(output: OutputFolder, task: Task, made: _Made, taken: Mapping[str, str]) -> bool:
@@ -262,11 +264,13 @@ def _sha256(file: str) -> str:
 
 
 def _made(line: bytes | None) -> _Made:
-    """The images of a record; none if its line cannot be read any more."""
+    """The images of a record; none if its line, or one of them, cannot be read any more."""
     fields = (None if line is None else parse_object(line)) or {}
     images = fields.get("images")
+    if not isinstance(images, list) or not all(isinstance(each, dict) for each in images):
+        images = []
     try:
         finished = datetime.fromisoformat(str(fields.get("finished_at"))).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 1, in a zone behind UTC
         finished = 0.0
-    return _Made(images if isinstance(images, list) else [], finished)
+    return _Made(images, finished)
