@@ -29,6 +29,7 @@ from batchgen.bedrock.session import (
     sdk_session,
     service_unusable,
 )
+from batchgen.bedrock.turnstile import Turnstile
 from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, unread, watch_request
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
 from batchgen.output import in_thread
@@ -38,7 +39,12 @@ CALL_TIMEOUT = 330.0
 """Seconds around a whole call, for an answer that trickles in without ever pausing long enough."""
 BODY_LIMIT = ANSWER_BODY
 """Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
-CHUNK = 1 << 20
+CHUNK = 120_000
+"""Bytes that are taken of a reply at a time. A reader that falls behind by two of them is not sent
+more: what one read of its socket brings, 256 KB, is enough for that."""
+A_TURN = 8
+"""Calls that are sent, and replies that are read on, in one turn of the loop. To sign and send one
+takes a millisecond, and each read of a socket may wait as long for the threads."""
 SERVICE = "bedrock-runtime"
 
 
@@ -51,6 +57,8 @@ class Bedrock:
         self._stack = stack
         self._client: Any = None
         self._port = PortProbe(connection.url)
+        self._sending = Turnstile(A_TURN)
+        self._reading = Turnstile(A_TURN)
         self._answered = False
         """Whether a call ever brought a reply: then the port is as it should be."""
 
@@ -93,6 +101,7 @@ class Bedrock:
         Raises:
             AttemptError: every way in which it can fail; see `batchgen.bedrock.error_table`.
         """
+        await self._sending.enter()
         loop = asyncio.get_running_loop()
         started = loop.time()
         with watch_request() as request:
@@ -125,7 +134,7 @@ class Bedrock:
                 share = await wait.for_share(stream, _expected(headers))
                 held.callback(share.release)
                 try:
-                    read = await _read(stream, request_id)
+                    read = await _read(stream, request_id, self._reading)
                 except UnusableReply as error:
                     # Its body waits to be stored as well, and nobody but the error has it.
                     weakref.finalize(error, held.pop_all().close)
@@ -216,11 +225,12 @@ async def connect(
         yield bedrock
 
 
-async def _read(stream: Any, request_id: str | None) -> bytes:
+async def _read(stream: Any, request_id: str | None, reading: Turnstile) -> bytes:
     """The whole body, bounded: what the service cannot have sent is not worth the memory."""
     chunks: list[bytes] = []
     size = 0
     while chunk := await stream.read(CHUNK):
+        await reading.enter()
         size += len(chunk)
         chunks.append(chunk)
         if size > BODY_LIMIT:

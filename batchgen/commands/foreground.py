@@ -30,13 +30,12 @@ class ForegroundRun:
 
     def run(self) -> Summary:
         """Run to the end, with a bar or with lines that show how far it is."""
+        gc.unfreeze()  # what was frozen when the command started, for the run freezes it all
         with screen(quiet=self._quiet) as terminal:
             try:
                 summary = asyncio.run(self._run(terminal))
             except OutputBusy as error:
                 raise OutputBusy(f"{error} {BUSY_ADVICE}") from None
-            finally:
-                gc.unfreeze()
         for line in report(summary, self._failures):
             terminal.line(line)
         return summary
@@ -60,13 +59,7 @@ class ForegroundRun:
         return summary
 
     def _open(self, summary: Summary) -> str:
-        """The first line, when everything is loaded.
-
-        What a start leaves stays to the end, and each full collection of garbage would walk it: a
-        hundred thousand objects, for which the loop stands still. The process is ours alone here; a
-        run in a program of others leaves its collector as it is.
-        """
-        gc.freeze()
+        """The first line, when everything is loaded."""
         return opening_line(self._options.job, self._options.deadline, summary)
 
 

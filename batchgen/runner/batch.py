@@ -47,6 +47,7 @@ from batchgen.runner.audit import audit
 from batchgen.runner.chains import Chains
 from batchgen.runner.deadline import margin_of, watch_deadline
 from batchgen.runner.derivatives import Derivatives
+from batchgen.runner.heap import frozen_heap
 from batchgen.runner.options import RunOptions
 from batchgen.runner.pending import Pending, TaskSet
 from batchgen.runner.progress import RunStats, Summary, all_states, states_by_route
@@ -177,7 +178,8 @@ class Batch:
         self.budget.find(uncounted)
         self._announce(pending, output)
         try:
-            await self._make_all(pending, output, endpoint)
+            with frozen_heap():
+                await self._make_all(pending, output, endpoint)
             self._notify(kept_notices(output))
         except asyncio.CancelledError:
             await asyncio.shield(self._end(output))
