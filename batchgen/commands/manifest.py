@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
 from batchgen.commands import options
-from batchgen.commands.streams import drop_output, note, result
-from batchgen.errors import InputError, StorageError
+from batchgen.commands.streams import note, result, writing_output
+from batchgen.errors import InputError
 
 
 @click.group(name="manifest")
@@ -28,7 +28,7 @@ OUTPUT = click.option(
 
 
 @command.command(name="export")
-@click.argument("manifest", type=options.ExistingPath(), metavar="MANIFEST|FOLDER")
+@click.argument("manifest", type=options.EXISTING_PATH, metavar="MANIFEST|FOLDER")
 @click.option("--csv", "form", flag_value="csv", help="CSV; the default.")
 @click.option("--parquet", "form", flag_value="parquet", help="Parquet, with types; an extra.")
 @OUTPUT
@@ -69,15 +69,13 @@ def export(
     if output is not None:
         told = {"exit_code": 0, "rows": count, "output": str(output)}
         told |= {"unreadable": len(unread)} if unread else {}
-        (result if as_json else note)(
-            json.dumps(told) if as_json else f"{count:,} rows are in {output}."
-        )
+        _tell(told, f"{count:,} rows are in {output}.", as_json=as_json)
     return 0
 
 
 @command.command(name="merge")
 @click.argument(
-    "manifests", nargs=-1, required=True, type=options.ExistingPath(), metavar="MANIFEST|FOLDER..."
+    "manifests", nargs=-1, required=True, type=options.EXISTING_PATH, metavar="MANIFEST|FOLDER..."
 )
 @OUTPUT
 @options.json_option
@@ -97,8 +95,10 @@ def merge(manifests: tuple[Path, ...], output: Path | None, *, as_json: bool) ->
     if merged.unreadable:
         note(f"Lines that cannot be read, and were left out: {merged.unreadable}.")
     for path in merged.elsewhere:
-        note(f"{path} does not lie below {folder.resolve()}: its images keep their paths from its "
-             "own folder, where nothing can find them by the merged manifest.")  # fmt: skip
+        note(
+            f"{path} does not lie below {folder.resolve()}: its images keep their paths from its "
+            "own folder, where nothing can find them by the merged manifest."
+        )
     if output is not None:
         told = {
             "exit_code": 0,
@@ -108,7 +108,7 @@ def merge(manifests: tuple[Path, ...], output: Path | None, *, as_json: bool) ->
             "output": str(output),
         }
         text = f"{len(merged.runs):,} runs with {merged.records:,} records are in {output}."
-        (result if as_json else note)(json.dumps(told) if as_json else text)
+        _tell(told, text, as_json=as_json)
     return 0
 
 
@@ -120,6 +120,14 @@ def schema(*, as_json: bool) -> int:  # noqa: ARG001  # it is JSON in any case
 
     result(json.dumps(manifest_schema(), indent=2))
     return 0
+
+
+def _tell(fields: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """What was written, for a program or for a person."""
+    if as_json:
+        result(json.dumps(fields))
+    else:
+        note(text)
 
 
 def _refuse_input(output: Path | None, inputs: list[Path]) -> None:
@@ -145,10 +153,6 @@ def _target(output: Path | None, *, is_new: bool = False) -> Iterator[BinaryIO]:
         with replacing(output, is_new=is_new) as file:
             yield file
         return
-    try:
+    with writing_output():
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        drop_output()  # its reader went away
-    except OSError as error:
-        raise StorageError(f"Standard output cannot be written: {error.strerror}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,19 +76,22 @@ USD = Key("usd", "limits.budget_usd")
 DURATION = Key("duration", "limits.give_up_after")
 
 
+VERDICTS = ("identical", "same pixels", "similar", "different", "not reproducible")
+"""Names of `report.Verdict`, which a help text need not import; the best first."""
+
+
 class VerdictName(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
     """How near a reproduction must come: `same pixels` may be written `same-pixels`."""
 
     name = "verdict"
-    names = ("identical", "same pixels", "similar", "different", "not reproducible")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The verdict's name."""
         wanted = str(value).lower().replace("-", " ").replace("_", " ")
-        if wanted in self.names:
+        if wanted in VERDICTS:
             return wanted
-        allowed = ", ".join(name.replace(" ", "-") for name in self.names)
-        near = did_you_mean(closest(str(value), self.names))
+        allowed = ", ".join(name.replace(" ", "-") for name in VERDICTS)
+        near = did_you_mean(closest(str(value), VERDICTS))
         return self.fail(f"cannot be {quoted(value)}; allowed: {allowed}{near}.", param, ctx)
 
 
@@ -95,15 +99,23 @@ VERDICT = VerdictName()
 MODEL = Key("model", "model")
 
 
-class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
-    """The path of a job file."""
+class _Path(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+    """A path; an empty text, as of an unset variable, would mean the current folder."""
 
-    name = "job"
+    def __init__(self, name: str, needs: str) -> None:
+        """A path of something.
+
+        Args:
+            name: what the help says of the value.
+            needs: the end of the sentence about one without a name.
+        """
+        self.name = name
+        self._needs = needs
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path; an empty text, as of an unset variable, would mean the current folder."""
-        if not value:
-            self.fail("there is no name: name the job file.", param, ctx)
+        """The path."""
+        if not value or "\0" in str(value):
+            self.fail(f"there is no name: name {self._needs}.", param, ctx)
         return Path(value)
 
     def shell_complete(
@@ -116,42 +128,22 @@ class JobFile(click.ParamType):  # type: ignore[type-arg]  # generic in its stub
         return [CompletionItem(incomplete, type="file")]
 
 
-class PriceFile(JobFile):
-    """The path of a file of prices."""
-
-    name = "file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path."""
-        if not value:
-            self.fail("there is no name: name a file of prices.", param, ctx)
-        return Path(value)
-
-
-class ExistingPath(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs only
+class _ExistingPath(_Path):
     """A file or a folder that is there."""
-
-    name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path; one that is missing is refused by name."""
-        path = Path(value)
-        if not value or "\0" in str(value):
-            self.fail("there is no name: name a file or a folder.", param, ctx)
+        path = super().convert(value, param, ctx)
         try:
             path.lstat()
         except OSError as error:
             self.fail(f"{path} cannot be read: {system_reason(error)}.", param, ctx)
         return path
 
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002  # Click's signature
-        param: click.Parameter,  # noqa: ARG002  # Click's signature
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """The shell completes file names by itself."""
-        return [CompletionItem(incomplete, type="file")]
+
+JOB_FILE = _Path("job", "the job file")
+PRICE_FILE = _Path("file", "a file of prices")
+EXISTING_PATH = _ExistingPath("path", "a file or a folder")
 
 
 def manifest_in(path: Path) -> Path:
@@ -161,7 +153,21 @@ def manifest_in(path: Path) -> Path:
     return path / MANIFEST_NAME if path.is_dir() else path
 
 
-job_argument = click.argument("job", type=JobFile())
+Command = Callable[..., Any]
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which the help lists them."""
+
+    def decorate(function: Command) -> Command:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+job_argument = click.argument("job", type=JOB_FILE)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )

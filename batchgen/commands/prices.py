@@ -22,7 +22,7 @@ USUAL = Path("batchgen", "prices.yaml")
 def pricing(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the option `--prices`; `priced` reads it."""
     told = "YAML file of prices, over the list; left out: ~/.config/batchgen/prices.yaml."
-    return click.option("--prices", type=options.PriceFile(), help=told)(function)
+    return click.option("--prices", type=options.PRICE_FILE, help=told)(function)
 
 
 def priced(job: Job, file: Path | None) -> Job:

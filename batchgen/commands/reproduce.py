@@ -15,7 +15,7 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.file_bar import file_bar
-from batchgen.commands.prices import priced, pricing
+from batchgen.commands.run import bounded, bounding, running
 from batchgen.commands.streams import note, result
 from batchgen.errors import ExitCode, StorageError
 from batchgen.text import counted, escaped, system_reason
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from batchgen.output import Originals
     from batchgen.plan import Choice, Replay
     from batchgen.report import Judged, Verdict
-    from batchgen.runner import Summary
+    from batchgen.runner import Deadline, Summary
 
-VERDICTS = ("identical", "same pixels", "similar", "different", "not reproducible")
 STATUSES = ("succeeded", "filtered", "failed")
 LISTED = 20
 """Images that are not what was asked for and that the end names; `--json` names all."""
@@ -35,7 +34,7 @@ SHOWN = 200
 
 
 @click.command(name="reproduce")
-@click.argument("manifest", type=options.ExistingPath())
+@click.argument("manifest", type=options.EXISTING_PATH)
 @click.option("--only", multiple=True, help="Only items (or labels) like this: 'mug-*'.")
 @click.option(
     "--status",
@@ -55,25 +54,14 @@ SHOWN = 200
     show_default=True,
     help="The verdict below which the command ends with 5.",
 )
-@click.option("--max-cost", type=options.USD, help="Spend this much at most in this run.")
-@click.option("--until", type=options.UNTIL, help="Be done by this time of day.")
-@click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m.")
-@click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most.")
-@click.option("--rpm", type=options.RATE, help="Calls a minute and model.")
-@pricing
-@click.option(
-    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
-@options.json_option
+@bounding
+@running
 def command(manifest: Path, **given: Any) -> int:
     """Make the images of a manifest again from their records, and compare.
 
     Without the job file: each with its exact request and seed, into an output of their own. The
     same command again goes on where it was cut off.
     """
-    from batchgen.commands.dry_run import dry_run
     from batchgen.output import read_originals
     from batchgen.runner import Selection, deadline_of
 
@@ -82,17 +70,17 @@ def command(manifest: Path, **given: Any) -> int:
     _notify(_notices(originals))
     replay = _replay(originals, choice, given)
     _notify(_warnings(replay))
+    until = replay.job.limits.until
+    deadline = deadline_of(until, given["max_duration"], datetime.now(UTC))
     if given["dry_run"]:
+        from batchgen.commands.dry_run import dry_run
+
         more = {"not_reproducible": dict(replay.reasons), "output": replay.job.output}
         for reason, count in replay.reasons.most_common(LISTED):
             note(f"{count} not reproducible: {escaped(reason)}")
-        until = replay.job.limits.until
-        deadline = deadline_of(until, given["max_duration"], datetime.now(UTC))
         as_json = given["as_json"]
         return dry_run(replay, Selection(), as_json=as_json, deadline=deadline, more=more)
-    summary = None
-    if replay.check().tasks:
-        summary = _run(replay, originals, given)
+    summary = _run(replay, originals, given, deadline) if replay.check().tasks else None
     from batchgen.report import Verdict
 
     tally = _compare(replay, originals, Verdict(given["at_least"]))
@@ -121,32 +109,24 @@ def _choice(given: dict[str, Any]) -> Choice:
 
 
 def _replay(originals: Originals, choice: Choice, given: dict[str, Any]) -> Replay:
-    from batchgen.commands.run import Overrides
     from batchgen.plan import Replay, choose, replay_job
 
     chosen = choose(originals, choice)
-    overrides = Overrides(
-        output=None,
-        concurrency=given["concurrency"],
-        requests_per_minute=given["rpm"],
-        run_budget_usd=given["max_cost"],
-        until=given["until"],
-    )
-    job = overrides.apply(replay_job(chosen, originals.folder, originals.job_name))
-    job = priced(job, given["prices"])
+    job = bounded(replay_job(chosen, originals.folder, originals.job_name), given)
     return Replay(job, chosen, originals.job_files, originals.folder, originals.moved)
 
 
-def _run(replay: Replay, originals: Originals, given: dict[str, Any]) -> Summary:
+def _run(
+    replay: Replay, originals: Originals, given: dict[str, Any], deadline: Deadline | None
+) -> Summary:
     from batchgen.commands.foreground import ForegroundRun
-    from batchgen.runner import RunOptions, deadline_of
+    from batchgen.runner import RunOptions
 
-    job = replay.job
     run_options = RunOptions(
-        job=job,
+        job=replay.job,
         plan=replay,
         reproduces=originals.manifest,
-        deadline=deadline_of(job.limits.until, given["max_duration"], datetime.now(UTC)),
+        deadline=deadline,
         wait_lock=given["wait_lock"] or 0.0,
     )
     return ForegroundRun(run_options, quiet=given["quiet"]).run()
@@ -263,7 +243,7 @@ def _object(tally: Tally, replay: Replay, summary: Summary | None, code: int) ->
     return {
         "exit_code": int(code),
         "originals": len(tally.judged),
-        "verdicts": {verdict: tally.counts[verdict] for verdict in VERDICTS},
+        "verdicts": {verdict: tally.counts[verdict] for verdict in options.VERDICTS},
         "open": tally.open,
         "at_least": str(tally.at_least),
         "worse": tally.worse,
@@ -281,7 +261,7 @@ def _report(tally: Tally) -> Iterator[str]:
         yield f"… and {tally.worse - len(tally.listed)} more; --json names all of them."
     if tally.page is not None:
         yield f"Side by side: {escaped(str(tally.page.absolute()))}"
-    counts = ", ".join(f"{tally.counts[verdict]} {verdict}" for verdict in VERDICTS)
+    counts = ", ".join(f"{tally.counts[verdict]} {verdict}" for verdict in options.VERDICTS)
     left = f", {tally.open} not made yet" if tally.open else ""
     yield f"{counted(len(tally.judged), 'image')}: {counts}{left}."
     if tally.worse:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -29,43 +28,7 @@ MOST_COMPARED = 10_000
 """Ids among which the nearest one is sought."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
-    """Options that stand for keys of the job file and win over them; None leaves the key alone."""
-
-    output: str | None
-    concurrency: int | None
-    requests_per_minute: float | str | None
-    run_budget_usd: Any
-    until: Any
-
-    def apply(self, job: Job) -> Job:
-        """The job with these values in place of its own."""
-        limits = _given(
-            concurrency=self.concurrency,
-            requests_per_minute=self.requests_per_minute,
-            run_budget_usd=self.run_budget_usd,
-            until=self.until,
-        )
-        changes = _given(output=self.output)
-        names = ("concurrency", "requests_per_minute")
-        own: dict[str, Any] = {name: None for name in names if name in limits}
-        changes["routes"] = tuple(route.model_copy(update=own) for route in job.routes)
-        return job.model_copy(update={**changes, "limits": job.limits.model_copy(update=limits)})
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-CHOOSING = (
-    click.option("--output", type=options.FOLDER, help="Folder of images and manifest."),
-    click.option("--endpoint", type=options.ENDPOINT, help="What is called."),
-    click.option("--limit", type=options.COUNT, help="Make this many tasks at most."),
-    click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'."),
-    click.option("--fresh", is_flag=True, help="Make again what the manifest has."),
-    click.option("--reseed", is_flag=True, help="Make what is chosen with new seeds."),
-    click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused."),
+bounding = options.together(
     click.option("--max-cost", type=options.USD, help="Spend this much at most in this run."),
     click.option("--until", type=options.UNTIL, help="Be done by this time of day."),
     click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m."),
@@ -73,14 +36,53 @@ CHOOSING = (
     click.option("--rpm", type=options.RATE, help="Calls a minute and model."),
     pricing,
 )
-"""What chooses tasks, or stands for keys of the job file."""
+"""Bounds of a run, which win over those of its job; `bounded` reads them."""
+
+choosing = options.together(
+    click.option("--output", type=options.FOLDER, help="Folder of images and manifest."),
+    click.option("--endpoint", type=options.ENDPOINT, help="What is called."),
+    click.option("--limit", type=options.COUNT, help="Make this many tasks at most."),
+    click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'."),
+    click.option("--fresh", is_flag=True, help="Make again what the manifest has."),
+    click.option("--reseed", is_flag=True, help="Make what is chosen with new seeds."),
+    click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused."),
+    bounding,
+)
+"""What chooses tasks, or stands for keys of the job file; `ordered` reads it."""
+
+running = options.together(
+    click.option(
+        "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone."),
+    click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing."),
+    options.json_option,
+)
+"""How a command goes about its run."""
 
 
-def choosing(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a command these options; `ordered` reads them."""
-    for option in reversed(CHOOSING):
-        function = option(function)
-    return function
+def bounded(job: Job, given: Mapping[str, Any]) -> Job:
+    """The job with the options of `bounding` in place of its own keys, at its user's prices.
+
+    Raises:
+        JobError: the file of prices cannot be used.
+    """
+    options_of = {
+        "concurrency": "concurrency",
+        "requests_per_minute": "rpm",
+        "run_budget_usd": "max_cost",
+        "until": "until",
+    }
+    limits = {key: given[name] for key, name in options_of.items() if given[name] is not None}
+    # What is set for all routes wins over what each has of its own.
+    own: dict[str, Any] = {
+        name: None for name in ("concurrency", "requests_per_minute") if name in limits
+    }
+    changes = {
+        "limits": job.limits.model_copy(update=limits),
+        "routes": tuple(route.model_copy(update=own) for route in job.routes),
+    }
+    return priced(job.model_copy(update=changes), given["prices"])
 
 
 def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
@@ -93,14 +95,9 @@ def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
     from batchgen.job import load
     from batchgen.runner import Selection
 
-    loaded = priced(load(job, defer=True, endpoint=given["endpoint"]), given["prices"])
-    changed = Overrides(
-        output=given["output"],
-        concurrency=given["concurrency"],
-        requests_per_minute=given["rpm"],
-        run_budget_usd=given["max_cost"],
-        until=given["until"],
-    ).apply(loaded)
+    changed = bounded(load(job, defer=True, endpoint=given["endpoint"]), given)
+    if given["output"] is not None:
+        changed = changed.model_copy(update={"output": given["output"]})
     selection = Selection(
         limit=given["limit"],
         only=given["only"],
@@ -115,12 +112,7 @@ def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
 @click.command(name="run")
 @options.job_argument
 @choosing
-@click.option(
-    "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone.")
-@click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing.")
-@options.json_option
+@running
 def command(job: Path, **given: Any) -> int:
     """Make the images of a job that are not there yet.
 

@@ -29,10 +29,10 @@ KINDS_SHOWN = 10
 
 
 @click.command(name="show")
-@click.argument("path", type=options.ExistingPath(), metavar="IMAGE|MANIFEST|FOLDER")
+@click.argument("path", type=options.EXISTING_PATH, metavar="IMAGE|MANIFEST|FOLDER")
 @click.option(
     "--manifest",
-    type=options.ExistingPath(),
+    type=options.EXISTING_PATH,
     metavar="MANIFEST|FOLDER",
     help="Where an image is looked for; else in all manifests around it.",
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -15,14 +17,31 @@ DUMB = ("dumb", "unknown")
 """Values of TERM of terminals that cannot move their cursor."""
 
 
+class _Log:
+    """Whether standard error is the log of a run, of this process."""
+
+    is_begun = False
+
+
 def result(text: str) -> None:
     """Print one result; a reader that went away (`| head`) changes nothing.
 
     Raises:
         StorageError: standard output cannot be written.
     """
-    try:
+    with writing_output():
         click.echo(text)
+
+
+@contextmanager
+def writing_output() -> Iterator[None]:
+    """Write to standard output within the block, whose reader may go away.
+
+    Raises:
+        StorageError: standard output cannot be written.
+    """
+    try:
+        yield
     except BrokenPipeError:
         _drop(sys.__stdout__)
     except OSError as error:
@@ -36,7 +55,7 @@ def note(text: str) -> None:
     In a log each line has its time.
     """
     try:
-        line = f"{stamp(datetime.now(UTC))} {text}" if _log.is_begun else text
+        line = f"{stamp(datetime.now(UTC))} {text}" if _Log.is_begun else text
         print(line, file=sys.stderr, flush=True)  # noqa: T201  # commands print
     except OSError:
         _drop(sys.__stderr__)
@@ -44,24 +63,17 @@ def note(text: str) -> None:
 
 def begin_log() -> None:
     """Standard error is the log of a run: from now on each line has its time."""
-    _log.is_begun = True
+    _Log.is_begun = True
 
 
 def end_log() -> None:
     """Standard error is what a command says once: lines without a time."""
-    _log.is_begun = False
+    _Log.is_begun = False
 
 
 def stamp(now: datetime) -> str:
     """When something happened, by the clock on the wall, as a log has it."""
     return now.astimezone().isoformat(timespec="seconds")
-
-
-class _Log:
-    is_begun = False
-
-
-_log = _Log()
 
 
 def flush_streams() -> bool:
@@ -79,11 +91,6 @@ def flush_streams() -> bool:
             _drop(stream)
             whole = False
     return whole
-
-
-def drop_output() -> None:
-    """Send what is still written to standard output, whose reader went away, to nowhere."""
-    _drop(sys.__stdout__)
 
 
 def _drop(stream: TextIO | None) -> None:

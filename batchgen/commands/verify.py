@@ -32,7 +32,7 @@ ZERO = Decimal(0)
 
 @click.command(name="verify")
 @click.argument(
-    "path", type=options.ExistingPath(), metavar="[MANIFEST|FOLDER]", required=False, default=None
+    "path", type=options.EXISTING_PATH, metavar="[MANIFEST|FOLDER]", required=False, default=None
 )
 @click.option("--quick", is_flag=True, help="Look at sizes and times; read only what is newer.")
 @click.option(
@@ -46,7 +46,7 @@ ZERO = Decimal(0)
     help="First rebuild a lost manifest from what the images say of themselves.",
 )
 @click.option(
-    "--job", type=options.JobFile(), help="List what the manifest has and this job no longer."
+    "--job", type=options.JOB_FILE, help="List what the manifest has and this job no longer."
 )
 @click.option("--prune", is_flag=True, help="Move that aside; with --job.")
 @options.json_option
