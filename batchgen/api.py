@@ -193,10 +193,10 @@ async def reproduce(
 
 def _replay(manifest: Path, choice: plan.Choice, limits: Limits) -> tuple[Originals, plan.Replay]:
     originals = read_originals(manifest, choice.run_id)
-    chosen = plan.choose(originals, choice)
-    job = plan.replay_job(chosen, originals.folder, originals.job_name)
-    job = job.model_copy(update={"limits": limits})
-    return originals, plan.Replay(job, chosen, originals.job_files, originals.folder)
+    replay = plan.replay_of(
+        originals, choice, lambda job: job.model_copy(update={"limits": limits})
+    )
+    return originals, replay
 
 
 def verify(path: str | Path, *, quick: bool = False) -> Verified:

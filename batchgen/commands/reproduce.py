@@ -63,12 +63,13 @@ def command(manifest: Path, **given: Any) -> int:
     same command again goes on where it was cut off.
     """
     from batchgen.output import read_originals
+    from batchgen.plan import replay_of
     from batchgen.runner import Selection, deadline_of
 
     choice = _choice(given)
     originals = read_originals(manifest, choice.run_id)
     _notify(_notices(originals))
-    replay = _replay(originals, choice, given)
+    replay = replay_of(originals, choice, lambda job: bounded(job, given))
     _notify(_warnings(replay))
     until = replay.job.limits.until
     deadline = deadline_of(until, given["max_duration"], datetime.now(UTC))
@@ -106,14 +107,6 @@ def _choice(given: dict[str, Any]) -> Choice:
         endpoint=given["endpoint"],
         output=given["output"],
     )
-
-
-def _replay(originals: Originals, choice: Choice, given: dict[str, Any]) -> Replay:
-    from batchgen.plan import Replay, choose, replay_job
-
-    chosen = choose(originals, choice)
-    job = bounded(replay_job(chosen, originals.folder, originals.job_name), given)
-    return Replay(job, chosen, originals.job_files, originals.folder, originals.moved)
 
 
 def _run(

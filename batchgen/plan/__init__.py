@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from batchgen.plan.check import ModelSummary, PlanSummary, check
-from batchgen.plan.choice import Choice, Chosen, choose, replay_job
+from batchgen.plan.choice import Choice, Chosen
 from batchgen.plan.estimate import Estimate, estimate
 from batchgen.plan.expand import count, expand, matches, task_ids
 from batchgen.plan.job_plan import JobPlan, Plan
 from batchgen.plan.model_lookup import JobModels
 from batchgen.plan.pinning import NotReproducible
 from batchgen.plan.rates import calls_a_minute, calls_a_minute_of_all_routes
-from batchgen.plan.replay import Planned, Replay
+from batchgen.plan.replay import Planned, Replay, replay_of
 from batchgen.plan.substitutes import Substitutes
 
 __all__ = [
@@ -29,11 +29,10 @@ __all__ = [
     "calls_a_minute",
     "calls_a_minute_of_all_routes",
     "check",
-    "choose",
     "count",
     "estimate",
     "expand",
     "matches",
-    "replay_job",
+    "replay_of",
     "task_ids",
 ]

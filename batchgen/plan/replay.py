@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batchgen.errors import InputError
 from batchgen.job import Job
 from batchgen.plan import file_names
 from batchgen.plan.check import ModelSummary, PlanSummary
-from batchgen.plan.choice import Chosen
+from batchgen.plan.choice import Choice, Chosen, Records, choose, replay_job
 from batchgen.plan.pinning import NotReproducible, Pinning
 from batchgen.task import Task
 
@@ -32,6 +32,34 @@ class Planned:
     """None if no call can make its image again."""
     reason: str | None = None
     """Why not."""
+
+
+class Originals(Records, Protocol):
+    """The records of a manifest, and what it tells of them; `output.Originals` is one."""
+
+    job_name: str | None
+    job_files: dict[str, str | None]
+    moved: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """The output that the manifest is of."""
+
+
+def replay_of(originals: Originals, choice: Choice, change: Callable[[Job], Job]) -> Replay:
+    """The plan of making a choice of these images again.
+
+    Args:
+        originals: the records to choose from.
+        choice: which of them, and as what.
+        change: gives the job of the records other limits or prices.
+
+    Raises:
+        InputError: none is left, they do not tell what to call, or none can be made with the model.
+    """
+    chosen = choose(originals, choice)
+    job = change(replay_job(chosen, originals.folder, originals.job_name))
+    return Replay(job, chosen, originals.job_files, originals.folder, originals.moved)
 
 
 class Replay:

@@ -1,5 +1,6 @@
 """`batchgen reproduce`: images made again, judged, and paid for once."""
 
+import asyncio
 import hashlib
 import json
 import signal
@@ -10,6 +11,9 @@ from collections import Counter
 import pytest
 from fakes import picture
 from shell import Service, Shell, until
+
+import batchgen as library
+from batchgen import Choice
 
 SD35 = "stability.sd3-5-large-v1:0"
 
@@ -239,6 +243,8 @@ def test_steps_get_the_images_of_their_parents_again(shop):
 
     assert (code, said["verdicts"]["identical"]) == (0, 2)
     assert Counter(entry["body_sha256"] for entry in shop.service.ledger()) == first
+    again = asyncio.run(library.reproduce(shop.folder / "out", choice=Choice(run_id=run["run_id"])))
+    assert [each.verdict for each in again.images] == ["identical", "identical"]
     merged = "merged.jsonl"
     assert shop("manifest", "merge", "out", "--output", merged).code == 0
     assert shop("verify", merged).code == 0

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from batchgen.errors import InputError
 from batchgen.job import Limits
-from batchgen.plan import Choice, Replay, choose, replay_job
+from batchgen.plan import Choice, Replay
+from batchgen.plan.choice import choose, replay_job
 from batchgen.record import Served, Status
 from batchgen.task import task_id
 
