@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from batchgen.commands.ends import ends_of
+from batchgen.commands.preview import preview
 from batchgen.commands.streams import note, result
 from batchgen.plan import Plan
-from batchgen.record import is_simulated
-from batchgen.runner import Deadline, Selection, read_output, reseed, select, shortage
+from batchgen.runner import Deadline, Selection
 from batchgen.text import escaped, usd
 
 
@@ -35,14 +34,10 @@ def dry_run(
         JobError: with every complaint about the job.
         ManifestError: the output's manifest cannot be used.
     """
-    job, outline = whole.job, whole.check()
-    history = read_output(job, fresh=selection.fresh)
-    reseed(history, selection, "dry-run")
-    key = history.random_seed_key or "dry-run"
-    pending = select(whole, history, selection, key, outline=outline)
+    seen = preview(whole, selection)
+    outline, pending, short = seen.outline, seen.pending, seen.shortage
     cost = None if outline.price_usd is None else pending.cost(outline)
-    ends = ends_of(job, outline, pending, history, deadline)
-    short = shortage(job, history, pending, outline)
+    ends = seen.ends(deadline)
     for text in (*outline.warnings, *pending.notices(), *([] if short is None else [short])):
         note(escaped(text))
     if as_json:
@@ -51,12 +46,12 @@ def dry_run(
             "to_make": len(pending.to_make),
             "cost_usd": None if cost is None else float(cost),
             **ends.to_json(),
-            "simulated": is_simulated(job.endpoint),
+            "simulated": seen.is_simulated,
             **(more or {}),
         }
         result(json.dumps(fields))
         return 0
-    kind = " This money is simulated." if is_simulated(job.endpoint) else ""
+    kind = " This money is simulated." if seen.is_simulated else ""
     when = ends.sentence() if len(pending.to_make) else ""
     time = f", in {when}" if when.startswith("about") else f": {when}" if when else ""
     result(

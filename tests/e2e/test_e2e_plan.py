@@ -154,7 +154,7 @@ def test_a_chain_tells_its_steps_and_what_is_derived(batchgen):
         ("cut", 5),
     ]
     assert fields["derivatives"] == {
-        "of_each": {"make": 0, "cut": 2},
+        "of_each": [{"step": "make", "count": 0}, {"step": "cut", "count": 2}],
         "files": 10,
         "cost_usd": 0.0,
     }
