@@ -87,51 +87,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "batchgen.api": (
-        "Reproduction",
-        "load_job",
-        "plan_job",
-        "read_manifest",
-        "records",
-        "reproduce",
-        "run",
-        "verify",
-    ),
-    "batchgen.errors": (
-        "BatchgenError",
-        "InputError",
-        "JobError",
-        "ManifestError",
-        "OutputBusy",
-        "ServiceUnusable",
-        "StorageError",
-    ),
-    "batchgen.job": (
-        "ContentCredentials",
-        "Item",
-        "Job",
-        "Limits",
-        "Metadata",
-        "OnFiltered",
-        "Retry",
-        "Route",
-        "Simulator",
-    ),
-    "batchgen.plan": ("Choice",),
-    "batchgen.record": ("Record", "Served", "Status", "StoredImage"),
-    "batchgen.report": ("Judged", "Verdict"),
-    "batchgen.runner": ("Selection", "Summary"),
-    "batchgen.task": ("Task",),
+    "batchgen.errors": "BatchgenError InputError JobError ManifestError OutputBusy ServiceUnusable "
+    "StorageError",
+    "batchgen.job": "ContentCredentials Item Job Limits Metadata OnFiltered Retry Route Simulator",
+    "batchgen.plan": "Choice",
+    "batchgen.record": "Record Served Status StoredImage",
+    "batchgen.report": "Judged Verdict",
+    "batchgen.runner": "Selection Summary",
+    "batchgen.task": "Task",
 }
+"""Module -> the names that are taken from it; all others are those of `api`."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("batchgen")
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(home), name)
-    raise AttributeError(f"module 'batchgen' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'batchgen' has no attribute {name!r}")
+    homes = (home for home, names in _HOMES.items() if name in names.split())
+    return getattr(importlib.import_module(next(homes, "batchgen.api")), name)
 
 
 def __dir__() -> list[str]:
