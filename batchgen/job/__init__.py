@@ -11,13 +11,14 @@ from batchgen.job.images import InputGone, InputImages
 from batchgen.job.json_schema import describe, schema_text
 from batchgen.job.loading import load, parse
 from batchgen.job.matrix import STAGES, Expansion
+from batchgen.job.option_value import read_value
 from batchgen.job.price_file import read_prices
 from batchgen.job.rows import Row
-from batchgen.job.schema import (
+from batchgen.job.schema import Job
+from batchgen.job.sections import (
     ContentCredentials,
     Derivative,
     Item,
-    Job,
     Limits,
     Metadata,
     OnFiltered,
@@ -25,7 +26,6 @@ from batchgen.job.schema import (
     Route,
     Simulator,
     Step,
-    read_value,
 )
 from batchgen.job.steps import Reference, Steps, references
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
 
+from batchgen.job.allowed import Allowed
 from batchgen.job.fields import (
     RESERVED,
-    Allowed,
     json_value,
     written,
 )

@@ -11,7 +11,8 @@ from batchgen.job.complaints import Path
 from batchgen.job.endpoint_url import PLAIN_HTTP, is_plain_http
 from batchgen.job.images import MOST_PIXELS
 from batchgen.job.matrix import axes_of, settings_of
-from batchgen.job.schema import ContentCredentials, Derivative, Item, Job, Route
+from batchgen.job.schema import Job
+from batchgen.job.sections import ContentCredentials, Derivative, Item, Route
 from batchgen.job.steps import NO_VARIABLE, STEP, Steps
 from batchgen.text import LONGEST_NAME, dotted, quoted
 

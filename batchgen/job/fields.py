@@ -9,25 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
     PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
 )
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
-from batchgen.text import closest, did_you_mean, quoted
+from batchgen.job.allowed import Allowed, is_digits, refusal, why_no_text
+from batchgen.text import closest, did_you_mean
 
-REFUSED = "refused"
-"""The pydantic error type of a value that is not allowed; its message is a sentence of ours."""
 MAX_DEPTH = 32
 """Mappings and lists inside each other in one parameter."""
 MAX_BITS = 512
@@ -43,92 +37,6 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """Turns whatever a type refuses into one sentence; stands last in `typing.Annotated`.
-
-    A validator of the type may raise a ValueError, whose text then ends the sentence as a hint.
-    """
-
-    what: str
-    """The end of the sentence: what to write."""
-    names: tuple[str, ...] = ()
-    """Words that are allowed, one of which may have been meant."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Wrap the type's own schema, which gives the JSON Schema as well."""
-        return core_schema.no_info_wrap_validator_function(self._check, handler(source))
-
-    def _check(self, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return check(value)
-        except ValidationError as error:
-            near = closest(value, self.names) if isinstance(value, str) else None
-            hint = did_you_mean(near) or _hint(value, error)
-        said = "has no value" if value is None else f"cannot be {quoted(value)}"
-        facts = {"said": said, "allowed": self.what + hint}
-        raise PydanticCustomError(REFUSED, "{said}; allowed: {allowed}", facts)
-
-
-class _FromPrograms:
-    """None is taken from a program; in a file it is a forgotten value."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.with_info_wrap_validator_function(
-            self._check, handler(get_args(source)[0])
-        )
-
-    def _check(
-        self, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo[Any]
-    ) -> Any:
-        return None if value is None and not info.context else check(value)
-
-
-_Type = TypeVar("_Type")
-OrNone = Annotated[_Type | None, _FromPrograms()]
-"""What may be left out."""
-
-
-def _hint(value: Any, error: ValidationError) -> str:
-    hints = (_hint_of(value, it) for it in error.errors(include_url=False, include_input=False))
-    return next((f"; {hint}" for hint in hints if hint), "")
-
-
-def _hint_of(value: Any, details: ErrorDetails) -> str:
-    facts, hint = details.get("ctx", {}), ""
-    match details["type"]:
-        case "value_error":
-            hint = str(facts["error"])
-        case "string_type":
-            hint = _why_no_text(value)
-        case "string_unicode":
-            hint = "it has half of a character"
-        case "string_too_long" | "string_too_short":
-            hint = f"it has {len(value):,} characters"
-        case "int_type" | "float_type" if _is_digits(value):
-            hint = "write it without quotes"
-        case "tuple_type" if isinstance(value, str):
-            hint = "put [ ] around it"
-        case "too_long":
-            hint = f"at most {facts['max_length']}"
-    return hint
-
-
-def _is_digits(value: Any) -> bool:
-    """Whether a number stands in quotes."""
-    return isinstance(value, str) and bool(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value))
-
-
-def _why_no_text(value: Any) -> str:
-    if isinstance(value, dict) and all(each is None for each in value.values()):
-        return "put a text that begins with { in quotes"
-    return "put it in quotes" if isinstance(value, bool | int | float) else ""
-
-
 def _is_finite(value: float) -> bool:
     """Neither infinite, nor no number, nor a whole number that nobody would write out."""
     return value.bit_length() <= MAX_BITS if isinstance(value, int) else math.isfinite(value)
@@ -137,7 +45,7 @@ def _is_finite(value: float) -> bool:
 def _text(value: Any) -> str:
     """A text that can be written as UTF-8."""
     if not isinstance(value, str):
-        raise ValueError(_why_no_text(value))  # noqa: TRY004  # pydantic's way to refuse
+        raise ValueError(why_no_text(value))  # noqa: TRY004  # pydantic's way to refuse
     if not value.isascii():
         try:
             value.encode()
@@ -177,7 +85,7 @@ def json_value(value: Any, depth: int = 1) -> Any:
 def _dollars(value: Any) -> Any:
     """US dollars as they are written, without the error of a binary fraction."""
     if isinstance(value, str):
-        raise ValueError("write it without quotes" if _is_digits(value) else "")  # noqa: TRY004  # as above
+        raise ValueError("write it without quotes" if is_digits(value) else "")  # noqa: TRY004  # as above
     if isinstance(value, float):
         value = Decimal(str(value))
     if isinstance(value, int | Decimal) and value > MOST_USD:
@@ -294,9 +202,7 @@ def level_alone(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in LEVELS:
-        allowed = _LEVEL_OR_MAPPING + did_you_mean(closest(value, LEVELS))
-        facts = {"said": f"cannot be {quoted(value)}", "allowed": allowed}
-        raise PydanticCustomError(REFUSED, "{said}; allowed: {allowed}", facts)
+        raise refusal(value, _LEVEL_OR_MAPPING + did_you_mean(closest(value, LEVELS)))
     return {"level": value}
 
 

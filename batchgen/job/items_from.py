@@ -22,7 +22,8 @@ from batchgen.job.axes import PARAMETER, is_placeholder
 from batchgen.job.complaints import Complaints, Path
 from batchgen.job.data_file import LONGEST_LINE, DataFile, RegularFile, StandardInput
 from batchgen.job.rows import Row, item_of
-from batchgen.job.schema import Item, Job
+from batchgen.job.schema import Job
+from batchgen.job.sections import Item
 from batchgen.job.steps import NO_VARIABLE, STEP
 from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import WIDE, is_wide

@@ -22,10 +22,11 @@ def schema_text() -> str:
 
 def generated() -> str:
     """The schema as the types have it now."""
-    from batchgen.job import schema  # noqa: PLC0415  # the kept one does without it
+    from batchgen.job import schema, sections  # noqa: PLC0415  # the kept one does without them
 
     made = schema.Job.model_json_schema()
-    describe({"Job": made, **made["$defs"]}, schema)
+    for module in (sections, schema):
+        describe({"Job": made, **made["$defs"]}, module)
     made = {
         "$schema": DIALECT,
         **made,

@@ -11,8 +11,9 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import partial, reduce
 from itertools import product
+from math import prod
 from typing import Any
 
 from batchgen.job.axes import PARAMETER, is_placeholder, placeholder
@@ -21,7 +22,8 @@ from batchgen.job.fields import written
 from batchgen.job.items_from import DataRows
 from batchgen.job.mending import EXPANDING
 from batchgen.job.rows import Row, changed
-from batchgen.job.schema import Changes, Job
+from batchgen.job.schema import Job
+from batchgen.job.sections import Changes, Sample
 from batchgen.job.steps import Steps
 from batchgen.text import closest, did_you_mean, quoted
 
@@ -73,13 +75,11 @@ def _setting(axis: str, value: Any, at: Path) -> Setting:
     is_mapping = isinstance(value, Mapping)
     name = value["name"] if is_mapping else written(value)
     made = Setting(names=((axis, name),))
-    given: dict[str, Any] = (
-        {key: each for key, each in value.items() if key != "name"}
-        if (is_mapping)
-        else {axis: value}
-    )
-    if is_mapping and is_placeholder(axis) and axis != "model":
-        given.setdefault(axis, name)
+    given: dict[str, Any] = {axis: value}
+    if is_mapping:
+        given = {key: each for key, each in value.items() if key != "name"}
+        if is_placeholder(axis) and axis != "model":
+            given.setdefault(axis, name)
     for key, each in given.items():
         place = (*at, key) if is_mapping else at
         if key in ("model", "family"):
@@ -120,9 +120,9 @@ class Expansion:
         zipped = [_together(each) for each in zip(*columns, strict=False)] or [Setting()]
         self._columns: set[str] = set()
         self._axes = [*matrix, zipped]
-        self._sizes = (_product(map(len, matrix)), len(zipped))
+        self._sizes = (prod(map(len, matrix)), len(zipped))
         self._kept: list[Setting] | None = None
-        if _product(self._sizes) <= MOST_KEPT:
+        if prod(self._sizes) <= MOST_KEPT:
             self._kept = [_together(each) for each in product(*self._axes)]
         given = [setting for axis in self._axes for setting in axis]
         self._given = {key for setting in given for key in setting.places}
@@ -139,7 +139,8 @@ class Expansion:
 
     def _rows(self, found: Complaints) -> Iterator[Row]:
         self.counts = dict.fromkeys(STAGES[:-1], 0)
-        yield from self._sampled(found) if self._job.sample is not None else self._edited(found)
+        sample = self._job.sample
+        yield from self._edited(found) if sample is None else self._sampled(sample, found)
 
     def _stepped(self) -> Iterator[Row]:
         """The rows of every step; the items that others need come first, wherever they stand."""
@@ -173,10 +174,7 @@ class Expansion:
         for index, item in enumerate(self._job.items):
             yield Row(index, item, ("items", index), (), item.id)
 
-    def _sampled(self, found: Complaints) -> Iterator[Row]:
-        sample = self._job.sample
-        if sample is None:
-            return
+    def _sampled(self, sample: Sample, found: Complaints) -> Iterator[Row]:
         order = partial(_order, sample.seed)
         chosen = heapq.nsmallest(sample.count, map(order, self._edited(Complaints())))
         last = chosen[-1] if chosen else -1
@@ -239,18 +237,8 @@ class Expansion:
                 self._found.add(pattern.at, pattern.complaint(self.variables()))
 
 
-def _product(sizes: Any) -> int:
-    result = 1
-    for size in sizes:
-        result *= size
-    return result
-
-
 def _together(settings: Sequence[Setting]) -> Setting:
-    made = Setting()
-    for each in settings:
-        made = made.and_also(each)
-    return made
+    return reduce(Setting.and_also, settings, Setting())
 
 
 def _combination(row: Row, setting: Setting, job: Job) -> Row:
@@ -312,9 +300,7 @@ class _Pattern:
         """Whether the row is one of those that are meant."""
         for _, value_of, texts in self._tests:
             value = value_of(row)
-            if value is None or not any(
-                value == text or fnmatchcase(value, text) for text in texts
-            ):
+            if value is None or not _is_like(value, texts):
                 return False
         self.has_matched = True
         return True
@@ -340,9 +326,7 @@ class _Pattern:
                 hint = did_you_mean(closest(name, known))
                 return f"matches nothing: {quoted(name)} is no variable or axis of the job{hint}"
             values = self._values(name)
-            if values and not any(
-                fnmatchcase(value, text) or value == text for value in values for text in texts
-            ):
+            if values and not any(_is_like(value, texts) for value in values):
                 hint = did_you_mean(closest(texts[0], values))
                 return f"matches nothing: no value of {name} is like {quoted(texts[0])}{hint}"
         return "matches nothing: no combination has all of these"
@@ -353,6 +337,11 @@ class _Pattern:
             values = (job.matrix | job.zip)[name]
             return [each.names[0][1] for each in settings_of(name, values, ())]
         return [item.id for item in job.items] if name == "id" else []
+
+
+def _is_like(value: str, texts: Sequence[str]) -> bool:
+    """Whether a value is one of these texts, or fits one as a pattern."""
+    return any(value == text or fnmatchcase(value, text) for text in texts)
 
 
 def _parameter(job: Job, name: str, row: Row) -> str | None:

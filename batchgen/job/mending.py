@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.fields import RESERVED
-from batchgen.job.schema import Item
+from batchgen.job.sections import Item
 from batchgen.job.validation_errors import Wrong, wrongs
 from batchgen.job.yaml_document import as_written
 

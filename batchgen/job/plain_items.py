@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from batchgen.job import fields
 from batchgen.job.rows import item_of
-from batchgen.job.schema import Item
+from batchgen.job.sections import Item
 
 _KEYS = frozenset(("id", "prompt", "negative_prompt", "parameters", "vars"))
 """Those of an item whose values are texts or mappings of them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from batchgen.job.complaints import Path
-from batchgen.job.schema import Item, Step
+from batchgen.job.sections import Item, Step
 from batchgen.text import dotted, escaped, quoted
 
 _FIELDS = cast("Any", Item).__pydantic_fields__

@@ -13,7 +13,8 @@ from functools import cached_property
 from batchgen.errors import Complaint
 from batchgen.job.complaints import Path
 from batchgen.job.rows import Row, changed
-from batchgen.job.schema import Derivative, Job, Step
+from batchgen.job.schema import Job
+from batchgen.job.sections import Derivative, Step
 from batchgen.models import FAMILIES
 from batchgen.text import closest, did_you_mean, quoted
 
@@ -24,8 +25,6 @@ ANCHOR = "@item:"
 IMAGE_PARAMETERS = frozenset(
     name for family in FAMILIES.values() for name in family.IMAGE_PARAMETERS
 )
-
-
 STEP = "step"
 """The placeholder of a job with steps that stands for the id of each."""
 NO_VARIABLE = "{step} is the id of the step in a job with steps: give the variable another name"
@@ -71,8 +70,10 @@ class Steps:
     @cached_property
     def anchors(self) -> frozenset[str]:
         """Ids of the items that others take an image of."""
-        each = (one for taken in self.references.values() for one in taken.values())
-        return frozenset(one.item for one in each if one.item is not None)
+        return frozenset(one.item for one in self._all_references() if one.item is not None)
+
+    def _all_references(self) -> Iterator[Reference]:
+        return (one for taken in self.references.values() for one in taken.values())
 
     @cached_property
     def order(self) -> tuple[tuple[int, Step], ...]:
@@ -112,8 +113,7 @@ class Steps:
     @cached_property
     def _taken(self) -> frozenset[str]:
         """The steps whose images go on to another step of the same item."""
-        each = (one for taken in self.references.values() for one in taken.values())
-        return frozenset(one.step for one in each if one.item is None)
+        return frozenset(one.step for one in self._all_references() if one.item is None)
 
     def rows(self, row: Row) -> Iterator[Row]:
         """The rows of one row, one for each step."""

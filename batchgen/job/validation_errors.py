@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batchgen.errors import Complaint
+from batchgen.job.allowed import REFUSED, cannot_be
 from batchgen.job.complaints import Path
-from batchgen.job.fields import REFUSED
 from batchgen.text import closest, did_you_mean, quoted
 
 KEYS: dict[str, tuple[str, ...]] = {}
-"""The keys of each mapping of fixed keys, by its path or the first part of that; `schema` names
-them."""
+"""The keys of each mapping of fixed keys, by `named`; `schema` fills it."""
 NOT_YET: Mapping[str, tuple[str, ...]] = {
     "": ("image", "mask"),
     "items": ("image", "mask"),
@@ -104,16 +103,17 @@ def _meant(key: str, mapping: str) -> str | None:
     return closest(key, KEYS[mapping])
 
 
+def named(place: Path) -> str:
+    """The name in `KEYS` of the mapping at a place: its keys, without the numbers in lists."""
+    return ".".join(part for part in place if isinstance(part, str))
+
+
 def _mapping(path: Path) -> str:
     """The name in `KEYS` of the mapping that a key stands in."""
-    if path[:1] == ("override",) and path[2:3] == ("set",) and path[3:]:
-        return "set"
-    if len(path) == 1:
-        return ""
-    if path[:1] == ("steps",) and path[2:3] == ("derive",) and path[3:]:
+    name = named(path[:-1])
+    if name == "steps.derive":
         return "derive"
-    whole = ".".join(map(str, path[:-1]))
-    return whole if whole in KEYS else str(path[0])
+    return name if name in KEYS else str(path[0])
 
 
 def _missing(details: ErrorDetails) -> str:
@@ -131,9 +131,7 @@ def _cannot_be(details: ErrorDetails) -> str:
 
 def _wants(allowed: str) -> Callable[[ErrorDetails], str]:
     def say(details: ErrorDetails) -> str:
-        value = details["input"]
-        what = "has no value" if value is None else f"cannot be {quoted(value)}"
-        return f"{what}; allowed: {allowed}"
+        return f"{cannot_be(details['input'])}; allowed: {allowed}"
 
     return say
 
