@@ -32,6 +32,7 @@ BatchgenError                   the base; its text is a sentence for a person
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -210,12 +211,18 @@ class ServiceFault(Ambiguous):
     """The service says that it failed: 500, 502, 504, 408, 424 or "Inference error"."""
 
 
+def _nothing() -> None:
+    """What a body whose memory nobody counts has to release."""
+
+
 class UnusableReply(Ambiguous):
     """An HTTP 200 whose body holds nothing we can keep; the body is kept, for it was paid for."""
 
     def __init__(self, message: str, *, body: bytes, request_id: str | None = None) -> None:
         super().__init__(message, code="UnusableReply", request_id=request_id)
         self.body = body
+        self.release: Callable[[], object] = _nothing
+        """To be called when the body is stored: other replies wait for the memory it takes."""
 
 
 class BatchgenFault(AttemptError):

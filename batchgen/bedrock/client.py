@@ -7,7 +7,6 @@ be paid for twice.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -136,8 +135,8 @@ class Bedrock:
                 try:
                     read = await _read(stream, request_id, self._reading)
                 except UnusableReply as error:
-                    # Its body waits to be stored as well, and nobody but the error has it.
-                    weakref.finalize(error, held.pop_all().close)
+                    # Its body waits to be stored as well: who stores it gives back its share.
+                    error.release = held.pop_all().close
                     raise
             whole = unpacked(read, headers.get("content-encoding", ""), BODY_LIMIT)
             share.correct(len(whole))

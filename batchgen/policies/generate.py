@@ -39,7 +39,10 @@ def generate_with(
         try:
             answer = await service.invoke(call.model_id, await _body(call, images, made))
         except UnusableReply as error:  # larger than a reply can be
-            await store.keep_unusable(name, error.body)
+            try:
+                await store.keep_unusable(name, error.body)
+            finally:
+                error.release()
             raise
         try:
             return await keep(attempt, answer, name)

@@ -303,8 +303,8 @@ class TestBackpressure:
                 await client.invoke(MODEL, b"{}")
             assert len(caught.value.body) > MB
             assert memory.held == COPIES * MB
-            del caught
-        await until(lambda: memory.held == 0)
+            caught.value.release()
+        assert memory.held == 0
 
 
 class TestRun:
@@ -328,3 +328,20 @@ class TestRun:
             async with asyncio.timeout(60):
                 summary = await batchgen.run(job)
         assert (summary.succeeded, summary.failed) == (2, len(damages))
+
+    async def test_a_reply_that_is_too_large_does_not_wait_for_itself(self, tmp_path, monkeypatch):
+        """Its task is tried again while the error of the first attempt is still known."""
+        monkeypatch.setattr(reply_memory, "MOST", 1)
+        monkeypatch.setattr(client_module, "BODY_LIMIT", SMALL + 1)
+        async with running("--latency=0", "--picture=plain", "--picture-bytes=90000") as simulator:
+            job = batchgen.Job(
+                name="shop",
+                endpoint=simulator.url,
+                model=MODEL,
+                output=str(tmp_path / "out"),
+                items=[batchgen.Item(id=f"mug{n}", prompt=f"mug {n}") for n in range(3)],
+                limits={"requests_per_minute": 60_000},
+            )
+            async with asyncio.timeout(60):
+                summary = await batchgen.run(job)
+        assert (summary.failed, summary.retried) == (3, 3)

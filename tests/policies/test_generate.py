@@ -186,9 +186,12 @@ class TestUnusable:
         """A reply that was not even read to its end was paid for as well."""
         task = make_task()
         error = UnusableReply("larger than 25 MB", body=b"{" * 100, request_id="r-9")
+        stored = []
+        error.release = lambda: stored.append(generate.files())
         with pytest.raises(UnusableReply) as caught:
             await generate(error, attempt=make_attempt(task))
         assert caught.value is error
+        assert stored == [generate.files()]
         assert generate.files() == {f"unusable/{task.id}-1.json": b"{" * 100}
 
     async def test_a_disk_that_refuses_it_changes_nothing(self, generate):
