@@ -58,18 +58,18 @@ class Count(click.ParamType):  # type: ignore[type-arg]  # generic in its stubs 
         return self.fail(f"cannot be {quoted(value)}; allowed: {allowed}.", param, ctx)
 
 
-class Endpoint(Key):
-    """The service: `AWS` means `aws`; a URL stays as it is."""
+class Word(Key):
+    """A word or another value: `AWS` means `aws`, `AUTO` means `auto`; a URL stays as it is."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The endpoint as the job has it."""
+        """The value as the job has it."""
         return super().convert(value if "/" in value else value.lower(), param, ctx)
 
 
-ENDPOINT = Endpoint("simulator|aws|URL", "endpoint")
+ENDPOINT = Word("simulator|aws|URL", "endpoint")
 FOLDER = Key("folder", "output")
 UNTIL = Key("HH:MM", "limits.until")
-RATE = Key("number|auto", "limits.requests_per_minute")
+RATE = Word("number|auto", "limits.requests_per_minute")
 CONCURRENCY = Key("number", "limits.concurrency")
 COUNT = Count()
 USD = Key("usd", "limits.budget_usd")

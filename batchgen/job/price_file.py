@@ -70,11 +70,14 @@ def _placed(path: Path, text: str, within: Path) -> Complaint:
 def _slips(prices: Mapping[str, Decimal], within: Path) -> Iterator[Complaint]:
     """Names of no model that are like one: a price that never counts would not be noticed.
 
-    One with other digits is not a slip, but a version that is newer than this list.
+    One with other digits is not a slip, but a version that is newer than this list; one without
+    its last digits is a slip.
     """
     for name in prices:
         near = None if _is_known(name) else closest(name, MODELS)
-        if near is not None and _DIGITS.findall(near) == _DIGITS.findall(name):
+        if near is None:
+            continue
+        if near.startswith(f"{name}:") or _DIGITS.findall(near) == _DIGITS.findall(name):
             text = f"{quoted(name)} is no model that is known{did_you_mean(near)}"
             yield Complaint(path=(*within, name), text=text)
 

@@ -96,6 +96,7 @@ def test_every_command_reckons_with_it(shop):
         (f"# ours\n{CORE}: -1\n", f"prices.yaml:2: {CORE}: cannot be -1; allowed: US dollars"),
         (f"prices:\n  {CORE}: cheap\n", f'2: prices.{CORE}: cannot be "cheap"; allowed: US'),
         (f"{CORE}: 1\nStability.{CORE[10:]}: 1\n", f'2: Stability.{CORE[10:]}: "Stability.'),
+        (f"{CORE[:-2]}: 1\n", f'1: {CORE[:-2]}: "{CORE[:-2]}" is no model that is known'),
         (f"{CORE}: 1\n{CORE}: 2\n", "prices.yaml:2: "),
         ("- 0.04\n", "a file of prices is a mapping of models to US dollars"),
         (f"{CORE}: [\n", "prices.yaml:"),
