@@ -64,6 +64,9 @@ async def run(
 ) -> Summary:
     """Make the images of a job that are not there yet, from a running event loop.
 
+    Whoever is cancelled while it waits, by a timeout or by Ctrl-C, stops the run as one who leaves
+    the loop over `records` does; to be cancelled once more ends it at once.
+
     Args:
         job: from `load_job`, or `Job(...)`.
         selection: a part of it; None: all that is missing.
@@ -78,7 +81,22 @@ async def run(
         OutputBusy: another run holds the output.
         StorageError: the output cannot be written.
     """
-    return await Batch(_options(job, selection, on_record)).run()
+    return await _completed(Batch(_options(job, selection, on_record)))
+
+
+async def _completed(batch: Batch) -> Summary:
+    """The figures of a run; calls in flight are paid for, and finished also if this is cancelled.
+
+    Raises:
+        asyncio.CancelledError: all that was in flight is on record.
+    """
+    running = asyncio.create_task(batch.run())
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        batch.drain()
+        await running
+        raise
 
 
 async def records(
@@ -160,7 +178,8 @@ async def reproduce(
 ) -> Reproduction:
     """Make the images of a manifest again from their records alone, and compare.
 
-    Called again it goes on where it was cut off, and pays nothing twice.
+    Called again it goes on where it was cut off, and pays nothing twice. To be cancelled means what
+    it means to `run`.
 
     Args:
         manifest: or the output folder that holds it.
@@ -183,7 +202,7 @@ async def reproduce(
         )
     job = replay.job
     options = replace(_options(job, None, on_record), plan=replay, reproduces=originals.manifest)
-    summary = await Batch(options).run() if replay.check().tasks else None
+    summary = await _completed(Batch(options)) if replay.check().tasks else None
     output = Path(job.output)
     async with worker_threads(1):
         judged = judge(replay.planned, originals.folder, output, job.endpoint)

@@ -67,6 +67,32 @@ class TestLeaving:
         assert IN_FLIGHT <= service.charged() == len(on_record(job)) < len(job.items)
         assert others() == set()
 
+    async def test_so_does_a_run_that_is_cancelled(self, job, service):
+        """As by a timeout around it, or by Ctrl-C in a program."""
+        running = asyncio.create_task(library.run(job))
+        await asyncio.to_thread(until, lambda: service.in_flight() == IN_FLIGHT)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        assert IN_FLIGHT <= service.charged() == len(on_record(job)) < len(job.items)
+        assert others() == set()
+
+    async def test_and_a_reproduction(self, job, service):
+        """What it makes again is paid for like anything else."""
+        await library.run(job.model_copy(update={"items": job.items[:4]}))
+        service.reset()
+        service.script("late", seconds=0.5)
+        running = asyncio.create_task(library.reproduce(job.output))
+        await asyncio.to_thread(until, lambda: service.in_flight() > 0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        again = list(library.read_manifest(f"{job.output}-reproduced"))
+        assert 1 <= service.charged() == len(again)
+        assert others() == set()
+
     async def test_cancelled_twice_the_run_ends_at_once(self, job, service):
         """Whoever cannot wait leaves calls in flight behind, and no task."""
         service.reset()
