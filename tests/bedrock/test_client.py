@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 
+import botocore.exceptions
 import pytest
 import pytest_asyncio
 from botocore.loaders import JSONFileLoader
@@ -837,3 +838,23 @@ async def test_the_sdks_files_are_read_once(server, monkeypatch):
         await client.invoke(MODEL, b"{}")
 
     assert read == []
+
+
+def test_the_folders_of_other_services_are_not_looked_into(monkeypatch):
+    """For one of 400 services the SDK would look into the folders of all; none is missed."""
+    loader, looked, exists = session._data_loader.__wrapped__(None), [], JSONFileLoader.exists
+
+    def noted(files, path):
+        looked.append(path)
+        return exists(files, path)
+
+    monkeypatch.setattr(JSONFileLoader, "exists", noted)
+
+    model = loader.load_service_model("bedrock-runtime", "service-2")
+
+    assert model["metadata"]["serviceId"] == "Bedrock Runtime"
+    assert 0 < len(looked) < 10
+    with pytest.raises(botocore.exceptions.UnknownServiceError):
+        loader.load_service_model("none-of-them", "service-2")
+    with pytest.raises(botocore.exceptions.DataNotFoundError):
+        loader.load_service_model("bedrock-runtime", "no-such-type-1")
