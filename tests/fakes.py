@@ -6,7 +6,7 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,29 +20,14 @@ from PIL import Image
 from batchgen.attempt import Attempt, Failed, Generation, Outcome, Sent, Target
 from batchgen.errors import (
     Ambiguous,
-    AnswerLost,
     AttemptError,
-    BatchgenFault,
-    CredentialsRefused,
-    Filtered,
-    InputChanged,
-    Misconfigured,
-    ModelDenied,
-    NeverSent,
-    NoRoute,
-    Permanent,
-    QuotaExhausted,
-    Rejected,
-    RouteDenied,
-    ServiceFault,
-    Throttled,
-    Unavailable,
     UnusableReply,
 )
 from batchgen.job import FailureLimit, Item, Job, Metadata
 from batchgen.models import FAMILIES, MODELS, Prompts
 from batchgen.output.manifest import Manifest
 from batchgen.output.store import Store
+from batchgen.pacing import PaceState
 from batchgen.policies.labelling import Labelling
 from batchgen.policies.model_health import ModelHealth
 from batchgen.policies.retry import Retry
@@ -58,31 +43,35 @@ ULTRA = "stability.stable-image-ultra-v1:1"
 PRICE = Decimal("0.04")
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
+
+def _subclasses(kind: type[AttemptError]) -> Iterator[type[AttemptError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
 ERRORS: dict[type[AttemptError], AttemptError] = {
     error: (
         UnusableReply("words", body=b"") if error is UnusableReply else error("words", code="Code")
     )
-    for error in (
-        AnswerLost,
-        BatchgenFault,
-        CredentialsRefused,
-        Filtered,
-        InputChanged,
-        Misconfigured,
-        ModelDenied,
-        NeverSent,
-        NoRoute,
-        Permanent,
-        QuotaExhausted,
-        Rejected,
-        RouteDenied,
-        ServiceFault,
-        Throttled,
-        Unavailable,
-        UnusableReply,
-    )
+    for error in _subclasses(AttemptError)
+    if error is not Ambiguous
 }
 """One of each that an attempt can end with."""
+
+STATE = PaceState(
+    phase="steady",
+    allowed_per_minute=90.0,
+    reached_per_minute=72,
+    quota_per_minute=90.0,
+    in_flight=5,
+    waiting=9,
+    concurrency=8,
+    started=300,
+    throttled=1,
+    unavailable=2,
+)
+"""A model's calls, eight tenths of its quota."""
 
 _numbers = count(1)
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fakes import CORE, make_record, make_task
+from fakes import CORE, STATE, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -30,7 +30,6 @@ from batchgen.commands.screens import LINE_EVERY, LOG_EVERY, LogScreen, PlainScr
 from batchgen.commands.streams import end_log, note
 from batchgen.errors import AnswerLost, Throttled
 from batchgen.job import Item, Job, Limits
-from batchgen.pacing import PaceState
 from batchgen.policies.retry import Retry
 from batchgen.policies.stop import StopCause, StopReason
 from batchgen.record import ErrorInfo, Status
@@ -59,20 +58,6 @@ SUMMARY = Summary(
     elapsed_s=10.0,
     pace={},
     stopping=None,
-)
-
-
-STATE = PaceState(
-    phase="steady",
-    allowed_per_minute=90.0,
-    reached_per_minute=72,
-    quota_per_minute=90.0,
-    in_flight=5,
-    waiting=9,
-    concurrency=8,
-    started=300,
-    throttled=1,
-    unavailable=2,
 )
 
 

@@ -5,31 +5,19 @@ import json
 import sys
 
 import pytest
-from fakes import NOON, make_record, make_task
+from fakes import make_record, make_task
+from outputs import run_line
 
 from batchgen.cli import main
-from batchgen.record import RunLine
 
 
 @pytest.fixture
 def output(tmp_path):
     """An output with one run and two records."""
-    line = RunLine(
-        run_id="run-1",
-        batchgen_version="0.1.0",
-        sdk_versions={},
-        job_name="shop",
-        job_file=None,
-        job_sha256=None,
-        endpoint="simulator",
-        region="us-west-2",
-        random_seed_key="k",
-        started_at=NOON,
-    )
     folder = tmp_path / "out"
     folder.mkdir()
     records = (make_record(make_task(), seed=4_294_967_295), make_record(make_task()))
-    lines = b"".join(each.to_json() for each in (line, *records))
+    lines = b"".join(each.to_json() for each in (run_line(), *records))
     (folder / "manifest.jsonl").write_bytes(lines)
     return folder
 

@@ -1,24 +1,11 @@
 from dataclasses import replace
 
 import pytest
+from fakes import STATE
 
 from batchgen.commands.figures import status_line
-from batchgen.pacing import PaceState
 from batchgen.policies.budget import Budget
 from batchgen.runner.progress import RunStats
-
-STATE = PaceState(
-    phase="steady",
-    allowed_per_minute=90.0,
-    reached_per_minute=72,
-    quota_per_minute=90.0,
-    in_flight=5,
-    waiting=9,
-    concurrency=8,
-    started=300,
-    throttled=1,
-    unavailable=2,
-)
 
 
 def summary(*states, elapsed=120.0):

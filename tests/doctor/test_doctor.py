@@ -15,6 +15,7 @@ from fakes import CORE, ULTRA, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 from loopback import free_port
+from outputs import run_line
 
 from batchgen import plan
 from batchgen.bedrock.account import Access, Credentials, Identity
@@ -30,7 +31,7 @@ from batchgen.models import MODELS
 from batchgen.output import folder
 from batchgen.output.lock import LOCK_NAME as LOCK
 from batchgen.output.lock import hold_lock
-from batchgen.record import EndLine, RunLine
+from batchgen.record import EndLine
 from batchgen.simulator import server
 from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of
@@ -676,18 +677,7 @@ def state(folder):
 def write_manifest(output, job, *, done, spent=0.0):
     """What a run left that made the first `done` tasks and then ran out of its budget."""
     output.mkdir(parents=True)
-    run = RunLine(
-        run_id="run-1",
-        batchgen_version="0.1.0",
-        sdk_versions={},
-        job_name=job.name,
-        job_file=None,
-        job_sha256=None,
-        endpoint="simulator",
-        region="us-west-2",
-        random_seed_key="key",
-        started_at=NOW,
-    )
+    run = run_line(job_name=job.name, random_seed_key="key", started_at=NOW)
     tasks = list(plan.expand(job))[:done]
     summary = {"billed_usd": spent, "maybe_billed_usd": 0.0}
     end = EndLine(run_id="run-1", finished_at=NOW, exit_code=3, summary=summary)

@@ -5,6 +5,7 @@ import pytest
 from fakes import NOON, make_image, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
+from outputs import run_line
 
 from batchgen.errors import ManifestError
 from batchgen.output import history as histories
@@ -17,7 +18,6 @@ from batchgen.record import (
     MovedLine,
     RepairLine,
     Reseed,
-    RunLine,
     Status,
 )
 from batchgen.text import quoted
@@ -27,19 +27,7 @@ REAL = "https://bedrock-runtime.us-west-2.amazonaws.com"
 
 
 def run(name="catalog", key="k", **changes):
-    values = {
-        "run_id": "run-1",
-        "batchgen_version": "0.1.0",
-        "sdk_versions": {},
-        "job_name": name,
-        "job_file": None,
-        "job_sha256": None,
-        "endpoint": "simulator",
-        "region": "us-west-2",
-        "random_seed_key": key,
-        "started_at": NOON,
-    }
-    return RunLine(**{**values, **changes})
+    return run_line(job_name=name, random_seed_key=key, **changes)
 
 
 def attempt(task, number=1, cost=0.04, maybe=0):

@@ -9,6 +9,7 @@ import pytest
 from fakes import NOON, make_record, settle, until
 from hypothesis import given
 from hypothesis import strategies as st
+from outputs import run_line
 
 from batchgen.errors import ManifestError, StorageError
 from batchgen.output import manifest as manifests
@@ -20,28 +21,12 @@ from batchgen.output.manifest import (
     parse_object,
     read_manifest,
 )
-from batchgen.record import AttemptLine, EndLine, MovedLine, RunLine
+from batchgen.record import AttemptLine, EndLine, MovedLine
 from batchgen.text import quoted
 
 
 def moved(number):
     return MovedLine(run_id="run-1", task_id=f"t-{number}", path="a.png", new_path="b.png")
-
-
-def run_line(**changes):
-    values = {
-        "run_id": "run-1",
-        "batchgen_version": "0.1.0",
-        "sdk_versions": {},
-        "job_name": "catalog",
-        "job_file": None,
-        "job_sha256": None,
-        "endpoint": "simulator",
-        "region": "us-west-2",
-        "random_seed_key": "k",
-        "started_at": NOON,
-    }
-    return RunLine(**{**values, **changes})
 
 
 @pytest.fixture

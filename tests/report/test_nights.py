@@ -8,8 +8,9 @@ import pytest
 from fakes import NOON, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
+from outputs import run_line
 
-from batchgen.record import AttemptLine, EndLine, ErrorInfo, RunLine, Served, Status
+from batchgen.record import AttemptLine, EndLine, ErrorInfo, Served, Status
 from batchgen.report import Tally, nights_of, read_runs
 
 EVENING = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
@@ -25,18 +26,7 @@ def _utc(monkeypatch):
 
 
 def run(run_id="r", at=EVENING, endpoint="aws"):
-    return RunLine(
-        run_id=run_id,
-        batchgen_version="0.1.0",
-        sdk_versions={},
-        job_name="catalog",
-        job_file=None,
-        job_sha256=None,
-        endpoint=endpoint,
-        region="us-west-2",
-        random_seed_key="k",
-        started_at=at,
-    )
+    return run_line(run_id, job_name="catalog", endpoint=endpoint, started_at=at)
 
 
 def record(run_id="r", **changes):

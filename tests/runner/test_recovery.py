@@ -17,6 +17,7 @@ from fakes import (
     make_task,
     picture,
 )
+from outputs import run_line
 
 from batchgen import plan
 from batchgen.errors import StorageError
@@ -28,7 +29,7 @@ from batchgen.output.manifest import MANIFEST_NAME, read_manifest
 from batchgen.output.store import Store
 from batchgen.plan import JobPlan
 from batchgen.policies.stop import Stop, StopCause
-from batchgen.record import EXTENSIONS, AttemptLine, RunLine
+from batchgen.record import EXTENSIONS, AttemptLine
 from batchgen.runner.audit import audit
 from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.recorder import RunIdentity
@@ -93,22 +94,6 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path):
     return Shop(tmp_path / "out")
-
-
-def run_line():
-    """A run begins."""
-    return RunLine(
-        run_id="run-1",
-        batchgen_version="0.1.0",
-        sdk_versions={},
-        job_name="shop",
-        job_file=None,
-        job_sha256=None,
-        endpoint="simulator",
-        region="us-west-2",
-        random_seed_key="k",
-        started_at=NOON,
-    )
 
 
 def attempt(task, number=1):
