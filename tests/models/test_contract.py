@@ -4,9 +4,9 @@ import copy
 import json
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from types import MappingProxyType
 
-import pytest
 from documented import (
     CAT,
     DOCUMENTED,
@@ -235,10 +235,10 @@ class TestProblems:
             assert len(problem.text) < 500
 
     @every_model
-    @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), b"x", [], True, object()])
-    def test_a_value_of_a_wrong_type_is_named(self, model, value):
+    def test_a_value_of_a_wrong_type_is_named(self, model):
         """One problem at least for each parameter, at its key, with its name and what it may be."""
-        for name in model.parameters:
+        values = (None, float("nan"), float("inf"), b"x", [], True, object())
+        for name, value in product(model.parameters, values):
             problems = found(model, CAT, {name: value})
             assert (name,) in [problem.key for problem in problems if not problem.of_prompts]
             text = next(problem.text for problem in problems if problem.key == (name,))
@@ -271,38 +271,37 @@ class TestProblems:
         assert 'does not take "strength" (Stable Image Ultra 1.1, Stable Diff' in problem.text
 
     @every_model
-    @pytest.mark.parametrize("name", ["prompt", "seed"])
-    def test_keys_of_the_item_are_no_parameters(self, model, name):
+    def test_keys_of_the_item_are_no_parameters(self, model):
         """`prompt` and `seed` among the parameters are refused, and the right place is named."""
         prompts, least = minimal(model)
-        [problem] = found(model, prompts, {**least, name: "7"})
-        assert problem.key == (name,)
-        assert not problem.of_prompts
-        assert "key of the item" in problem.text
+        for name in ("prompt", "seed"):
+            [problem] = found(model, prompts, {**least, name: "7"})
+            assert problem.key == (name,)
+            assert not problem.of_prompts
+            assert "key of the item" in problem.text
 
     @every_model
-    @pytest.mark.parametrize(
-        ("prompts", "key", "word"),
-        [
-            (NO_PROMPTS, "prompt", "no prompt"),
-            (Prompts(prompt="", negative_prompt=None), "prompt", "empty"),
-            (Prompts(prompt=" \n", negative_prompt=None), "prompt", "empty"),
-            (Prompts(prompt="x" * 10_001, negative_prompt=None), "prompt", "10,001 characters"),
-            (Prompts(prompt="\ud800", negative_prompt=None), "prompt", "half of a character"),
-            (Prompts(prompt="x", negative_prompt="x" * 10_001), "negative_prompt", "10,001"),
-            (Prompts(prompt="x", negative_prompt="a\udfff"), "negative_prompt", "character 2 "),
-        ],
-    )
-    def test_an_items_own_texts_are_checked(self, model, prompts, key, word):
+    def test_an_items_own_texts_are_checked(self, model):
         """A text that is missing, empty, too long or broken is said to be the item's own."""
-        if (key == "prompt" and (model.prompt is None or not model.prompt.required)) or (
-            key not in model.parameters and key != "prompt"
-        ):
-            return
-        [problem] = found(model, prompts, completed(model, {}))
-        assert problem.key == (key,)
-        assert problem.of_prompts
-        assert word in problem.text
+        wrong = []
+        if model.prompt is not None and model.prompt.required:
+            wrong += [
+                (NO_PROMPTS, "prompt", "no prompt"),
+                (Prompts(prompt="", negative_prompt=None), "prompt", "empty"),
+                (Prompts(prompt=" \n", negative_prompt=None), "prompt", "empty"),
+                (Prompts(prompt="x" * 10_001, negative_prompt=None), "prompt", "10,001 characters"),
+                (Prompts(prompt="\ud800", negative_prompt=None), "prompt", "half of a character"),
+            ]
+        if "negative_prompt" in model.parameters:
+            wrong += [
+                (Prompts(prompt="x", negative_prompt="x" * 10_001), "negative_prompt", "10,001"),
+                (Prompts(prompt="x", negative_prompt="a\udfff"), "negative_prompt", "character 2 "),
+            ]
+        for prompts, key, word in wrong:
+            [problem] = found(model, prompts, completed(model, {}))
+            assert problem.key == (key,)
+            assert problem.of_prompts
+            assert word in problem.text
 
     @every_model
     def test_texts_pass_as_they_are(self, model):
