@@ -34,7 +34,11 @@ ZERO = Decimal(0)
 @click.argument(
     "path", type=options.EXISTING_PATH, metavar="[MANIFEST|FOLDER]", required=False, default=None
 )
-@click.option("--quick", is_flag=True, help="Look at sizes and times; read only what is newer.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Compare sizes and times; read only files newer than their record.",
+)
 @click.option(
     "--repair",
     is_flag=True,
@@ -48,10 +52,10 @@ ZERO = Decimal(0)
 @click.option(
     "--job", type=options.JOB_FILE, help="List what the manifest has and this job no longer."
 )
-@click.option("--prune", is_flag=True, help="Move that aside; with --job.")
+@click.option("--prune", is_flag=True, help="Move that aside; needs --job.")
 @options.json_option
 def command(path: Path | None, *, job: Path | None, as_json: bool, **asked: bool) -> int:
-    """Hold the files of an output against its manifest.
+    """Check the files of an output against its manifest.
 
     Every file that a record names is there, has its size and sha256, and decodes to its last
     pixel; every image file is named by a record; every line can be read; every id is that of its
@@ -62,7 +66,7 @@ def command(path: Path | None, *, job: Path | None, as_json: bool, **asked: bool
     if path is None and loaded is None:
         raise InputError("Name an output or its manifest, or a job with --job.")
     if asked["prune"] and loaded is None:
-        raise InputError("--prune needs --job: what is no longer in which job?")
+        raise InputError("--prune needs --job: name the job that says what to keep.")
     place = Path(loaded.output) if path is None and loaded is not None else path or Path()
     manifest = options.manifest_in(place)
     adopted = _adopt(manifest) if asked["adopt"] else None
@@ -87,10 +91,9 @@ def command(path: Path | None, *, job: Path | None, as_json: bool, **asked: bool
         for line in () if adopted is None else _adopted_lines(adopted):
             result(line)
         _print(repaired.verified, elapsed)
-        for line in (
-            *_repaired_lines(repaired, manifest),
-            *_obsolete_lines(obsolete, pruned, is_asked=loaded is not None),
-        ):
+        for line in _repaired_lines(repaired, manifest):
+            result(line)
+        for line in () if loaded is None else _obsolete_lines(obsolete, pruned):
             result(line)
     return ExitCode.DIFFERENT if repaired.verified.findings else ExitCode.DONE
 
@@ -196,7 +199,7 @@ def _finding_fields(finding: Finding) -> dict[str, Any]:
 def _print(verified: Verified, elapsed: float) -> None:
     if verified.holder is not None:
         note(
-            f"A run is writing ({escaped(verified.holder)}): what it has in hand is left out. "
+            f"A run is writing ({escaped(verified.holder)}): what it is working on is left out. "
             "Verify again when it has ended."
         )
     for line in _finding_lines(verified.findings):
@@ -256,9 +259,7 @@ def _repaired_lines(repaired: Repaired, manifest: Path) -> Iterator[str]:
         )
 
 
-def _obsolete_lines(
-    obsolete: list[Obsolete], pruned: Repaired | None, *, is_asked: bool
-) -> Iterator[str]:
+def _obsolete_lines(obsolete: list[Obsolete], pruned: Repaired | None) -> Iterator[str]:
     """What the job no longer has, with its files and its cost."""
     gone = [each for each in obsolete if not each.is_older]
     for each in gone[:SHOWN]:
@@ -267,9 +268,8 @@ def _obsolete_lines(
         yield escaped(shortened(f"no longer in the job: {each.label}: {files}, {cost}", LONGEST))
     if len(gone) > SHOWN:
         yield f"no longer in the job: {len(gone) - SHOWN} more; --json lists them"
-    if is_asked:
-        total = sum((_decimal(each.cost_usd) or ZERO for each in gone), ZERO)
-        yield f"No longer in the job: {counted(len(gone), 'task')}, which cost {usd(total)}."
+    total = sum((_decimal(each.cost_usd) or ZERO for each in gone), ZERO)
+    yield f"No longer in the job: {counted(len(gone), 'task')}, which cost {usd(total)}."
     if len(obsolete) > len(gone):
         yield (
             f"Older versions of what the job has: {len(obsolete) - len(gone)}; they are kept, for "

@@ -10,7 +10,7 @@ from batchgen.job.fields import FailureLimit
 from batchgen.job.images import InputGone, InputImages
 from batchgen.job.json_schema import describe, schema_text
 from batchgen.job.loading import load, parse
-from batchgen.job.matrix import STAGES, Expansion
+from batchgen.job.matrix import Expansion
 from batchgen.job.option_value import read_value
 from batchgen.job.price_file import read_prices
 from batchgen.job.rows import Row
@@ -32,7 +32,6 @@ from batchgen.job.steps import Reference, Steps, references
 __all__ = [
     "PARAMETER",
     "PLAIN_HTTP",
-    "STAGES",
     "Complaints",
     "ContentCredentials",
     "Derivative",

@@ -144,17 +144,9 @@ class ItemTexts:
             family: of the model.
             model: None where nobody knows it. One that takes no prompt does not get the job's.
         """
-        item, step = row.item, row.step
         prompt, negative = self._prompts_of(row, family, model)
-        parameters = self._parameters
-        if step is not None and step.model is not None:
-            parameters = self._parameters_of_step(step)
-        elif item.parameters:
-            parameters = self._parameters_of(item)
-        values = {**self._vars, **item.vars, "id": item.id, "model": model_id}
-        if step is not None:
-            # A chain has the value of an axis `model` in all its names, whatever its steps call.
-            values |= {"step": step.id, "model": dict(row.axes).get("model", model_id)}
+        parameters = self._parameters_of(row)
+        values = self._values_of(row, model_id)
         again = self._when_refused if _takes_prompt(model) else None
         texts = [text for text in (prompt, negative, again, self._file_name) if text is not None]
         right = has_paths = self._right_parameters(row, parameters, values)
@@ -163,10 +155,7 @@ class ItemTexts:
         templates = (*(text.template for text in texts), *parameters.templates)
         if not right:
             _fill_in(values, templates)
-        length = _filled_in(values, templates)
-        if length > MOST_FILLED_IN:
-            what = f"its texts would have {length:,} characters with the values filled in"
-            self._found.add(row.at, f"{what}; {MOST_FILLED_IN:,} is the most")
+        if not self._fits(row, values, templates):
             right, values = False, dict.fromkeys(values, "x")  # the rest of it can be judged
         made = Texts(
             prompt=None if prompt is None else prompt.template or _STAND_IN,
@@ -181,6 +170,25 @@ class ItemTexts:
             image_folders=self._image_folders(row, parameters, family),
         )
         return made, right
+
+    def _values_of(self, row: Row, model_id: str) -> dict[str, str]:
+        """What the placeholders of an item stand for, but for `VARIANT_NAMES`."""
+        values = {**self._vars, **row.item.vars, "id": row.item.id, "model": model_id}
+        if row.step is not None:
+            # A chain has the value of an axis `model` in all its names, whatever its steps call.
+            model = dict(row.axes).get("model", model_id)
+            values |= {"step": row.step.id, "model": model}
+        return values
+
+    def _fits(
+        self, row: Row, values: Mapping[str, str], templates: Iterable[Template | None]
+    ) -> bool:
+        """Whether the texts are short enough with the values filled in; complains if not."""
+        length = _filled_in(values, templates)
+        if length > MOST_FILLED_IN:
+            what = f"its texts would have {length:,} characters with the values filled in"
+            self._found.add(row.at, f"{what}; {MOST_FILLED_IN:,} is the most")
+        return length <= MOST_FILLED_IN
 
     def _prompts_of(
         self, row: Row, family: Family, model: Model | None
@@ -280,13 +288,18 @@ class ItemTexts:
             if not str(given[name]).startswith("{")
         }
 
+    def _parameters_of(self, row: Row) -> _Parameters:
+        if row.step is not None and row.step.model is not None:
+            return self._parameters_of_step(row.step)
+        return self._parameters_of_item(row.item) if row.item.parameters else self._parameters
+
     def _parameters_of_step(self, step: Step) -> _Parameters:
         """Compiled once for the step; those of job and item are for another model."""
         if step.id not in self._of_steps:
             self._of_steps[step.id] = _compiled({}, step.parameters)
         return self._of_steps[step.id]
 
-    def _parameters_of(self, item: Item) -> _Parameters:
+    def _parameters_of_item(self, item: Item) -> _Parameters:
         """Compiled once for all items that bring the same texts."""
         brought = tuple(item.parameters.items())
         if not all(isinstance(value, str) for _, value in brought):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from batchgen.job import Job
-from batchgen.models import Model
-
 Given: TypeAlias = float | Literal["auto"] | None
 """What a route or the job says: a number, `auto`, or None for the documented quota."""
 
@@ -39,13 +36,3 @@ def calls_a_minute(
     if not isinstance(given, int | float):
         return documented
     return given if documented is None or not stands_in else min(given, documented)
-
-
-def calls_a_minute_of_all_routes(job: Job, name: str, model: Model) -> float | None:
-    """The rates of all routes that serve a model together, before any service was asked."""
-    rates = [
-        calls_a_minute(route.rate(job.limits), model.requests_per_minute)
-        for route in job.ways
-        if route.called(name) is not None
-    ]
-    return sum(rate or 0.0 for rate in rates) or None
