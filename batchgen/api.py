@@ -107,9 +107,9 @@ async def records(
     First those that this run makes, each as soon as it is durable; then, unless `new_only`, those
     that earlier runs have done, in the order of the job.
 
-    Whoever leaves the loop early, or is cancelled in it, stops the run: no more calls start, and
-    those in flight, which are paid for, are finished and recorded. To wait for that after a
-    `break`, put `contextlib.aclosing` around it. Raises as `run` does, after the last new record.
+    Leaving the loop early, or being cancelled in it, stops the run: no more calls start, and those
+    in flight, which are paid for, are finished and recorded. To wait for that after a `break`, put
+    `contextlib.aclosing` around it. Raises what `run` raises, after the last new record.
     """
     made: asyncio.Queue[Record | None] = asyncio.Queue()
     batch = Batch(_options(job, selection, made.put_nowait))
@@ -219,7 +219,7 @@ def _replay(manifest: Path, choice: plan.Choice, limits: Limits) -> tuple[Origin
 
 
 def verify(path: str | Path, *, quick: bool = False) -> Verified:
-    """Hold an output against its manifest, on all cores; blocks, and changes nothing.
+    """Check an output against its manifest, on all cores; blocks, and changes nothing.
 
     Args:
         path: of a manifest, or of the output folder that holds it.

@@ -30,12 +30,18 @@ from batchgen.text import closest, escaped, system_reason
 
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
-    "reproduce": ("batchgen.commands.reproduce", "Make the images of a manifest again; compare."),
-    "plan": ("batchgen.commands.plan", "Say what a run would make, its cost and its end."),
+    "reproduce": (
+        "batchgen.commands.reproduce",
+        "Make the images of a manifest again, and compare.",
+    ),
+    "plan": ("batchgen.commands.plan", "Say what a run would make and cost, and when it ends."),
     "validate": ("batchgen.commands.validate", "Check a job file; nothing is called or written."),
     "init": ("batchgen.commands.init", "Write a first job file, its CSV and the schema."),
-    "doctor": ("batchgen.commands.doctor", "Look before a run at all it needs; nothing is paid."),
-    "verify": ("batchgen.commands.verify", "Hold the files of an output against its manifest."),
+    "doctor": (
+        "batchgen.commands.doctor",
+        "Check before a run all that it needs; nothing is paid.",
+    ),
+    "verify": ("batchgen.commands.verify", "Check the files of an output against its manifest."),
     "show": ("batchgen.commands.show", "Tell how an image was made, or what past runs came to."),
     "manifest": ("batchgen.commands.manifest", "Merge manifests, or write one as a table."),
     "models": ("batchgen.commands.models", "List the models: prices, quotas, Regions, life cycle."),

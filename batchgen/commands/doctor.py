@@ -25,13 +25,13 @@ VERDICT_WIDTH = 7
 @click.command(name="doctor")
 @options.job_argument
 @click.option("--output", type=options.FOLDER, help="Folder of images and manifest.")
-@click.option("--endpoint", type=options.ENDPOINT, help="What would be called.")
+@click.option("--endpoint", type=options.ENDPOINT, help="Which service would be called.")
 @pricing
 @options.json_option
 def command(
     job: Path, *, output: str | None, endpoint: str | None, prices: Path | None, as_json: bool
 ) -> int:
-    """Look at everything that a run of a job needs, without paying for an image.
+    """Check everything that a run of a job needs, without paying for an image.
 
     The job file, credentials and account, access to each model and its quota, by each route of
     the job, the clock, the output folder, the cost and the time that the run will take. Ends with

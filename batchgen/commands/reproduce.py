@@ -40,19 +40,23 @@ SHOWN = 200
     "--status",
     multiple=True,
     type=click.Choice(STATUSES, case_sensitive=False),
-    help="Only records with this status; else those that succeeded.",
+    help="Only records with this status; by default those that succeeded.",
 )
 @click.option("--run", "run_id", help="Only the records of this run.")
-@click.option("--limit", type=options.COUNT, help="Only the first so many.")
+@click.option("--limit", type=options.COUNT, help="Only the first this many.")
 @click.option("--output", type=options.FOLDER, help="Folder of the new images and manifest.")
-@click.option("--endpoint", type=options.ENDPOINT, help="What is called; else what they name.")
+@click.option(
+    "--endpoint",
+    type=options.ENDPOINT,
+    help="Which service to call; else the one that the records name.",
+)
 @click.option("--model", type=options.MODEL, help="The same prompts and seeds on this model.")
 @click.option(
     "--at-least",
     type=options.VERDICT,
     default="similar",
     show_default=True,
-    help="The verdict below which the command ends with 5.",
+    help="End with exit code 5 if an image is worse than this.",
 )
 @bounding
 @running
@@ -135,12 +139,12 @@ def _notices(originals: Originals) -> Iterator[str]:
     if originals.unreadable:
         yield (
             f"Lines of {originals.manifest} that cannot be read: {originals.unreadable}; "
-            "they count as not written."
+            "they are ignored."
         )
     if originals.made_room:
         yield (
-            f"Left out, for another image has their name now: {originals.made_room}; "
-            "--run names a run whose images are made whatever became of them."
+            f"Left out because another image has their name now: {originals.made_room}. With "
+            "--run, the images of that run are made all the same."
         )
 
 

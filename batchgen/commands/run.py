@@ -30,17 +30,17 @@ MOST_COMPARED = 10_000
 
 bounding = options.together(
     click.option("--max-cost", type=options.USD, help="Spend this much at most in this run."),
-    click.option("--until", type=options.UNTIL, help="Be done by this time of day."),
-    click.option("--max-duration", type=options.DURATION, help="Be done after this time: 90m."),
+    click.option("--until", type=options.UNTIL, help="End by this time of day."),
+    click.option("--max-duration", type=options.DURATION, help="End after this time: 90m."),
     click.option("--concurrency", type=options.CONCURRENCY, help="Calls in flight at most."),
-    click.option("--rpm", type=options.RATE, help="Calls a minute and model."),
+    click.option("--rpm", type=options.RATE, help="Calls a minute for each model."),
     pricing,
 )
 """Bounds of a run, which win over those of its job; `bounded` reads them."""
 
 choosing = options.together(
     click.option("--output", type=options.FOLDER, help="Folder of images and manifest."),
-    click.option("--endpoint", type=options.ENDPOINT, help="What is called."),
+    click.option("--endpoint", type=options.ENDPOINT, help="Which service to call."),
     click.option("--limit", type=options.COUNT, help="Make this many tasks at most."),
     click.option("--only", multiple=True, help="Make only items (or labels) like this: 'mug-*'."),
     click.option("--fresh", is_flag=True, help="Make again what the manifest has."),
@@ -54,7 +54,7 @@ running = options.together(
     click.option(
         "--wait-lock", type=options.DURATION, help="Wait this long for another run to end: 30m."
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Print warnings and the end alone."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only warnings and the end."),
     click.option("--dry-run", is_flag=True, help="Say what would be made; call and write nothing."),
     options.json_option,
 )

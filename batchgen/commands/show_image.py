@@ -104,7 +104,7 @@ def _says_how(path: Path) -> bool:
 
 
 def _show_embedded(path: Path, manifest: Path | None, *, as_json: bool) -> int:
-    """What the file says of itself, where no manifest knows it; anybody may have written that.
+    """Print what the file says of itself where no manifest knows it; anybody may have written it.
 
     Raises:
         InputError: it says nothing.
@@ -126,7 +126,7 @@ def _show_embedded(path: Path, manifest: Path | None, *, as_json: bool) -> int:
         return ExitCode.DONE
     for line in (*_embedded_lines(path, told), *credentials.lines):
         result(line)
-    result("  on record: nowhere that was looked; this is what the file says of itself")
+    result("  on record: in no manifest that was searched; this is what the file says of itself")
     return ExitCode.DONE
 
 
@@ -235,8 +235,9 @@ def _image_lines(path: Path, origin: Origin, *, is_same: bool) -> Iterator[str]:
     at = f"{record.finished_at.astimezone():%Y-%m-%d %H:%M:%S}"
     if not is_same:
         yield (
-            f"{escaped(str(path))} is not as it was made: its bytes are other ones than "
-            f"{escaped(str(origin.manifest))} says. What follows is of the image of that name."
+            f"{escaped(str(path))} is not as it was made: its bytes are not those that "
+            f"{escaped(str(origin.manifest))} records. What follows describes the image that had "
+            "this name."
         )
     shown = escaped(str(path))
     yield f"{shown}: seed {made.seed}, {escaped(made.model_id)}, made {at} as {label_of(record)}."
@@ -251,7 +252,7 @@ def _image_lines(path: Path, origin: Origin, *, is_same: bool) -> Iterator[str]:
     yield f"  image: {escaped(image.format)}, {image.width}x{image.height}, {image.bytes:,} bytes"
     said = origin.image
     if said.seed is not None and said.seed != made.seed:
-        yield f"  seed by the service's own word: {said.seed}"
+        yield f"  seed that the service reports: {said.seed}"
     if said.finish_reason is not None:
         yield f"  finish reason: {quoted(said.finish_reason)}"
     if record.served is not None:

@@ -88,7 +88,7 @@ def _silence(error: AccountError) -> tuple[str, str]:
         case AccountErrorReason.DENIED:
             return f"Service Quotas may not be asked ({error})", ASK_ADVICE
         case AccountErrorReason.NO_CREDENTIALS | AccountErrorReason.REFUSED:
-            return "Service Quotas was not asked, for no credentials are good", ""
+            return "Service Quotas was not asked, because no credentials work", ""
         case _:
             return f"Service Quotas could not be asked: {error}", error.advice
 
@@ -137,7 +137,7 @@ def look_at_time(
     if not left:
         return TIME.ok(sentences("Nothing is left to make"), minutes=0.0)
     if not all(rates.get(model) for model in left):
-        return TIME.warning(sentences("Not known, for a quota is not known"), minutes=None)
+        return TIME.warning(sentences("Not known, because a quota is not known"), minutes=None)
     expected = estimate(job, workload.models, left, rates)
     parts = (
         f"{left[model]} of {model} at {rates[model]:g} a minute take {duration(seconds)}"

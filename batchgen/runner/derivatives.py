@@ -1,4 +1,4 @@
-"""What the job derives of each finished image: made beside its calls, a few at a time.
+"""What the job derives of each finished image, made while its calls go on, a few at a time.
 
 It costs nothing, so nothing that goes wrong here touches an image that was paid for: its record is
 written without what could not be made, and the next run tries again.
@@ -154,7 +154,7 @@ class Derivatives:
             self._notify(
                 f"What is derived of {escaped(task.label)} is not whole: "
                 f"{escaped(shortened(problem))}. The image itself is kept; the next run tries "
-                "again, without a call. Others like it are not told of."
+                "again, without a call. Other images with this problem are not named."
             )
 
     def lacking(self, task: Task) -> Sequence[Derivative]:
@@ -219,7 +219,7 @@ class Derivatives:
             await self._output.manifest.append(line)
 
     def notices(self) -> Iterable[str]:
-        """What a person should know at the end."""
+        """What to tell the user at the end of the run."""
         if self.unmade:
             yield f"Derived files are missing ({self.unmade} or more); the next run makes them."
 
