@@ -109,6 +109,6 @@ def _not_known(error: AccountError, what: str) -> Part:
         case AccountErrorReason.DENIED:
             return Part(f"{what} may not be asked", ASK_ADVICE, doubtful=True)
         case AccountErrorReason.NO_CREDENTIALS | AccountErrorReason.REFUSED:
-            return Part("Not known, because no credentials work", doubtful=True)
+            return Part("Not known, for no credentials are good", doubtful=True)
         case _:
             return Part(f"{what} is not known: {error}", error.advice, doubtful=True)

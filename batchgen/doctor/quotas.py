@@ -88,7 +88,7 @@ def _silence(error: AccountError) -> tuple[str, str]:
         case AccountErrorReason.DENIED:
             return f"Service Quotas may not be asked ({error})", ASK_ADVICE
         case AccountErrorReason.NO_CREDENTIALS | AccountErrorReason.REFUSED:
-            return "Service Quotas was not asked, because no credentials work", ""
+            return "Service Quotas was not asked, for no credentials are good", ""
         case _:
             return f"Service Quotas could not be asked: {error}", error.advice
 
