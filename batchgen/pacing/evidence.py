@@ -19,8 +19,6 @@ ONE, TWO, SEVERAL, MANY = 3.0, 5.5, 8.0, 11.0
 log(0.25 / 0.005) = 3.9 and a call takes 0.28 away: so one is enough, or two within eight calls,
 three within thirteen, or, against a quota that was told, four within sixteen. The more noise is
 known, the more refusals it takes."""
-_NO_NOISE = 20
-"""A search counts so many calls more without noise than it made: one stray early is no share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,36 +46,22 @@ class Evidence:
         """Logarithm of limit to noise; never below 0, so that a change is seen soon."""
         self.noise = 0.0
         """Share of calls refused for reasons that are not ours, once that is known."""
-        self._calls = self._refusals = 0
-        self._passed_calls = self._passed_refusals = 0
-        self._passed_share = 0.0
 
     def call(self, limit: float = LIMIT_SHARE) -> None:
         """A call starts: a little less likely to be where a limit refuses such a share."""
-        self._calls += 1
         self.odds = max(0.0, self.odds + math.log((1 - limit) / (1 - self._expected)))
 
     def refused(self, limit: float = LIMIT_SHARE) -> None:
         """A call was refused."""
-        self._refusals += 1
         self.odds += math.log(limit / self._expected)
-
-    def passed(self) -> None:
-        """A search goes on to a higher level: what was refused at this one was noise."""
-        self._passed_calls += self._calls
-        self._passed_refusals += self._refusals
-        self._calls = self._refusals = 0
-        if not self.noise:
-            self._passed_share = self._passed_refusals / (self._passed_calls + _NO_NOISE)
 
     def clear(self) -> None:
         """Another level, another question."""
         self.odds = 0.0
-        self._calls = self._refusals = 0
 
     @property
     def _expected(self) -> float:
-        return max(_NOISE_LEAST, self.noise, self._passed_share)
+        return max(_NOISE_LEAST, self.noise)
 
 
 class Share:
@@ -111,24 +95,18 @@ class TryBudget:
     more where an hour holds few calls: a try costs twice that at 30 a minute, four times at 15."""
     _MOST, _LEAST = 1.0, -1.5
     """One try may be saved up; a bad hour is forgotten after two tries' time."""
-    _NOISE = 1.2
-    """Noise is not paid for, and is rarely known to the percent."""
 
     def __init__(self) -> None:
         self._balance = 0.0
 
-    def call(self, level: float, noise: float) -> None:
-        """A call starts at `level` calls a minute, while so much noise is known."""
+    def call(self, level: float) -> None:
+        """A call starts at `level` calls a minute."""
         price = self._PRICE * (1 + (self._SMALL / level) ** self._DEARER)
-        self._balance = min(self._MOST, self._balance + 1 / price + self._NOISE * noise)
+        self._balance = min(self._MOST, self._balance + 1 / price)
 
     def refused(self) -> None:
         """A call was refused, whatever for."""
         self._balance = max(self._LEAST, self._balance - 1)
-
-    def refund(self) -> None:
-        """The refusal was of a level that is proven: no try's."""
-        self._balance = min(self._MOST, self._balance + 1)
 
     def clear(self) -> None:
         """What was spent is forgotten."""

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from batchgen.pacing.evidence import Evidence, Refusal, TryBudget
 from batchgen.pacing.states import (
     BLOCK,
-    BLOCK_OF_FEW,
-    FEW,
     LOWERED,
     BackingOff,
     Holding,
@@ -56,8 +54,6 @@ class Rate:
         self.not_before = -math.inf
         """No call may start before this instant."""
         self.evidence = Evidence()
-        self.wall = 0
-        """What the minute held when a try was refused last."""
         self.too_high = math.inf
         """The level that was refused last when it was held, until more than it goes through."""
         self._too_high_at = -math.inf
@@ -66,8 +62,8 @@ class Rate:
         """Calls that started, and that were refused."""
         self.gap = 0
         """Calls between the last two refusals."""
-        self.found_at = self.fell_at = self.tried_at = self.refuted_at = -math.inf
-        self.block_began_at = self.block_ended_at = -math.inf
+        self.fell_at = self.tried_at = self.refuted_at = -math.inf
+        self.block_began_at = -math.inf
         self.block_call = self.noise_call = self._blamed_in_flight = 0
         self.lowered: deque[Lowered] = deque(maxlen=LOWERED)
         self._changed_at: float | None = None
@@ -91,7 +87,7 @@ class Rate:
         self._starts += 1
         self.calls += 1
         self.evidence.call(self.state.limit_share)
-        self.budget.call(self.level, self.evidence.noise)
+        self.budget.call(self.level)
         self.state.called(now)
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
@@ -111,8 +107,7 @@ class Rate:
         self.refusals += 1
         self.evidence.refused(self.state.limit_share)
         self.budget.refused()
-        block = BLOCK if self.told or refusal.in_window >= FEW else BLOCK_OF_FEW
-        if self._row >= block and not isinstance(self.state, BackingOff):
+        if self._row >= BLOCK and not isinstance(self.state, BackingOff):
             self.state.blocked(refusal, now)
             self.state = BackingOff(self, self.state, now)
             return True
@@ -172,11 +167,6 @@ class Rate:
         self._changed_at = now
         self._starts = 0
 
-    @property
-    def held_calls(self) -> int:
-        """Calls that started at this level."""
-        return self._starts
-
     def kept_s(self, now: float) -> float:
         """How long the level has been what it is."""
         return now - (now if self._changed_at is None else self._changed_at)
@@ -194,7 +184,7 @@ class Rate:
         """Calls go through again."""
         self._row = 0
         self.evidence.clear()
-        self.not_before = self.block_ended_at = now
+        self.not_before = now
 
     def bound(self, refusal: Refusal) -> float:
         """At most what the last minute held, and what goes through from refusal to refusal."""

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 _STEP_S, _STEP_CALLS = 15.0, 1.5
 """A step of a search or a try lasts so long, and until so many calls were made."""
-BLOCK, BLOCK_OF_FEW, FEW = 3, 2, 20
+BLOCK = 3
 """So many refusals in a row, with nothing admitted between: a block. Strays of 5 % do that once
-in 8,000 calls. Two are enough while a minute holds fewer than `FEW` of a quota to be found: there
-each refusal is a percent of an hour."""
+in 8,000 calls."""
 _TELLING = 3
 """With fewer calls admitted in the minute a refusal says nothing: an outage looks the same."""
 
@@ -93,22 +92,21 @@ class Searching(State):
     _FREELY, _BEYOND = 24.0, 4.0
     """Up to the first rate freely, then to four times what the last minute held at most: a minute
     meter refuses only when it is full, and all that runs ahead of it is refused at once."""
-    _ENOUGH_OF_FEW, _ENOUGH = 8.0, 12.0
+    _FEW, _ENOUGH_OF_FEW, _ENOUGH = 20, 7.5, 12.0
     """Odds that end it. A refusal adds log(0.5 / 0.005) = 4.6 here and a call takes 0.7 away: while
-    the minute holds few calls, two refusals with at most one call between, else three with two."""
-    DEAR, _PAUSE_S = 40, 30.0
-    """So little found, nothing starts for half a minute, or for 15 s before a probe: a fixed minute
-    that is full refuses until it ends, and each of these refusals would be half a percent or so."""
+    the minute holds few calls, two refusals with one call between, else three with two."""
+    _DEAR, _PAUSE_S = 40, 30.0
+    """So little found, nothing starts for half a minute: a fixed minute that is full refuses until
+    it ends, and each of these refusals would be half a percent of an hour or so."""
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         rate = self.rate
         if rate.kept(self._step_s, now) and rate.evidence.odds < ONE:
             most = max(self._FREELY, self._BEYOND * reached(now))
-            rate.evidence.passed()
             rate.set(min(2 * rate.level, most), now)
 
     def refused(self, refusal: Refusal, now: float) -> bool:
-        need = self._ENOUGH_OF_FEW if refusal.in_window < FEW else self._ENOUGH
+        need = self._ENOUGH_OF_FEW if refusal.in_window < self._FEW else self._ENOUGH
         if self.rate.proven:
             need = ONE
         if refusal.in_window < _TELLING or self.rate.evidence.odds < need:
@@ -128,8 +126,7 @@ class Searching(State):
         # What goes through between refusals is more than the minute held: no minute is full.
         level = max(rate.bound(refusal), refusal.between or 0.0)
         rate.settle(min(rate.level, level), now)
-        rate.found_at = now
-        if refusal.in_window < self.DEAR:
+        if refusal.in_window < self._DEAR:
             rate.not_before = now + self._PAUSE_S
 
 
@@ -184,8 +181,6 @@ _ROSE, _ROSE_CALLS = 1.15, 3.0
 _GAINED, _GAINED_MOST = 1 / 3, 0.02
 """What else a failed try gains: a third of what it showed, at most 2 %, for a fixed minute shows
 the rest of the minute before."""
-_SAME = 0.01
-"""A sliding minute refuses at the same count each time; so near, it is the same, and the quota."""
 
 
 def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
@@ -195,10 +190,7 @@ def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
     if bound > _ROSE * rate.proven + _ROSE_CALLS:
         rate.settle(bound, now)
         return
-    wall, rate.wall = rate.wall, refusal.in_window
     level = rate.proven + min(_GAINED * (bound - rate.proven), _GAINED_MOST * rate.proven)
-    if abs(rate.wall - wall) <= max(1, _SAME * wall):
-        level = float(rate.wall)
     rate.settle(rate.believable(level, now), now)
 
 
@@ -228,25 +220,16 @@ class Holding(State):
     half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
     _MEMORY = 100.0
     """Calls over which the share refused is taken: five refusals of strays of 5 %."""
-    _MEASURED, _MEASURED_MOST = 60, 0.06
-    """From so many calls on that share is a measure of noise, up to so much: what is refused beyond
-    is more likely another program's doing."""
-    _HELD, _LOWER = 30, 0.92
-    """Refused once in so many calls the level is 3 % too high at most. Refused sooner, with nothing
-    proven and no minute of ours to tell more, it is lowered to this."""
     _FALLS = 0.9
     """A proven level that is lowered below this has fallen; else it was a little too high."""
     _FULL, _PAUSED = 0.97, 0.9
     """A minute that holds so much of the level is full; one that holds less, within a minute of a
     change, began with a pause: its count says little."""
-    _HALF = 0.7
-    """A window that holds less than this of the level, kept up for a minute: the quota fell."""
-
     _BLOCKS_S, _OURS = 240.0, 0.8
     """Blocks so close are about our rate: a quota that fell where so much of the minute was ours,
     another program where it was not."""
-    _DROP, _DROP_FULL = 0.95, 0.8
-    """A block leaves so much of a level that is not proven, or of one whose minute was full."""
+    _DROP = 0.95
+    """A block leaves so much of a level at most."""
 
     def __init__(self, rate: Rate) -> None:
         super().__init__(rate)
@@ -259,16 +242,9 @@ class Holding(State):
 
     def called(self, now: float) -> None:
         self._share.call()
-        self._raise_noise()
         calls = self._EXCESS_TOLD_CALLS if self._believed else self._EXCESS_CALLS
         less = 1 / calls + self._NOISES * self.rate.evidence.noise
         self._excess = max(0.0, self._excess - less)
-
-    def _raise_noise(self) -> None:
-        """At the quota that was told noise, once known, is measured: the level cannot creep up."""
-        rate, share = self.rate, self._share
-        if rate.level == rate.told and rate.evidence.noise and share.calls > self._MEASURED:
-            rate.evidence.noise = max(rate.evidence.noise, min(self._MEASURED_MOST, share.value))
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         rate = self.rate
@@ -300,7 +276,6 @@ class Holding(State):
         self._excess += 1
         if rate.level > rate.proven:
             return self._unproven_refused(refusal, now)
-        rate.budget.refund()
         return self._proven_refused(refusal, now)
 
     def _unproven_refused(self, refusal: Refusal, now: float) -> bool:
@@ -309,35 +284,23 @@ class Holding(State):
         if rate.evidence.odds < (TWO if paused else ONE):
             return False
         if not _shown_as_noise(rate, refusal, now):
-            level = self._between(refusal, now)
+            level = min(rate.bound(refusal), (1 - self._TRIM) * rate.level)
             rate.overshot(rate.level, now)
-            rate.settle(level, now)
+            rate.settle(max(rate.proven, level), now)
         return True
-
-    def _between(self, refusal: Refusal, now: float) -> float:
-        """A level between what is proven and what was refused."""
-        rate = self.rate
-        if rate.level <= (1 + self._TRIM) * rate.proven:
-            return rate.proven
-        bound = rate.bound(refusal)
-        if bound > (1 - self._TRIM) * rate.level:
-            if rate.held_calls > self._HELD:
-                return max(rate.proven, (1 - self._TRIM) * rate.level)
-            bound = math.sqrt(rate.proven * rate.level) if rate.proven else self._LOWER * rate.level
-        return max(rate.proven, bound)
 
     def _proven_refused(self, refusal: Refusal, now: float) -> bool:
         rate, noise = self.rate, self.rate.evidence.noise
         need = TWO if rate.noise_is_new else SEVERAL if rate.told is None else MANY
         if rate.evidence.odds >= need:
-            self._surprise(refusal, now)
+            self._surprise(now)
             return True
         most = self._EXCESS_TOLD + self._EXCESS_NOISE * noise if self._believed else self._EXCESS
         if self._excess < most:
             return False
         if not _shown_as_noise(rate, refusal, now) and not self._noise_beside_told(now):
             if self._believed:
-                self._surprise(refusal, now)
+                self._surprise(now)
             else:
                 self._trim(refusal, now)
         return True
@@ -364,18 +327,13 @@ class Holding(State):
             rate.proven = level
             rate.settle(level, now)
 
-    def _surprise(self, refusal: Refusal, now: float) -> None:
+    def _surprise(self, now: float) -> None:
         """A proven level is refused again and again: the quota fell, or somebody else uses it."""
         rate = self.rate
         if rate.noise_is_new:
             rate.refuted_at = now
         rate.evidence.noise = 0.0
-        quiet_s = min(now - rate.block_ended_at, rate.kept_s(now))
-        bound = rate.bound(refusal)
-        if bound < self._HALF * rate.level and quiet_s >= MINUTE_S:
-            rate.fall(max(bound, rate.level / 2), now)
-        else:
-            _share(rate, now)
+        _share(rate, now)
 
     def blocked(self, refusal: Refusal, now: float) -> None:
         """Two blocks within four minutes are about our rate; one alone may be an outage."""
@@ -385,16 +343,14 @@ class Holding(State):
         self._excess = 0.0
         count = float(refusal.in_window)
         if rate.level > rate.proven:
-            if rate.kept_s(now) >= _STEP_S:
+            if rate.kept(_STEP_S, now):
                 rate.settle(max(rate.proven, min(count, self._DROP * rate.level)), now)
         elif since_s > self._BLOCKS_S:
             return
         elif calls < self._OURS * count:
             _share(rate, now)
         elif count >= _TELLING:
-            measured = max(MINUTE_S * calls / since_s, self._DROP_FULL * rate.level)
-            level = measured if count >= self._DROP * rate.level else count
-            rate.fall(min(rate.level, max(level, rate.level / 3)), now)
+            rate.fall(min(self._DROP * rate.level, max(count, rate.level / 3)), now)
 
 
 LOWERED, _LOWERED_CALLS, _LOWERED_TO = 5, 500, 0.94
@@ -453,8 +409,6 @@ class BackingOff(State):
             self.before, self.level, self.since = before.before, before.level, before.since
         self._probed_at: float | None = None
         self._pause_s = max(self._PAUSE_S, MINUTE_S / rate.level) / 2
-        if rate.found_at == now and rate.level < Searching.DEAR:
-            self._pause_s = self._MOST_S / 2
         rate.evidence.clear()
         self._wait(now)
 
@@ -507,11 +461,8 @@ class Recovering(State):
         rate = self.rate
         if rate.evidence.odds < TWO:
             return False
-        if now - rate.block_ended_at >= MINUTE_S:
-            rate.fall(max(rate.bound(refusal), rate.level / 2), now)
-        else:
-            rate.evidence.clear()
-            rate.set(rate.level / 2, now)
+        rate.evidence.clear()
+        rate.set(rate.level / 2, now)
         return True
 
 

@@ -117,10 +117,6 @@ class StartLog:
         """Calls that started between two instants, both excluded; at most the last 90 s."""
         return sum(each.calls for each in self._entries if after < each.started_at < before)
 
-    def first_after(self, instant: float) -> float | None:
-        """When the first call after an instant started."""
-        return next((c.started_at for c in self._entries if c.started_at > instant), None)
-
     def reached(self, now: float) -> int:
         """Calls that started in the last 60 s."""
         return self.between(now - MINUTE_S, math.inf)

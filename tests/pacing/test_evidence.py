@@ -66,11 +66,11 @@ def test_the_share_refused_follows_a_change_and_starts_at_nothing():
     assert share.value < 0.001
 
 
-def calls_until_allowed(budget, level, noise=0.0):
+def calls_until_allowed(budget, level):
     """Calls until a try can be paid."""
     calls = 0
     while not budget.allows:
-        budget.call(level, noise)
+        budget.call(level)
         calls += 1
     return calls
 
@@ -91,21 +91,8 @@ def test_a_bad_hour_is_forgotten_and_no_more_than_one_try_is_saved_up():
         budget.refused()
     assert calls_until_allowed(budget, 1500.0) <= 230
     for _ in range(10_000):
-        budget.call(1500.0, 0.0)
+        budget.call(1500.0)
     budget.refused()
     assert budget.allows
     budget.refused()
     assert not budget.allows
-
-
-def test_noise_and_refusals_of_a_proven_level_are_not_charged():
-    """Strays would eat the budget, and a search that they ended would never go on."""
-    budget = TryBudget()
-    budget.refused()
-    budget.refund()
-    assert budget.allows
-    for number in range(2000):
-        budget.call(90.0, 0.05)
-        if number % 20 == 19:
-            budget.refused()
-    assert budget.allows
