@@ -1,16 +1,16 @@
-"""The progress bar of a terminal; imported only where there is one, for rich takes a while."""
+"""The progress bar of a run; imported only on a terminal, because rich takes a while."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
 from batchgen.commands.figures import figures
+from batchgen.commands.file_bar import LOST_TERMINAL, progress_line
 from batchgen.runner import Summary
 
 
@@ -24,7 +24,7 @@ class BarScreen:
 
     def line(self, text: str) -> None:
         """Print a line above the bar."""
-        with _ignore_lost_terminal():
+        with LOST_TERMINAL:
             self._progress.console.print(Text(text))
 
     def show(self, summary: Summary) -> None:
@@ -32,7 +32,7 @@ class BarScreen:
         if not summary.total:
             return
         self._progress.live.transient = not summary.done
-        with _ignore_lost_terminal():
+        with LOST_TERMINAL:
             self._progress.update(
                 self._bar,
                 completed=summary.done,
@@ -51,25 +51,6 @@ def bar_screen(every: float) -> Iterator[BarScreen]:
         # Folded at a space rather than cut: a narrow terminal shows all figures, too.
         TextColumn("{task.fields[figures]}", markup=False, table_column=Column(no_wrap=False)),
     )
-    progress = Progress(
-        *columns,
-        console=Console(stderr=True, highlight=False, emoji=False, markup=False),
-        auto_refresh=False,  # an error in rich's thread would reach nobody
-        redirect_stdout=False,  # results go where the user sent them
-        transient=True,  # a run that never began leaves its complaint alone on the screen
-    )
-    shown = BarScreen(progress, every)
-    with _ignore_lost_terminal():
-        progress.start()
-    try:
-        yield shown
-    finally:
-        with _ignore_lost_terminal():
-            progress.stop()
-
-
-@contextmanager
-def _ignore_lost_terminal() -> Iterator[None]:
-    """Ignore a terminal that went away: its text is lost, and the run goes on."""
-    with suppress(OSError):
-        yield
+    # Moved by hand, for an error in rich's thread would reach nobody.
+    with progress_line(*columns, auto_refresh=False) as progress:
+        yield BarScreen(progress, every)
