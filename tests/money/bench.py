@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from clocks import LoopClock
 from virtual_time import ThreadTimeLoop
 
 from batchgen.job import Job
@@ -25,7 +26,6 @@ from batchgen.runner.batch import Batch
 from batchgen.runner.options import Observer, RunOptions
 from batchgen.runner.progress import Summary
 from batchgen.runner.virtual_time import Events
-from batchgen.simulator.clock import LoopClock
 from batchgen.simulator.faults.directives import read
 from batchgen.simulator.options import Options, span
 from batchgen.simulator.server import SERVICE, build_app, serving

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+from clocks import ManualClock
 from wire import CORE, PROMPT, authorization, wired
 
-from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.credentials import account_of
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

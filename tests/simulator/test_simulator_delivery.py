@@ -1,9 +1,9 @@
 """Answers that do not arrive: what exactly reaches the client, and what the ledger says."""
 
 import pytest
+from clocks import ManualClock
 from wire import CORE, PROMPT, until, wired
 
-from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.faults.directives import read
 
 

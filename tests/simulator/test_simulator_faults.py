@@ -1,9 +1,9 @@
 """Which calls a fault meets: those it is scripted for, spelled in, or those of chance."""
 
 import pytest
+from clocks import ManualClock
 from wire import CORE, PROMPT, SDXL, authorization, wired
 
-from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.faults.actions import ACTIONS, Stage
 from batchgen.simulator.faults.directives import DirectiveError, read
 

@@ -12,10 +12,11 @@ from dataclasses import fields
 
 import pytest
 from click.testing import CliRunner
+from clocks import LoopClock, ManualClock
 from wire import CORE, PROMPT, Wire, wired
 
 from batchgen.simulator.cli import command
-from batchgen.simulator.clock import LoopClock, ManualClock, SystemClock
+from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.faults.directives import DirectiveError
 from batchgen.simulator.launch import SimulatorError, running
 from batchgen.simulator.options import Options

@@ -3,9 +3,9 @@
 from contextlib import ExitStack
 
 import pytest
+from clocks import ManualClock
 from wire import CORE, PROMPT, authorization, made, wired
 
-from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.errors import Refused
 from batchgen.simulator.models import MODELS
 from batchgen.simulator.quota import Quotas

@@ -5,10 +5,10 @@ import io
 import json
 
 import pytest
+from clocks import ManualClock
 from PIL import Image
 from wire import CORE, PROMPT, SDXL, wired
 
-from batchgen.simulator.clock import ManualClock
 from batchgen.simulator.faults.directives import read
 
 SDXL_BODY = {"text_prompts": [{"text": "a blue mug"}], "seed": 7}

@@ -5,9 +5,8 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
 import pytest
+from clocks import ManualClock
 from wire import CORE, PROMPT, authorization, wired
-
-from batchgen.simulator.clock import ManualClock
 
 ARN = "arn:aws:bedrock:us-west-2:111122223333:application-inference-profile/"
 
