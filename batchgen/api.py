@@ -232,8 +232,7 @@ def verify(path: str | Path, *, quick: bool = False) -> Verified:
         ManifestError: it cannot be read, or no run of batchgen wrote it.
         StorageError: the lock of the output cannot be read.
     """
-    path = Path(path)
-    return verify_output(path / MANIFEST_NAME if path.is_dir() else path, quick=quick)
+    return verify_output(manifest_of(Path(path)), quick=quick)
 
 
 class _Callback(Observer):

@@ -146,13 +146,6 @@ PRICE_FILE = _Path("file", "a file of prices")
 EXISTING_PATH = _ExistingPath("path", "a file or a folder")
 
 
-def manifest_in(path: Path) -> Path:
-    """The manifest that a path names: itself, or that of an output folder."""
-    from batchgen.output import MANIFEST_NAME
-
-    return path / MANIFEST_NAME if path.is_dir() else path
-
-
 Command = Callable[..., Any]
 
 

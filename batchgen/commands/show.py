@@ -37,7 +37,7 @@ def command(
     The first line says with which seed, model and prompt it was made. Ends with 5 if only its name
     is on record, and its bytes are other ones.
     """
-    from batchgen.output import is_manifest
+    from batchgen.output import is_manifest, manifest_of
     from batchgen.record import Status
 
     if not is_manifest(path):
@@ -49,7 +49,7 @@ def command(
     from batchgen.commands.show_runs import list_tasks, show_nights
 
     wanted = [Status.FAILED] * failed + [Status.FILTERED] * filtered
-    file = options.manifest_in(path)
+    file = manifest_of(path)
     if wanted:
         list_tasks(file, wanted, last_run=last_run, as_json=as_json)
     else:

@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from batchgen.commands import options
 from batchgen.commands.streams import result
 from batchgen.errors import ExitCode, InputError, ManifestError
 from batchgen.output import (
@@ -20,6 +19,7 @@ from batchgen.output import (
     embedded,
     find_named,
     find_origin,
+    manifest_of,
     read_credentials,
 )
 from batchgen.record import DerivedFile, Record, StoredImage, is_simulated
@@ -77,7 +77,7 @@ def show_image(path: Path, manifest: Path | None, *, as_json: bool) -> int:
         InputError: no manifest has it, and nothing is embedded in it.
         ManifestError: the manifest that was named cannot be read.
     """
-    given = None if manifest is None else options.manifest_in(manifest)
+    given = None if manifest is None else manifest_of(manifest)
     origin = find_origin(path, given)
     is_same = origin is not None
     if origin is None and given is None and not _says_how(path):

@@ -63,12 +63,14 @@ def command(path: Path | None, *, job: Path | None, as_json: bool, **asked: bool
     repaired. Without --repair, --prune and --adopt nothing is changed; nothing is ever deleted.
     """
     loaded = None if job is None else _load(job)
+    from batchgen.output import manifest_of
+
     if path is None and loaded is None:
         raise InputError("Name an output or its manifest, or a job with --job.")
     if asked["prune"] and loaded is None:
         raise InputError("--prune needs --job: name the job that says what to keep.")
     place = Path(loaded.output) if path is None and loaded is not None else path or Path()
-    manifest = options.manifest_in(place)
+    manifest = manifest_of(place)
     adopted = _adopt(manifest) if asked["adopt"] else None
     started = time.monotonic()
     with file_bar("verifying") as progress:
