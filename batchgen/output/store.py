@@ -35,6 +35,9 @@ SPOOL = "spool"
 """Where images are kept that could not be written to their place."""
 PART = ".part"
 
+KNOWN_FOLDERS = 1_000
+"""Folders that a store remembers; one that it forgot has its name synced once more."""
+
 DERIVED = "derived"
 """In the temporary names of files that are made of images."""
 DERIVED_PART = f".{DERIVED}{PART}"
@@ -68,7 +71,7 @@ class Store:
     def __init__(self, folder: Path, make_room: MakeRoom) -> None:
         self.folder = folder
         self._make_room = make_room
-        self._durable: set[Path] = {Path()}
+        self._durable: set[Path] = set()
         """Folders whose names were synced."""
         self._refuge: Path | None = None
         self.kept: Counter[Path] = Counter()
@@ -287,6 +290,8 @@ class Store:
         is_new = _make_folder(self.folder / relative)
         if is_new or relative not in self._durable:
             sync_folder(self.folder / relative.parent)
+            if len(self._durable) >= KNOWN_FOLDERS:  # a job may have one for each image
+                self._durable.clear()
             self._durable.add(relative)
 
     async def _write(self, relative: str | Path, data: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import Counter
+from collections import OrderedDict
 from dataclasses import replace
 from itertools import chain, count
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from .faults.directives import (
 )
 from .faults.replies import damaged
 from .generation import Generator, Order, charge
-from .ledger import Ledger, Stats, entry
+from .ledger import REMEMBERED, Ledger, Stats, entry
 from .models import resolve
 from .quota import Quotas
 from .rules import parse
@@ -56,7 +56,8 @@ class Service:
         self._started = clock.monotonic()
         self._open: dict[str, Call] = {}
         self._numbers = count(1)
-        self._attempts: Counter[tuple[str, str]] = Counter()
+        self._attempts: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """Model and body -> how often they were sent, those that were sent last at the end."""
 
     def reset(self) -> None:
         """Forget calls, charges, faults and used-up quota, as if just started."""
@@ -119,14 +120,21 @@ class Service:
 
     def _order(self, call: Call, model: Model) -> Order:
         family = FAMILIES[model.family]
-        self._attempts[model.id, call.sha256] += 1
-        call.attempt = self._attempts[model.id, call.sha256]
+        call.attempt = self._count((model.id, call.sha256))
         body = parse(call.body, family.SCHEMAS[model.schema])
         # Both no seed and 0 ask for one of the service's choice.
         seed = body.get("seed") or self._random_seed(call)
         picture = family.picture_request(model, body, seed)
         faults = self._faults(call, family.prompts(body))
         return Order(call=call, model=model, body=body, picture=picture, faults=faults)
+
+    def _count(self, sent: tuple[str, str]) -> int:
+        """How many times a model was sent this body, unless so many others came meanwhile."""
+        number = self._attempts.pop(sent, 0) + 1
+        self._attempts[sent] = number
+        if len(self._attempts) > REMEMBERED:
+            self._attempts.popitem(last=False)
+        return number
 
     def _random_seed(self, call: Call) -> int:
         what = (self.options.seed, "seed", call.sha256, call.attempt)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from batchgen.errors import StorageError
 from batchgen.models import Artifact
+from batchgen.output import store as store_module
 from batchgen.output.images import MAX_PIXELS, BrokenImage, inspect_image
 from batchgen.output.store import Store
 from batchgen.record import EXTENSIONS
@@ -238,6 +239,19 @@ class TestSave:
         synced.clear()
         await save(store, picture(), "a/b/mug-2")
         assert synced == [f"a/b/.mug-2.png.{ID}.part", "a/b"]
+
+    async def test_a_folder_for_each_image_takes_no_memory(self, store, monkeypatch):
+        """What the store forgot of folders it makes sure of again."""
+        monkeypatch.setattr(store_module, "KNOWN_FOLDERS", 3)
+        synced = []
+        monkeypatch.setattr(store_module, "sync_folder", lambda path: synced.append(path.name))
+        for number in range(9):
+            await save(store, picture(), f"a/{number}/mug")
+            assert synced.count(str(number)) == 1
+            assert len(store._durable) <= 3
+        synced.clear()
+        await save(store, picture(), "a/0/cup")
+        assert synced[-2:] == ["a", "0"]
 
     async def test_a_leftover_of_the_same_task_is_replaced(self, store, tmp_path):
         """Half a file of an attempt that was killed does not get into the new one."""

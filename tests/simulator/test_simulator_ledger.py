@@ -9,6 +9,7 @@ import pytest
 from wire import CORE, PROMPT, SDXL, wired
 
 from batchgen.simulator import ledger
+from batchgen.simulator import service as service_module
 from batchgen.simulator.ledger import read
 
 FIELDS = {
@@ -179,6 +180,7 @@ async def test_faults_can_be_listed_added_and_cleared():
 async def test_it_remembers_a_bounded_number_of_calls(monkeypatch):
     """A simulator that runs for days keeps the last ones, and of the last minute only counts."""
     monkeypatch.setattr(ledger, "REMEMBERED", 3)
+    monkeypatch.setattr(service_module, "REMEMBERED", 3)
     monkeypatch.setattr(ledger, "_MOMENT", 60.0)
     async with wired() as wire:
         for number in range(7):
@@ -189,3 +191,7 @@ async def test_it_remembers_a_bounded_number_of_calls(monkeypatch):
         assert len(service.ledger._delivered) == 3
         assert len(service.stats._recent) == 1
         assert service.stats.snapshot()["last_minute"] == {"answered": 7, "throttled": 0}
+        for seed in (5, 8, 9, 5, 7):  # the fifth is one of the last three at each time
+            await wire.post({**PROMPT, "seed": seed})
+        assert [line["attempt"] for line in service.ledger.lines()] == [1, 3, 1]
+        assert len(service._attempts) == 3
