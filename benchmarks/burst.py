@@ -1,4 +1,6 @@
-"""`python -m benchmarks.burst [--calls N] [--image-bytes N]`: many calls answered at once.
+"""`python -m benchmarks.burst [--calls N] [--image-bytes N] [--tls CERTIFICATE KEY]`.
+
+Many calls that are answered at once; with TLS by the files of a certificate for localhost.
 
 Prints the most memory of the whole process, and the longest stop of its event loop until the first
 image and from then on: in seconds that passed, and in CPU of the loop itself, which no neighbour on
@@ -9,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +25,8 @@ from typing import NamedTuple
 import batchgen
 
 BEAT_S = 0.001
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIABENCHMARK", "AWS_SECRET_ACCESS_KEY": "benchmark"}
+"""Nobody's: what is called with TLS is signed by keys of the environment."""
 
 
 class Stop(NamedTuple):
@@ -57,25 +62,27 @@ class Pulse:
 
 
 @contextmanager
-def answering(image_bytes: int, calls: int) -> Iterator[int]:
-    """The port of a server that answers all calls at once when so many wait."""
+def answering(image_bytes: int, calls: int, tls: Sequence[str]) -> Iterator[str]:
+    """The URL of a server that answers all calls at once when so many wait."""
     command = [sys.executable, "-m", "benchmarks.throughput.answers"]
     command += [f"--image-bytes={image_bytes}", f"--gather={calls}"]
+    command += ["--tls", *tls] if tls else []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None
-        yield int(server.stdout.readline())
+        port = int(server.stdout.readline())
+        yield f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
         server.stdin.close()
         server.stdout.read()
 
 
-def job(port: int, folder: Path, calls: int) -> batchgen.Job:
+def job(url: str, folder: Path, calls: int) -> batchgen.Job:
     """So many equal tasks, all of them in flight together."""
     return batchgen.Job(
         name="burst",
-        endpoint=f"http://127.0.0.1:{port}",
+        endpoint=url,
         model="stability.stable-image-core-v1:1",
         output=str(folder),
         prompt="a benchmark",
@@ -84,14 +91,14 @@ def job(port: int, folder: Path, calls: int) -> batchgen.Job:
     )
 
 
-async def burst(port: int, folder: Path, calls: int) -> str:
+async def burst(url: str, folder: Path, calls: int) -> str:
     """One run, watched."""
     pulse, ends = Pulse(), []
     watching = asyncio.create_task(pulse.watch())
     await asyncio.sleep(0)
     began = time.perf_counter()
     summary = await batchgen.run(
-        job(port, folder, calls), on_record=lambda _: ends.append(time.perf_counter())
+        job(url, folder, calls), on_record=lambda _: ends.append(time.perf_counter())
     )
     over = time.perf_counter()
     watching.cancel()
@@ -115,10 +122,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000)
     parser.add_argument("--image-bytes", type=int, default=1_500_000)
+    parser.add_argument("--tls", nargs=2, default=())
     given = parser.parse_args()
+    if given.tls:
+        os.environ |= {**KEYS, "AWS_CA_BUNDLE": given.tls[0]}
     _ = batchgen.run  # imports what a run needs, which is the caller's to do, before the loop runs
-    with tempfile.TemporaryDirectory() as folder, answering(given.image_bytes, given.calls) as port:
-        print(asyncio.run(burst(port, Path(folder), given.calls)))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        answering(given.image_bytes, given.calls, given.tls) as url,
+    ):
+        print(asyncio.run(burst(url, Path(folder), given.calls)))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,12 @@ class _Protocol(ResponseHandler):
 
     begun = b""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """There is a connection; one with TLS has a buffer of its own, which would hold 512 KB."""
+        super().connection_made(transport)
+        if (limit := getattr(transport, "set_read_buffer_limits", None)) is not None:
+            limit(READ_AHEAD)
+
     def set_response_params(self, **params: Any) -> None:
         """Another request is sent on this connection."""
         self.begun = b""

@@ -1,7 +1,8 @@
 """A server that answers every POST at once with the same body; it costs as little as can be.
 
 Started as a process of its own, so that its CPU is not counted:
-`python -m benchmarks.throughput.answers --image-bytes N [--gather N [--after N]]`.
+`python -m benchmarks.throughput.answers --image-bytes N [--gather N [--after N]]
+[--tls CERTIFICATE KEY]`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import base64
 import io
 import json
 import os
+import ssl
 import sys
 
 from PIL import Image
@@ -114,7 +116,13 @@ async def serve(arguments: argparse.Namespace) -> None:
     Answering.after = arguments.after
     response = reply(png(arguments.image_bytes))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answering(response), "127.0.0.1", 0, backlog=4096)
+    tls = None
+    if arguments.tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*arguments.tls)
+    server = await loop.create_server(
+        lambda: Answering(response), "127.0.0.1", 0, backlog=4096, ssl=tls
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)  # ends with its parent
     print(Answering.most, flush=True)
@@ -125,4 +133,5 @@ if __name__ == "__main__":
     parser.add_argument("--image-bytes", type=int, default=1_500_000)
     parser.add_argument("--gather", type=int, default=0)
     parser.add_argument("--after", type=int, default=0)
+    parser.add_argument("--tls", nargs=2, help="files of a certificate and its key")
     asyncio.run(serve(parser.parse_args()))

@@ -8,17 +8,21 @@ from asyncio.selector_events import BaseSelectorEventLoop
 from contextlib import asynccontextmanager
 
 import pytest
+from fakes import settle, until
 from loopback import serving
 from tls import CERTIFICATE, KEY
 
 import batchgen
 from batchgen import job as jobs
+from batchgen.bedrock import client as client_module
 from batchgen.bedrock import open_accounts, open_endpoint
 from batchgen.bedrock.account import open_account
 from batchgen.bedrock.account_errors import AccountError
 from batchgen.bedrock.client import connect
 from batchgen.bedrock.connection import Connection
+from batchgen.bedrock.reply_memory import ReplyMemory
 from batchgen.bedrock.sdk_errors import only_tls
+from batchgen.bedrock.wire import READ_AHEAD, unread
 from batchgen.errors import (
     AnswerLost,
     BatchgenFault,
@@ -207,8 +211,8 @@ class TestInClear:
 
 
 @asynccontextmanager
-async def tls_server(tmp_path):
-    """A server that speaks TLS and answers each request with `{}`; gives its port and requests."""
+async def tls_server(tmp_path, body=b"{}"):
+    """A server that speaks TLS and answers each request with a body; gives port and requests."""
     (tmp_path / "cert.pem").write_text(CERTIFICATE)
     (tmp_path / "key.pem").write_text(KEY)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -218,7 +222,7 @@ async def tls_server(tmp_path):
     async def answer(reader, writer):
         try:
             requests.append(await reader.readuntil(b"\r\n\r\n"))
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -286,6 +290,31 @@ class TestTls:
             async with connect(at(f"https://127.0.0.1:{port}")) as client:
                 assert (await client.invoke(MODEL, b"{}")).body == b"{}"
         assert len(requests) == 1
+
+    async def test_what_waits_is_kept_from_the_connection_and_comes_whole(
+        self, tmp_path, monkeypatch
+    ):
+        """A connection with TLS holds no more of a reply that nobody reads than is said."""
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+        transports, body, memory = [], bytes(range(256)) * 16_000, ReplyMemory(1)
+
+        def noted_unread(response):
+            transports.append(response.connection.protocol.transport)
+            return unread(response)
+
+        monkeypatch.setattr(client_module, "unread", noted_unread)
+        async with (
+            tls_server(tmp_path, body) as (port, _),
+            connect(at(f"https://127.0.0.1:{port}"), memory) as client,
+        ):
+            earlier = await memory.take(1_000_000)
+            call = asyncio.create_task(client.invoke(MODEL, b"{}"))
+            await until(lambda: transports or call.done())
+            await settle()
+            assert transports[0].get_read_buffer_limits()[1] == READ_AHEAD
+            earlier.release()
+            answer = await call
+        assert answer.body == body
 
     async def test_a_certificate_that_is_not_trusted(self, tmp_path):
         """No retry makes it trusted."""
