@@ -97,7 +97,7 @@ class Line(BaseModel):
         for name in SELDOM & fields.keys():
             if fields[name] is None:
                 del fields[name]
-        return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
+        return json.dumps(fields).encode() + b"\n"
 
 
 DECODED_DIGITS = 16

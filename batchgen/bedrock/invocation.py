@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiobotocore.awsrequest import AioAWSResponse
 from aiobotocore.response import StreamingBody
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
+from multidict import CIMultiDict
 
 from batchgen.bedrock.error_replies import ParserFactory
 from batchgen.bedrock.sdk_errors import OPERATION
@@ -110,13 +110,30 @@ def _instead_of_the_call(
     return _Answered, {"prepared": prepared}
 
 
-async def _signed(prepared: _Prepared, body: bytes) -> Any:
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """A POST, with what the SDK's signers and its HTTP session look at.
+
+    Its own requests copy their headers and their body several times before they can be sent.
+    """
+
+    url: str
+    headers: CIMultiDict[str]
+    body: bytes
+    context: dict[str, Any]
+    """The signer writes the time there."""
+    method: str = "POST"
+    params: Mapping[str, str] = field(default_factory=dict)
+    stream_output: bool = True
+    """The body of the reply is ours to read."""
+
+
+async def _signed(prepared: _Prepared, body: bytes) -> _Request:
     """A request that can be sent now, by the credentials that hold now."""
-    request = AWSRequest("POST", prepared.url, {**prepared.headers}, body)
-    request.context = {**prepared.context}  # the signer writes the time there
+    headers = CIMultiDict(prepared.headers)
+    request = _Request(url=prepared.url, headers=headers, body=body, context={**prepared.context})
     await prepared.signer.sign(OPERATION, request)
-    request.headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
-    request.headers["amz-sdk-request"] = "attempt=1"
-    sent = request.prepare()
-    sent.stream_output = True  # the body is ours to read
-    return sent
+    headers["amz-sdk-invocation-id"] = str(uuid.uuid4())
+    headers["amz-sdk-request"] = "attempt=1"
+    headers["Content-Length"] = str(len(body))
+    return request

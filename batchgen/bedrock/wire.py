@@ -97,7 +97,7 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
         with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
         super().__init__(connector_args=with_factory, **arguments)
         self._plain_http = plain_http
-        self._traces = [_tracing()] if watched else []
+        self._request_class = _Watched if watched else aiohttp.ClientRequest
 
     def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
         connector: aiohttp.TCPConnector = super()._create_connector(proxy_url)
@@ -127,25 +127,21 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
                     read_bufsize=READ_AHEAD,
                     max_line_size=LONGEST_LINE,
                     max_field_size=LONGEST_LINE,
+                    request_class=self._request_class,
                     response_class=_Response,
-                    trace_configs=self._traces,
                 )
             )
             self._sessions[proxy_url] = session
         return _Direct(session)
 
 
-def _tracing() -> aiohttp.TraceConfig:
-    """Notes when a request has a connection."""
+class _Watched(aiohttp.ClientRequest):
+    """A request that says of itself that it has a connection: that of a proxy's tunnel is none."""
 
-    async def note(*_: object) -> None:
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if (request := _CURRENT.get()) is not None:
             request.may_have_left = True
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(note)
-    tracing.on_connection_reuseconn.append(note)
-    return tracing
+        return await super().send(conn)
 
 
 class _Direct:

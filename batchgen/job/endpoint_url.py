@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ def is_loopback(url: str) -> bool:
     return (mapped or address).is_loopback
 
 
+@lru_cache  # each call asks it of its address
 def is_plain_http(url: str) -> bool:
     """Whether what is sent to a URL can be read on its way to another machine."""
     return urlsplit(url).scheme == "http" and not is_loopback(url)

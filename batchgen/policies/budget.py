@@ -100,7 +100,11 @@ class Budget:
             self._set_aside += share
 
     async def settle(self, price: Decimal, *, billed: Decimal, maybe: Decimal) -> None:
-        """Give back the reservation, and keep what was or may have been billed."""
+        """Give back the reservation, and keep what was or may have been billed.
+
+        It is done before anything else can happen, a cancellation too: nobody waits while holding
+        the lock, so it is free.
+        """
         async with self._changed:
             self._reserved -= price
             self.spent += billed + maybe
@@ -188,7 +192,7 @@ def with_budget(generate: Generate, budget: Budget, stop: Stop) -> Generate:
             maybe = ZERO if attempt.state.sent is None else price
             raise
         finally:
-            await asyncio.shield(budget.settle(price, billed=billed, maybe=maybe))
+            await budget.settle(price, billed=billed, maybe=maybe)
             if not billed and not maybe:
                 budget.undraw(attempt.task, attempt.task.price_usd or ZERO)
         return generation

@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 from batchgen.attempt import Attempt, Generate, Generation
 from batchgen.errors import AttemptError, InputChanged, NotStarted
@@ -113,7 +113,7 @@ def with_circuit_breaker(
     """
 
     async def attempt_unless_open(attempt: Attempt) -> Generation:
-        async with _turn(breaker, stop):
+        async with _turn(breaker, stop) if breaker.is_open() else nullcontext():
             try:
                 generation = await generate(attempt)
             except NOT_BILLED as error:
@@ -132,16 +132,15 @@ def with_circuit_breaker(
 
 @asynccontextmanager
 async def _turn(breaker: CircuitBreaker, stop: Stop) -> AsyncIterator[None]:
-    """Let attempts pass at once while the breaker is closed, else one by one."""
+    """Let attempts that came while the breaker was open pass one by one."""
     async with AsyncExitStack() as probing:
+        await probing.enter_async_context(breaker.probe)
         if breaker.is_open():
-            await probing.enter_async_context(breaker.probe)
-            if breaker.is_open():
-                await stop.sleep(breaker.pause)
-            else:
-                await probing.aclose()  # it closed while this one waited: all go on at once
-                if stop.stopping is not None:
-                    raise NotStarted("the run is stopping")
+            await stop.sleep(breaker.pause)
+        else:
+            await probing.aclose()  # it closed while this one waited: all go on at once
+            if stop.stopping is not None:
+                raise NotStarted("the run is stopping")
         yield
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from batchgen.attempt import Failed, Outcome, Substitute, Succeeded
 from batchgen.errors import (
@@ -121,7 +122,8 @@ class Fallback:
         call = self._version(story, base) or base
         while True:
             substitute = None if call is task else Substitute(call=call, reason=_reason(story))
-            outcome = await self._race(story, model_id, substitute, never if is_last else leave)
+            may_leave = never if is_last else leave
+            outcome = await self._unless_lost(story, model_id, substitute, may_leave)
             if outcome is None:
                 return None
             self._note(model_id, outcome)
@@ -135,7 +137,7 @@ class Fallback:
                 counts.set_aside(call.price_usd)
             call = version
 
-    async def _race(
+    async def _unless_lost(
         self,
         story: _Story,
         model_id: str,
@@ -147,20 +149,27 @@ class Fallback:
         An attempt that waits for a lost model would wait for long, and keep its task from the next
         model. One that was sent is not called back: it may be paid for.
         """
-        counts = story.counts
-        call = asyncio.ensure_future(self._run_call(story.task, substitute, counts, leave))
+        counts, withdrawn = story.counts, False
+        worker: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # it is one
+        cancelled_before = worker.cancelling()
+
+        def withdraw() -> None:
+            nonlocal withdrawn
+            is_over = leave is not never or self._health.is_denied(model_id)
+            waits = counts.state.sent is None and worker is not asyncio.current_task()
+            if is_over and waits and not withdrawn:
+                withdrawn = worker.cancel()
+
+        on_loss = self._health.on_loss[model_id]
+        on_loss.add(withdraw)
         try:
-            while not call.done():
-                loss = self._health.loss(model_id)
-                await asyncio.wait((call, loss), return_when=asyncio.FIRST_COMPLETED)
-                is_over = leave is not never or self._health.is_denied(model_id)
-                if loss.done() and is_over and counts.state.sent is None:
-                    call.cancel()
+            return await self._run_call(story.task, substitute, counts, leave)
         except asyncio.CancelledError:
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-            raise
-        return None if call.cancelled() else call.result()
+            if not withdrawn or worker.uncancel() > cancelled_before:
+                raise  # somebody else cancelled it, too
+            return None
+        finally:
+            on_loss.discard(withdraw)
 
     def _version(self, story: _Story, base: Task) -> Task | None:
         """What is sent after so many refusals in place of this call; None if nothing is left."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
@@ -56,13 +55,8 @@ class ModelHealth:
         """Model id -> its breaker; open while the model is lost."""
         self._reasons: dict[str, str] = {}
         """Model id -> why it was lost last."""
-        self._losses: dict[str, asyncio.Future[None]] = {}
-
-    def loss(self, model_id: str) -> asyncio.Future[None]:
-        """Done as soon as the model is lost or denied; each loss has a future of its own."""
-        if model_id not in self._losses:
-            self._losses[model_id] = asyncio.get_running_loop().create_future()
-        return self._losses[model_id]
+        self.on_loss: dict[str, set[Callable[[], None]]] = defaultdict(set)
+        """Model id -> what is called each time that the model is lost or denied."""
 
     def refuses(self, task: Task) -> bool:
         """Whether no model that may make this task is called any more: it stays open."""
@@ -144,10 +138,9 @@ class ModelHealth:
         self._lose(model_id)
 
     def _lose(self, model_id: str) -> None:
-        """Wake every task that waits for the model."""
-        loss = self._losses.pop(model_id, None)
-        if loss is not None and not loss.done():
-            loss.set_result(None)
+        """Tell every task that waits for the model."""
+        for tell in tuple(self.on_loss[model_id]):
+            tell()
 
 
 def why(error: AttemptError) -> str:

@@ -205,6 +205,19 @@ class TestBudget:
         assert budget.spent == 2 * PRICE
 
     @virtual_time
+    async def test_settling_waits_for_nobody(self):
+        """However many wait for money: an attempt that is cancelled settles without a pause."""
+        budget = Budget(PRICE)
+        assert await budget.reserve(PRICE) is True
+        waiting = [asyncio.create_task(budget.reserve(PRICE)) for _ in range(3)]
+        await settle()
+        for _ in range(2):  # the second one while those whom the first woke have not run
+            with pytest.raises(StopIteration):
+                budget.settle(ZERO, billed=ZERO, maybe=ZERO).send(None)
+        await budget.settle(PRICE, billed=PRICE, maybe=ZERO)
+        assert await asyncio.gather(*waiting) == [False, False, False]
+
+    @virtual_time
     async def test_who_is_cancelled_reserves_nothing(self):
         """A waiter that goes away leaves no reservation behind."""
         budget = Budget(PRICE)
