@@ -222,7 +222,7 @@ def job_of(folder: Path, routes: Sequence[FakeRoute], tasks: int, **changes: Any
 def order_of(job: Job, routes: Sequence[FakeRoute], listener: Listener) -> RunOptions:
     @asynccontextmanager
     async def opened(*_: Any) -> AsyncIterator[Endpoint]:
-        pairs = zip(job.ways, routes, strict=True)
+        pairs = zip(job.effective_routes, routes, strict=True)
         yield Endpoint(
             routes=tuple(
                 OpenRoute(service=each, renew=each.renew, route=way) for way, each in pairs

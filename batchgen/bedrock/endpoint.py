@@ -42,7 +42,10 @@ async def open_endpoint(job: Job, calls_in_flight: int) -> AsyncIterator[Endpoin
     async with AsyncExitStack() as stack:
         url = await _url_of(job, stack)
         memory = ReplyMemory()
-        ways = [(route, Connection.of(job, route, url, calls_in_flight)) for route in job.ways]
+        ways = [
+            (route, Connection.of(job, route, url, calls_in_flight))
+            for route in job.effective_routes
+        ]
         if not job.routes:
             route = await _open_route(*ways[0], memory, stack)
             yield Endpoint(routes=(route,), notices=tuple(_in_clear(url)))
@@ -66,7 +69,9 @@ async def open_accounts(job: Job) -> AsyncIterator[list[tuple[Route, Account]]]:
     """
     async with AsyncExitStack() as stack:
         url = await _url_of(job, stack)
-        connections = [(route, Connection.of(job, route, url, QUESTIONS)) for route in job.ways]
+        connections = [
+            (route, Connection.of(job, route, url, QUESTIONS)) for route in job.effective_routes
+        ]
         yield [
             (route, await stack.enter_async_context(open_account(connection)))
             for route, connection in connections
@@ -197,7 +202,7 @@ def _refuse_shared_quotas(job: Job, attempts: Iterable[RouteAttempt]) -> None:
         JobError: two routes are the same account and Region, with a model in common.
     """
     found = Complaints()
-    names = [route.name for route in job.ways]
+    names = [route.name for route in job.effective_routes]
     for shared in shared_quotas((each.route, each.account) for each in attempts):
         if shared.account is not None:
             number = names.index(shared.route.name)

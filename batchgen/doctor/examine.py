@@ -25,7 +25,9 @@ async def examine(job: Job, *, now: Callable[[], datetime] = utc_now) -> list[Fi
     surveyed = await asyncio.to_thread(survey, job)
     work = surveyed.workload
     findings = [*surveyed.findings, *await _ask(job, work, now())]
-    findings += await asyncio.to_thread(look_at_output, Path(job.output), work.total, job.places)
+    findings += await asyncio.to_thread(
+        look_at_output, Path(job.output), work.total, job.in_flight_limit
+    )
     return findings
 
 

@@ -145,7 +145,7 @@ def look_at_time(
     )
     text = f"About {duration(expected.seconds)}: {'; '.join(parts)}"
     if expected.is_by_concurrency:
-        text += f"; {job.places} calls in flight do not get more done"
+        text += f"; {job.in_flight_limit} calls in flight do not get more done"
     return _in_time(job, text, expected, now)
 
 

@@ -167,7 +167,7 @@ def _values(
 
 def _routes(job: Job) -> Iterator[Complaint]:
     seen: list[Route] = []
-    for index, route in enumerate(job.ways if job.routes else ()):
+    for index, route in enumerate(job.effective_routes if job.routes else ()):
         for earlier, other in enumerate(seen):
             if route.name == other.name and not _is_one(route, other):
                 text = f"is the name of routes[{earlier}] already: give this route another one"

@@ -164,16 +164,16 @@ class Job(Section):
         return cast("_Data", self._data_files[name])
 
     @property
-    def ways(self) -> tuple[Route, ...]:
+    def effective_routes(self) -> tuple[Route, ...]:
         """Its routes with name and Region; the only one of a job that names none has no name."""
         if not self.routes:
             return (Route(region=self.region),)
         return tuple(route.model_copy(update=self._told(route)) for route in self.routes)
 
     @property
-    def places(self) -> int:
+    def in_flight_limit(self) -> int:
         """Calls in flight of the whole run."""
-        own = [route.concurrency for route in self.ways]
+        own = [route.concurrency for route in self.effective_routes]
         shared = self.limits.concurrency if None in own else 0
         return shared + sum(places or 0 for places in own)
 

@@ -134,7 +134,7 @@ class Route(Section):
         """Calls a minute and model here, as the job says; None: the documented quota."""
         return self.requests_per_minute or limits.requests_per_minute
 
-    def places(self, limits: Limits) -> int:
+    def in_flight_limit(self, limits: Limits) -> int:
         """Calls in flight here at most."""
         return self.concurrency or limits.concurrency
 

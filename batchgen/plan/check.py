@@ -411,7 +411,7 @@ def check_routes(job: Job, named: Collection[str], known: Iterable[str], found: 
 def check_regions(job: Job, models: Iterable[Model], found: Complaints) -> None:
     """Complain of each Region that does not serve a model which is called there by its own id."""
     for model in models:
-        for index, route in enumerate(job.ways):
+        for index, route in enumerate(job.effective_routes):
             own = route.called(model.id) == model.id
             if own and model.regions and route.region not in model.regions:
                 where = f"is in {' and '.join(model.regions)}, not in {route.region}"

@@ -54,7 +54,7 @@ def estimate(
         *by_quota.values(),
         *one_call.values(),
         *by_model,
-        sum(busy.values()) / job.places,
+        sum(busy.values()) / job.in_flight_limit,
         0.0,
     )
     return Estimate(seconds=seconds, by_quota=by_quota)
@@ -70,4 +70,8 @@ def call_seconds(job: Job, model: Model | None) -> float:
 
 def _places(job: Job, name: str) -> int:
     """Calls in flight of a model on the routes that serve it."""
-    return sum(route.places(job.limits) for route in job.ways if route.called(name) is not None)
+    return sum(
+        route.in_flight_limit(job.limits)
+        for route in job.effective_routes
+        if route.called(name) is not None
+    )

@@ -106,7 +106,7 @@ async def open_quotas(
         if rate == 0:
             closed.append(model_id)
             continue
-        pace = Pace(requests_per_minute=rate, concurrency=route.places(job.limits))
+        pace = Pace(requests_per_minute=rate, concurrency=route.in_flight_limit(job.limits))
         pacers[model_id] = Pacer(pace, limit=limit, clock=clock)
     return RouteQuotas(pacers, closed, route=route.name)
 

@@ -126,7 +126,7 @@ class Assumptions:
         at_once = sum(
             2 * min(rate or math.inf, most or math.inf) * slowest / 60 for rate, most in rates
         )
-        crowd = min(self._job.places, at_once) / CROWD
+        crowd = min(self._job.in_flight_limit, at_once) / CROWD
         return max(1.0, min(crowd, sum(stage.left for stage in self._stages) / MOST_CALLS))
 
     def _part(self, stage: Stage) -> Stage:
@@ -139,30 +139,34 @@ class Assumptions:
         )
 
     def _places(self) -> dict[str | None, int]:
-        own = {way.name: way.concurrency for way in self._job.ways if way.concurrency is not None}
+        own = {
+            route.name: route.concurrency
+            for route in self._job.effective_routes
+            if route.concurrency is not None
+        }
         places: dict[str | None, int] = {None: self._job.limits.concurrency, **own}
         return {name: max(1, round(count / self._scale)) for name, count in places.items()}
 
     def _quotas(self, drawn: random.Random) -> Iterator[Quota]:
         """As the run opens them, but for what only the service could tell."""
         scale = self._scale
-        for way in self._job.ways:
+        for route in self._job.effective_routes:
             for name, model in self._models.items():
-                if way.called(name) is None:
+                if route.called(name) is None:
                     continue
                 rate = calls_a_minute(
-                    way.rate(self._job.limits),
+                    route.rate(self._job.limits),
                     model.requests_per_minute,
                     stands_in=name in self._stand_ins,
                 )
-                proven = None if rate else self._proven.get(way.name, {}).get(name)
+                proven = None if rate else self._proven.get(route.name, {}).get(name)
                 admits = self._admitted(name, rate, proven, drawn)
                 pace = Pace(
                     requests_per_minute=None if rate is None else rate / scale,
-                    concurrency=max(1, round(way.places(self._job.limits) / scale)),
+                    concurrency=max(1, round(route.in_flight_limit(self._job.limits) / scale)),
                     proven_per_minute=None if proven is None else proven / scale,
                 )
-                places = None if way.concurrency is None else way.name
+                places = None if route.concurrency is None else route.name
                 admits = None if admits is None else admits / scale
                 yield Quota(model_id=name, pace=pace, admits=admits, places=places)
 

@@ -135,7 +135,7 @@ class Batch:
     async def _open_service(self, stack: AsyncExitStack) -> Endpoint:
         """Open each route, and find out its quotas."""
         job, outline = self.options.job, self._outline
-        calls = max(route.places(job.limits) for route in job.ways)
+        calls = max(route.in_flight_limit(job.limits) for route in job.effective_routes)
         endpoint = await stack.enter_async_context(self.options.open_service(job, calls))
         self._notify(endpoint.notices)
         shared = SharedLimit(job.limits.concurrency)
@@ -163,7 +163,7 @@ class Batch:
         job, selection = self.options.job, self.options.selection
         output.history.require_job(job.name)
         output.history.require_service(job.endpoint)
-        await output.prove(job.places)
+        await output.prove(job.in_flight_limit)
         self.budget.spent = output.history.accounts[self.stats.is_simulated]
         self.options.observer.start(self.snapshot())
         for quotas in self._quotas:
@@ -289,7 +289,7 @@ class Batch:
         self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work, chains: Chains | None
     ) -> None:
         """One pool for each model, for each has a quota of its own."""
-        workers = 2 * self.options.job.places + 8
+        workers = 2 * self.options.job.in_flight_limit + 8
         for model_id in chosen.models():
             tasks = self.stop.until(self._readable(chosen.tasks(model_id)))
             if chains is None:

@@ -114,7 +114,7 @@ def test_what_has_quotas_of_its_own():
         f"{{role: '{OTHER}', models: {{m: x}}}}",
         f"{{name: own, role: '{OTHER}', models: {{m: y}}}}",
     )
-    assert [route.name for route in made.ways[:5]] == [
+    assert [route.name for route in made.effective_routes[:5]] == [
         "default@us-west-2",
         "a@us-west-2",
         "b@us-west-2",

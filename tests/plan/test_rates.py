@@ -56,7 +56,7 @@ async def test_a_run_starts_at_the_rate_that_the_doctor_counts_with(given, found
     async def quotas(model_ids):
         return dict.fromkeys(model_ids, found)
 
-    opened = OpenRoute(service=None, renew=None, quotas=quotas, route=job.ways[0])
+    opened = OpenRoute(service=None, renew=None, quotas=quotas, route=job.effective_routes[0])
     outline = plan.check(job)
     run = (await open_quotas(job, opened, outline, time.monotonic)).state()[asked]
     documented = {each.model_id: each.model for each in (*outline.models, *outline.fallbacks)}
@@ -64,7 +64,7 @@ async def test_a_run_starts_at_the_rate_that_the_doctor_counts_with(given, found
         model=asked,
         found=found,
         documented=documented[asked].requests_per_minute,
-        given=job.ways[0].rate(job.limits),
+        given=job.effective_routes[0].rate(job.limits),
     )
     doctor = doctor.standing_in() if is_stand_in else doctor
 

@@ -317,7 +317,9 @@ class TestSettings:
         west, east = make_record(), make_record(make_task(ULTRA), region="us-east-1")
 
         assert replay(west).job.region == "us-west-2"
-        routes = {route.region: set(route.models) for route in replay(west, east).job.ways}
+        routes = {
+            route.region: set(route.models) for route in replay(west, east).job.effective_routes
+        }
         assert routes == {"us-west-2": {CORE}, "us-east-1": {ULTRA}}
 
     def test_another_model_is_called_where_it_is_served(self):

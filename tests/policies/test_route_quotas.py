@@ -34,7 +34,7 @@ async def allowed(limits, account):
         limits=limits,
     )
     outline = plan.check(job)
-    opened = OpenRoute(service=None, renew=None, quotas=account, route=job.ways[0])
+    opened = OpenRoute(service=None, renew=None, quotas=account, route=job.effective_routes[0])
     quotas = await open_quotas(job, opened, outline, time.monotonic)
     require_quotas(job, outline, Endpoint(routes=(opened,)), [quotas], print)
     return {model_id: state.allowed_per_minute for model_id, state in quotas.state().items()}
@@ -84,7 +84,7 @@ async def test_a_model_that_only_stands_in_is_not_called_faster_than_is_usual():
         fallback=[ULTRA],
         limits={"requests_per_minute": 42},
     )
-    opened = OpenRoute(service=None, renew=None, route=job.ways[0])
+    opened = OpenRoute(service=None, renew=None, route=job.effective_routes[0])
 
     quotas = await open_quotas(job, opened, plan.check(job), time.monotonic)
 
