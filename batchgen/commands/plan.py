@@ -17,7 +17,7 @@ import click
 
 from batchgen.commands import options
 from batchgen.commands.prices import usual_file
-from batchgen.commands.run import choosing, ordered
+from batchgen.commands.run import choosing, job_and_selection
 from batchgen.commands.streams import note, result
 from batchgen.text import escaped, quoted, usd
 
@@ -52,7 +52,7 @@ def command(job: Path, *, tasks: bool, explain: bool, as_json: bool, **given: An
     from batchgen.plan import JobPlan
     from batchgen.runner import deadline_of
 
-    chosen, selection = ordered(job, given)
+    chosen, selection = job_and_selection(job, given)
     seen = preview(JobPlan(chosen), selection)
     view = _View(seen=seen, price_file=given["prices"] or usual_file())
     if tasks:

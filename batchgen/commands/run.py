@@ -48,7 +48,7 @@ choosing = options.together(
     click.option("--retry-filtered", is_flag=True, help="Make again what moderation refused."),
     bounding,
 )
-"""What chooses tasks, or stands for keys of the job file; `ordered` reads it."""
+"""What chooses tasks, or stands for keys of the job file; `job_and_selection` reads it."""
 
 running = options.together(
     click.option(
@@ -85,7 +85,7 @@ def bounded(job: Job, given: Mapping[str, Any]) -> Job:
     return priced(job.model_copy(update=changes), given["prices"])
 
 
-def ordered(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
+def job_and_selection(job: Path, given: Mapping[str, Any]) -> tuple[Job, Selection]:
     """The job with what options changed of it, and the part of it that they choose.
 
     Raises:
@@ -127,7 +127,7 @@ def command(job: Path, **given: Any) -> int:
             from batchgen.commands.foreground import ForegroundRun
     if not given["dry_run"]:
         begin_import()
-    chosen, selection = ordered(job, given)
+    chosen, selection = job_and_selection(job, given)
     deadline = deadline_of(chosen.limits.until, given["max_duration"], datetime.now(UTC))
     if given["dry_run"]:
         from batchgen.commands.dry_run import dry_run

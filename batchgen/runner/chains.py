@@ -73,7 +73,7 @@ class Chains:
         self._first: int | None = None
         """Where the first record of this run stands in the manifest."""
 
-    def heard(self, task: Task, record: Record, offset: int) -> None:
+    def note_record(self, task: Task, record: Record, offset: int) -> None:
         """Take note of a record, which is durable."""
         self._first = offset if self._first is None else min(offset, self._first)
         self.settle(task.number, FATES[record.status], offset)
@@ -106,14 +106,14 @@ class Chains:
         self._fates.begin(task.chain)
         return True
 
-    def look_again(self, pool: _Pool) -> None:
+    def retry_unpaid(self, pool: _Pool) -> None:
         """Let tasks go for whose chains there is money by now; end the run if there never is."""
         for _ in range(len(pool.unpaid)):
             self.sort(pool.unpaid.popleft(), pool)
         pool.is_stuck = not pool.ready
-        self.judge()
+        self.read_on_or_stop()
 
-    def judge(self) -> None:
+    def read_on_or_stop(self) -> None:
         """Where nothing is at work and nothing can be handed out, read on or end the run."""
         unpaid = [each for each in self._pools if each.unpaid]
         are_stuck = all(each.is_stuck and not each.ready for each in self._pools)
@@ -144,7 +144,7 @@ class Chains:
 
     def working(self, work: Callable[[Task], Awaitable[None]], recorder: Recorder) -> _Work:
         """What a pool does with a task whose parents are settled."""
-        recorder.on_record = self.heard
+        recorder.on_record = self.note_record
 
         async def work_in_chain(task: Task) -> None:
             self._at_work += 1
@@ -295,12 +295,12 @@ class _Pool:
                     self._chains.sort(task, self)
             elif self.waiting or self.unpaid:
                 self.changed.clear()
-                self._chains.look_again(self)
+                self._chains.retry_unpaid(self)
                 if not self.ready and self._stop.stopping is None:
                     await self.changed.wait()
             else:
                 self.is_stuck = True
-                self._chains.judge()
+                self._chains.read_on_or_stop()
                 break
         self.changed.set()
         return None

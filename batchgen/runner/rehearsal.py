@@ -37,20 +37,20 @@ MOST_IN_ALL = 3 * MOST_CALLS
 MINUTE_S = 60.0
 
 
-class Luck:
+class StratifiedRandom:
     """Draws that are the same in each process, spread evenly over each round of them."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)  # noqa: S311  # a forecast, not a secret
         self._round: list[int] = []
 
-    def even(self) -> float:
+    def stratified(self) -> float:
         """From 0 to 1, from another part of it in each draw of a round."""
         if not self._round:
             self._round = self._random.sample(range(STRATA), STRATA)
         return (self._round.pop() + self._random.random()) / STRATA
 
-    def plain(self) -> float:
+    def uniform(self) -> float:
         """From 0 to 1."""
         return self._random.random()
 
@@ -119,7 +119,7 @@ class Circumstances:
     places: Mapping[str | None, int]
     """Route -> calls in flight; None: what the routes share."""
     latency_s: Mapping[str, Callable[[float], float]]
-    """Model -> from an even draw to the seconds of a call."""
+    """Model -> from a stratified draw to the seconds of a call."""
     failing: Mapping[str, float]
     """Model -> share of the attempts that have to be made again."""
     money_usd: float | None = None
@@ -196,8 +196,8 @@ class _Rehearsal:
             for quota in given.quotas
         ]
         names = {quota.model_id for quota in given.quotas}
-        self._latency = {name: Luck(f"{given.seed} latency {name}") for name in names}
-        self._fate = {name: Luck(f"{given.seed} fate {name}") for name in names}
+        self._latency = {name: StratifiedRandom(f"{given.seed} latency {name}") for name in names}
+        self._fate = {name: StratifiedRandom(f"{given.seed} fate {name}") for name in names}
         self._skipped_s = 0.0
         self._spent = 0.0
         self._is_broke = False
@@ -264,7 +264,7 @@ class _Rehearsal:
         is_first = True
         while not await self._attempt(stage, line, is_first=is_first):
             is_first = False
-            await asyncio.sleep(FIRST_RETRY_S * self._fate[stage.model_id].plain())
+            await asyncio.sleep(FIRST_RETRY_S * self._fate[stage.model_id].uniform())
         self._made += 1
         self._release(stage.step, 1)
 
@@ -291,8 +291,8 @@ class _Rehearsal:
             await asyncio.sleep(REFUSED_S)
             raise Throttled("too many requests", code="ThrottlingException")
         stage.admitted(self._now())
-        await asyncio.sleep(self._given.latency_s[model_id](self._latency[model_id].even()))
-        if self._fate[model_id].even() < self._given.failing[model_id]:
+        await asyncio.sleep(self._given.latency_s[model_id](self._latency[model_id].stratified()))
+        if self._fate[model_id].stratified() < self._given.failing[model_id]:
             raise ServiceFault("it failed", code="InternalServerException")
 
     def _ended(self, work: asyncio.Task[None]) -> None:
