@@ -11,6 +11,9 @@ from typing import Any
 
 ID_VERSION = "1"
 """Changes whenever `task_id` would give another id for the same request."""
+DIGEST = 16
+"""Bytes of a hash that an id shows as twice as many hexadecimal digits."""
+_PREFIX = f"{ID_VERSION}-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +67,29 @@ def task_id(model_id: str, request: Mapping[str, Any]) -> str:
     An input image counts by its `sha256` alone, wherever the file lies, and one of another task by
     the id of that task.
     """
-    return _digest(hashlib.sha256(_canonical([model_id, _by_hash(request)]).encode("ascii")))
+    text = _canonical([model_id, _by_hash(request)])
+    return expanded(hashlib.sha256(text.encode("ascii")).digest()[:DIGEST])
 
 
 class SeededId:
     """`task_id` of requests that differ in their seed alone; `request` has a `seed` at its top."""
 
-    __slots__ = ("_hash", "after", "before")
+    __slots__ = ("_hash", "_tail", "after", "before")
 
     def __init__(self, model_id: str, request: Mapping[str, Any]) -> None:
         self.before, self.after = _around_seed(model_id, request)
         """What stands before and after the seed in the canonical form."""
-        self._hash = hashlib.sha256(self.before.encode("ascii"))
+        self._hash, self._tail = hashlib.sha256(self.before.encode()), self.after.encode()
+
+    def compact(self, seed: int) -> bytes:
+        """The compact id of the request with this seed."""
+        digest = self._hash.copy()
+        digest.update(b"%d%b" % (seed, self._tail))
+        return digest.digest()[:DIGEST]
 
     def of(self, seed: int) -> str:
         """The `task_id` of the request with this seed."""
-        digest = self._hash.copy()
-        digest.update(f"{seed}{self.after}".encode("ascii"))
-        return _digest(digest)
+        return expanded(self.compact(seed))
 
 
 def _around_seed(model_id: str, request: Mapping[str, Any]) -> tuple[str, str]:
@@ -126,5 +134,16 @@ def is_step_image(value: Any) -> bool:
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
-def _digest(digest: hashlib._Hash) -> str:
-    return f"{ID_VERSION}-{digest.hexdigest()[:32]}"
+def compact(task_id: str) -> bytes:
+    """A task id in fewer bytes, for a million of them: its 16 for one of the present version."""
+    if len(task_id) == len(_PREFIX) + 2 * DIGEST and task_id.startswith(_PREFIX):
+        try:
+            return bytes.fromhex(task_id[len(_PREFIX) :])
+        except ValueError:
+            pass
+    return task_id.encode(errors="replace")
+
+
+def expanded(digest: bytes) -> str:
+    """The task id whose compact form these 16 bytes are."""
+    return f"{_PREFIX}{digest.hex()}"

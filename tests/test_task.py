@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.task import ID_VERSION, SeededId, task_id
+from batchgen.task import ID_VERSION, SeededId, compact, task_id
 
 CORE = "stability.stable-image-core-v1:1"
 KEYS = st.sampled_from(["seed", "prompt", "a", "z", 'x"seed":1', "é", "extras"])
@@ -72,6 +72,7 @@ def test_the_quick_id_is_the_id(model, request_, first, seed):
 
     assert ids.of(seed) == task_id(model, {**request_, "seed": seed})
     assert ids.of(first) == task_id(model, {**request_, "seed": first})
+    assert ids.compact(seed) == compact(ids.of(seed))
 
 
 @given(REQUESTS, st.integers(1, 99), st.integers(1, 99))

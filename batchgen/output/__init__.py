@@ -15,7 +15,7 @@ from batchgen.output.folder import (
     refuse_lost_manifest,
     require_limits,
 )
-from batchgen.output.history import RUN, TASK_ID, History, Refresh, load_history
+from batchgen.output.history import History, Refresh
 from batchgen.output.images import (
     BrokenImage,
     Inspected,
@@ -24,9 +24,12 @@ from batchgen.output.images import (
     read_structure,
 )
 from batchgen.output.lock import LOCK_NAME, lock_holder
+from batchgen.output.made import Made, MadeImage
 from batchgen.output.manifest import (
     ATTEMPT,
     MANIFEST_NAME,
+    RUN,
+    TASK_ID,
     Manifest,
     open_manifest,
     parse_line,
@@ -55,6 +58,7 @@ from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.originals import Originals, read_image, read_originals
 from batchgen.output.paths import inner_path, open_regular
+from batchgen.output.read_history import load_history
 from batchgen.output.records import manifest_of, read_records
 from batchgen.output.repair import (
     Obsolete,
@@ -93,6 +97,8 @@ __all__ = [
     "Label",
     "Leftover",
     "LockWait",
+    "Made",
+    "MadeImage",
     "Manifest",
     "Merged",
     "Obsolete",

@@ -18,12 +18,12 @@ from typing import Any
 from batchgen.errors import ManifestError
 from batchgen.models import FAMILIES, UnknownModel, find
 from batchgen.output.folder import OutputFolder, open_output
-from batchgen.output.history import load_history
 from batchgen.output.images import BrokenImage, hash_pixels, inspect_image
 from batchgen.output.manifest import MANIFEST_NAME, read_manifest
 from batchgen.output.metadata.label import Embedded, Provenance
 from batchgen.output.metadata.reading import embedded
 from batchgen.output.paths import open_regular
+from batchgen.output.read_history import load_history
 from batchgen.output.store import IMAGES, PART, SUPERSEDED
 from batchgen.output.threads import in_thread
 from batchgen.output.verify import LARGEST_FILE, Progress, files_below

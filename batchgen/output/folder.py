@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from batchgen.errors import ManifestError, OutputBusy, OutputUnusable, StorageError
-from batchgen.output.history import History, load_history
+from batchgen.output.history import History
 from batchgen.output.images import BrokenImage, inspect_image
 from batchgen.output.lock import Lock, hold_lock
 from batchgen.output.manifest import (
@@ -26,6 +26,7 @@ from batchgen.output.manifest import (
     sync_folder,
 )
 from batchgen.output.paths import inner_path, open_regular, refuse_links, unusable
+from batchgen.output.read_history import load_history
 from batchgen.output.store import IMAGES, PART, SPOOL, SUPERSEDED, UNUSABLE, Store
 from batchgen.output.threads import in_thread
 from batchgen.record import DerivedFile, MovedLine, Record, RepairLine

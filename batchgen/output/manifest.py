@@ -48,7 +48,11 @@ KINDS: dict[str, type[Line]] = {
 }
 ATTEMPT = b'{"kind": "attempt", '
 RECORD = b'{"kind": "record", '
-"""How the many lines of a manifest begin, as `Line.to_json` writes them."""
+RUN = b'{"kind": "run", '
+"""How lines of a manifest begin, as `Line.to_json` writes them."""
+TASK_ID = b'"task_id": "'
+SCAN_SIZE = 1 << 20
+"""Bytes that are read at once for all lines."""
 COPY_SIZE = 1 << 20
 GROUP = 64
 """Most lines that one sync makes durable."""
@@ -369,7 +373,7 @@ def refuse_later_format(fields: Mapping[str, Any], name: str) -> None:
 def parse_object(data: bytes) -> dict[str, Any] | None:
     """The JSON object that a line holds, or None."""
     try:
-        fields = from_json(data)
+        fields = from_json(data, cache_strings="none")  # as in `Line`
     except ValueError:
         fields = _parse_slowly(data)
     return fields if isinstance(fields, dict) else None

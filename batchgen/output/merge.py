@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchgen.errors import ManifestError
-from batchgen.output.history import RUN
 from batchgen.output.manifest import (
+    RUN,
     open_manifest,
     parse_object,
     refuse_later_format,

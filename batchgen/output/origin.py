@@ -17,10 +17,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from batchgen.errors import InputError, ManifestError
-from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME, open_manifest, parse_line, read_manifest
 from batchgen.output.metadata.reading import embedded
 from batchgen.output.paths import open_regular
+from batchgen.output.read_history import load_history
 from batchgen.record import DerivedFile, DerivedLine, MovedLine, Record, StoredImage
 from batchgen.text import system_reason
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchgen.errors import ManifestError
-from batchgen.output.history import TASK_ID, compact
 from batchgen.output.manifest import (
     ATTEMPT,
     MANIFEST_NAME,
     RECORD,
+    TASK_ID,
     cannot_be_read,
     is_damaged,
     open_manifest,
@@ -23,6 +23,7 @@ from batchgen.output.manifest import (
 )
 from batchgen.output.paths import inner_path
 from batchgen.record import DerivedLine, Line, Record
+from batchgen.task import compact
 from batchgen.text import quoted
 
 MANY = (ATTEMPT, RECORD)

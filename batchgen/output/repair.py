@@ -18,10 +18,11 @@ from pathlib import Path, PurePosixPath
 
 from batchgen.errors import ManifestError, StorageError
 from batchgen.output.folder import OutputFolder, open_output, owners_of
-from batchgen.output.history import FLAG_BITS, compact, load_history
+from batchgen.output.history import FLAG_BITS
 from batchgen.output.images import BrokenImage, decode_image
 from batchgen.output.manifest import GROUP, MANIFEST_NAME, open_manifest, parse_object, sync_folder
 from batchgen.output.paths import open_regular, refuse_links
+from batchgen.output.read_history import load_history
 from batchgen.output.threads import in_thread
 from batchgen.output.verify import (
     ASIDE,
@@ -34,6 +35,7 @@ from batchgen.output.verify import (
     verify_output,
 )
 from batchgen.record import MovedFile, RepairLine, Status, utc_now
+from batchgen.task import compact
 from batchgen.text import system_reason
 
 PRUNED = "pruned"

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from batchgen.errors import ManifestError
 from batchgen.output.folder import LARGEST_IMAGE, PROOF, TASK_ID_FORM
-from batchgen.output.history import History, load_history
+from batchgen.output.history import History
 from batchgen.output.images import BrokenImage, decode_image, read_shape
 from batchgen.output.lock import lock_holder
 from batchgen.output.manifest import is_damaged, open_manifest, parse_line
 from batchgen.output.paths import open_regular, refuse_links
+from batchgen.output.read_history import load_history
 from batchgen.output.store import DERIVED_PART, IMAGES, PART, SPOOL
 from batchgen.record import (
     DerivedFile,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
-from itertools import chain, islice, repeat
+from functools import partial
+from itertools import chain, islice, repeat, tee
+from operator import add
 from typing import TYPE_CHECKING
 
 from batchgen.job import Complaints, Expansion, Job, Row, conflicts
 from batchgen.plan.item import PlannedItem
 from batchgen.plan.prepare import ItemPlanner
-from batchgen.task import Task
+from batchgen.task import Task, expanded
 
 if TYPE_CHECKING:
     from batchgen.record import Reseed
+
+Wanted = Callable[[int, int], Iterable[int]]
+"""Gives the running indices that are wanted from one on and below another, in ascending order."""
 
 
 def count(job: Job) -> int:
@@ -26,7 +31,7 @@ def expand(
     *,
     random_seed_key: str | None = None,
     reseeds: Sequence[Reseed] = (),
-    wanted: Callable[[int], bool] | None = None,
+    wanted: Wanted | None = None,
 ) -> Iterator[Task]:
     """The tasks of a job in the order of its items, made as they are asked for.
 
@@ -35,8 +40,8 @@ def expand(
         random_seed_key: what random seeds are derived from; a run keeps it in its manifest, so that
             going on finds the same tasks. Needed for `seed: random` alone.
         reseeds: which images get other seeds than the job says, as `--reseed` asked for them.
-        wanted: whether to make the task with this running index, from 0. A task that is not wanted
-            costs next to nothing, and its index counts all the same.
+        wanted: which tasks to make, by their running indices, from 0. One that is not wanted costs
+            nothing, and its index counts all the same.
 
     Raises:
         JobError: at the first item that no task can be made of.
@@ -52,20 +57,20 @@ def files(
     *,
     random_seed_key: str | None = None,
     reseeds: Sequence[Reseed] = (),
-    wanted: Callable[[int], bool] | None = None,
-) -> Iterator[tuple[str, str]]:
-    """The `Task.id` and `file_stem` of the tasks that `expand` makes, at a fraction of its cost.
+    wanted: Wanted | None = None,
+) -> Iterator[tuple[int, bytes, str]]:
+    """Running index, compact id and `file_stem` of what `expand` makes, at a fraction of its cost.
 
     Raises:
         JobError, ValueError: as `expand`.
     """
     items = _PlannedItems(job, random_seed_key, reseeds)
     for row, start, numbers in _numbered(items, wanted):
-        planned = items.of(row)
-        name_of = planned.naming()
-        for number in numbers:
-            variant = number - start + 1
-            yield planned.id(variant), name_of(variant)
+        planned, variant_of = items.of(row), partial(add, 1 - start)
+        own, for_ids, for_names = tee(numbers, 3)
+        ids = planned.compact_ids(map(variant_of, for_ids))
+        stems = map(planned.naming(), map(variant_of, for_names))
+        yield from zip(own, ids, stems, strict=True)
 
 
 def task_ids(
@@ -76,18 +81,18 @@ def task_ids(
     Raises:
         JobError, ValueError: as `expand`.
     """
-    ids = models_and_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
-    return (task_id for _, task_id in ids)
+    ids = compact_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
+    return (expanded(compact_id) for _, compact_id in ids)
 
 
-def models_and_ids(
+def compact_ids(
     job: Job, *, random_seed_key: str | None = None, reseeds: Sequence[Reseed] = ()
-) -> Iterator[tuple[str, str]]:
-    """As `task_ids`, with the model of each task before its id."""
+) -> Iterator[tuple[str, bytes]]:
+    """As `task_ids`, with the model of each task, and in the form of `task.compact`."""
     items = _PlannedItems(job, random_seed_key, reseeds)
     for planned in map(items.of, items):
-        for variant in range(1, planned.variants + 1):
-            yield planned.model_id, planned.id(variant)
+        ids = planned.compact_ids(range(1, planned.variants + 1))
+        yield from zip(repeat(planned.model_id), ids)
 
 
 def models(job: Job) -> Iterator[str]:
@@ -106,13 +111,13 @@ def matches(task: Task, patterns: Sequence[str]) -> bool:
 
 
 def _numbered(
-    items: _PlannedItems, wanted: Callable[[int], bool] | None
+    items: _PlannedItems, wanted: Wanted | None
 ) -> Iterator[tuple[Row, int, Iterator[int]]]:
     """Each row of which tasks are wanted, the running index of its first task, and theirs."""
     start = 0
     for row in items:
         end = start + items.variants(row)
-        numbers = iter(range(start, end)) if wanted is None else filter(wanted, range(start, end))
+        numbers = iter(range(start, end) if wanted is None else wanted(start, end))
         for first in islice(numbers, 1):
             yield row, start, chain((first,), numbers)
         start = end

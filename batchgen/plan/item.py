@@ -12,7 +12,7 @@ from batchgen.job import InputImages, Row
 from batchgen.models import Family, Model, Prompts, StepImage
 from batchgen.plan.seeds import Seeds
 from batchgen.plan.templates import Nested, Template
-from batchgen.task import SeededId, Task, task_id
+from batchgen.task import SeededId, Task, compact, task_id
 
 VARIANT_NAMES = frozenset(("seed", "variant"))
 """Placeholders whose value is another one in every variant."""
@@ -179,9 +179,16 @@ class PlannedItem:
     def id(self, variant: int) -> str:
         """The id of a task without the task."""
         requests = self.requests
-        if isinstance(requests, FixedRequest):  # a resume asks for a million of these
+        if isinstance(requests, FixedRequest):
             return requests.ids.of(self.seeds.of(variant))
         return requests.id_of(self.request(variant))
+
+    def compact_ids(self, variants: Iterable[int]) -> Iterable[bytes]:
+        """The compact ids of these tasks, without the tasks: a resume asks for a million."""
+        requests = self.requests
+        if isinstance(requests, FixedRequest):
+            return map(requests.ids.compact, self.seeds.all_of(variants))
+        return (compact(self.id(variant)) for variant in variants)
 
     def file_name(self, variant: int) -> str:
         """The name below `FOLDER`, without an extension."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from batchgen.job import Job
 from batchgen.plan.check import PlanSummary, check
-from batchgen.plan.expand import expand, files, models, models_and_ids
+from batchgen.plan.expand import Wanted, compact_ids, expand, files, models
 from batchgen.task import Task
 
 if TYPE_CHECKING:
@@ -34,23 +34,26 @@ class Plan(Protocol):
         *,
         random_seed_key: str,
         reseeds: Sequence[Reseed] = (),
-        wanted: Callable[[int], bool] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Task]:
-        """The tasks, or those of them whose running index is wanted."""
+        """The tasks, or those of them whose running indices are wanted."""
 
-    def task_ids(
+    def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, str]]:
-        """Model and id of every task in the order of `expand`, at a fraction of its cost."""
+    ) -> Iterator[tuple[str, bytes]]:
+        """Model and compact id of every task in the order of `expand`, at a fraction of its cost.
+
+        See `task.compact`.
+        """
 
     def files(
         self,
         *,
         random_seed_key: str,
         reseeds: Sequence[Reseed] = (),
-        wanted: Callable[[int], bool] | None = None,
-    ) -> Iterator[tuple[str, str]]:
-        """Id and `file_stem` of what `expand` gives, at a fraction of its cost."""
+        wanted: Wanted | None = None,
+    ) -> Iterator[tuple[int, bytes, str]]:
+        """Running index, compact id and `file_stem` of what `expand` gives, for less."""
 
     def models(self) -> Iterator[str]:
         """The model of every task in the order of `expand`, at next to no cost."""
@@ -71,25 +74,25 @@ class JobPlan:
         *,
         random_seed_key: str,
         reseeds: Sequence[Reseed] = (),
-        wanted: Callable[[int], bool] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Task]:
         """As `plan.expand`."""
         return expand(self.job, random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
 
-    def task_ids(
+    def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, bytes]]:
         """As `plan.task_ids`, with the model of each."""
-        return models_and_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)
+        return compact_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)
 
     def files(
         self,
         *,
         random_seed_key: str,
         reseeds: Sequence[Reseed] = (),
-        wanted: Callable[[int], bool] | None = None,
-    ) -> Iterator[tuple[str, str]]:
-        """As `plan.expand`'s tasks have them."""
+        wanted: Wanted | None = None,
+    ) -> Iterator[tuple[int, bytes, str]]:
+        """Of the tasks that `expand` gives."""
         return files(self.job, random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
 
     def models(self) -> Iterator[str]:

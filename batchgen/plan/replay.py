@@ -16,8 +16,9 @@ from batchgen.job import Job
 from batchgen.plan import file_names
 from batchgen.plan.check import ModelSummary, PlanSummary
 from batchgen.plan.choice import Choice, Chosen, Records, choose, replay_job
+from batchgen.plan.expand import Wanted
 from batchgen.plan.pinning import NotReproducible, Pinning
-from batchgen.task import Task
+from batchgen.task import Task, compact
 
 if TYPE_CHECKING:
     from batchgen.record import Record, Reseed
@@ -162,33 +163,37 @@ class Replay:
         *,
         random_seed_key: str,  # noqa: ARG002  # a record has its seed
         reseeds: Sequence[Reseed] = (),  # noqa: ARG002  # as above
-        wanted: Callable[[int], bool] | None = None,
+        wanted: Wanted | None = None,
     ) -> Iterator[Task]:
         """The tasks in the order of the manifest."""
-        positions = (
-            position
-            for index, position in enumerate(self._tasks)
-            if wanted is None or wanted(index)
-        )
+        numbers = self._numbers(wanted)
+        positions = (self._tasks[number] for number in numbers)
         return (each.task for each in self._planned(positions) if each.task is not None)
 
-    def task_ids(
+    def _numbers(self, wanted: Wanted | None) -> Iterable[int]:
+        whole = range(len(self._tasks))
+        return whole if wanted is None else wanted(whole.start, whole.stop)
+
+    def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, str]]:
-        """Model and id of each."""
+    ) -> Iterator[tuple[str, bytes]]:
+        """Model and compact id of each."""
         tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds)
-        return ((task.model_id, task.id) for task in tasks)
+        return ((task.model_id, compact(task.id)) for task in tasks)
 
     def files(
         self,
         *,
         random_seed_key: str,
         reseeds: Sequence[Reseed] = (),
-        wanted: Callable[[int], bool] | None = None,
-    ) -> Iterator[tuple[str, str]]:
-        """Id and file stem of each."""
+        wanted: Wanted | None = None,
+    ) -> Iterator[tuple[int, bytes, str]]:
+        """Running index, compact id and file stem of each."""
         tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds, wanted=wanted)
-        return ((task.id, task.file_stem) for task in tasks)
+        return (
+            (number, compact(task.id), task.file_stem)
+            for number, task in zip(self._numbers(wanted), tasks, strict=True)
+        )
 
     def models(self) -> Iterator[str]:
         """The model of each."""

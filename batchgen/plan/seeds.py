@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -42,6 +43,15 @@ class Seeds:
         if self.names:
             self._derive()
         return 1 + (self.first + (variant - 1) * self.step) % self.count
+
+    def all_of(self, variants: Iterable[int]) -> Iterable[int]:
+        """The seeds of many variants, in less time than one by one."""
+        if self.redrawn:
+            return map(self.of, variants)
+        if self.names:
+            self._derive()
+        first, step, count = self.first, self.step, self.count
+        return (1 + (first + (variant - 1) * step) % count for variant in variants)
 
     def _derive(self) -> None:
         names, self.names, count = (DERIVATION_VERSION, *self.names), (), self.count

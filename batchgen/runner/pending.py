@@ -17,6 +17,10 @@ from batchgen.task import Task
 ZERO = Decimal(0)
 
 
+PLACES = tuple(tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256))
+"""Of each byte, the bits that it has."""
+
+
 class IndexSet:
     """A set of running indices, one bit each."""
 
@@ -58,9 +62,14 @@ class IndexSet:
 
     def __iter__(self) -> Iterator[int]:
         """The indices in ascending order."""
-        for place, byte in enumerate(self._bytes):
-            if byte:
-                yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
+        return self.within(0, 8 * len(self._bytes))
+
+    def within(self, start: int, end: int) -> Iterator[int]:
+        """Those from one on and below another, in ascending order."""
+        for place in range(start >> 3, min((end + 7) >> 3, len(self._bytes))):
+            for bit in PLACES[self._bytes[place]]:
+                if start <= (number := place * 8 + bit) < end:
+                    yield number
 
 
 class TaskSet:
@@ -115,18 +124,17 @@ class TaskSet:
         tasks = self._plan.expand(
             random_seed_key=self._key,
             reseeds=self._reseeds,
-            wanted=bits.__contains__,
+            wanted=bits.within,
         )
         return islice(tasks, len(bits))  # what is behind the last of them need not be read
 
-    def files(self) -> Iterator[tuple[str, int, str, str]]:
-        """Model, running index, id and file stem of all tasks, without making any."""
-        for model_id, bits in self._bits.items():
-            files = self._plan.files(
-                random_seed_key=self._key, reseeds=self._reseeds, wanted=bits.__contains__
-            )
-            for number, (task_id, stem) in zip(bits, files, strict=False):
-                yield model_id, number, task_id, stem
+    def files(self, model_id: str) -> Iterator[tuple[int, bytes, str]]:
+        """Running index, compact id and file stem of what `tasks` gives, without the tasks."""
+        bits = self._bits[model_id]
+        files = self._plan.files(
+            random_seed_key=self._key, reseeds=self._reseeds, wanted=bits.within
+        )
+        return islice(files, len(bits))
 
     def numbers(self) -> Iterator[int]:
         """The running indices of all tasks."""

@@ -24,7 +24,7 @@ from batchgen.record import Reseed, Status, is_simulated
 from batchgen.runner.fates import Fate, Fates
 from batchgen.runner.pending import Pending, TaskSet
 from batchgen.runner.progress import Earlier
-from batchgen.task import Task
+from batchgen.task import Task, expanded
 
 ZERO = Decimal(0)
 
@@ -332,31 +332,31 @@ def _walk(
             yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = islice(whole.task_ids(random_seed_key=key, reseeds=reseeds), most)
+    ids = islice(whole.compact_ids(random_seed_key=key, reseeds=reseeds), most)
     if not (selection.fresh or history.refreshes):
         yield from _unmade(ids, history, is_simulated(whole.job.endpoint), pending)
         return
-    for index, (model_id, task_id) in enumerate(ids):
-        yield _Walked(index, model_id, task_id, None, is_asked=True)
+    for index, (model_id, compact_id) in enumerate(ids):
+        yield _Walked(index, model_id, expanded(compact_id), None, is_asked=True)
 
 
 def _unmade(
-    ids: Iterable[tuple[str, str]],
+    ids: Iterable[tuple[str, bytes]],
     history: History,
     simulated: bool,  # noqa: FBT001  # of one caller
     pending: Pending,
 ) -> Iterator[_Walked]:
     is_made = history.made_by(simulated=simulated)
     start, of, number = 0, None, -1
-    for number, (model_id, task_id) in enumerate(ids):
-        is_next = is_made(task_id)
+    for number, (model_id, compact_id) in enumerate(ids):
+        is_next = is_made(compact_id)
         if is_next and model_id == of:
             continue
         if of is not None:
             _note_made(pending, of, start, number)
         start, of = number, model_id if is_next else None
         if not is_next:
-            yield _Walked(number, model_id, task_id, None, is_asked=True)
+            yield _Walked(number, model_id, expanded(compact_id), None, is_asked=True)
     if of is not None:
         _note_made(pending, of, start, number + 1)
 

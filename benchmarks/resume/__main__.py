@@ -93,6 +93,8 @@ def prepare(output: Path, tasks: int) -> None:
             link(output, number, f"{task.file_stem}.png")
         end = EndLine(run_id="r1", finished_at=now, exit_code=3, summary={"billed_usd": 1.0})
         manifest.write(end.to_json())
+        manifest.flush()
+        os.fsync(manifest.fileno())  # as that run did with each line, and the next one would now
 
 
 def lines(task: batchgen.Task, now: datetime) -> bytes:

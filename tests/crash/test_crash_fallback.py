@@ -6,7 +6,7 @@ import pytest
 from crashing import FIGURES, Disk
 from interposer import Fault
 
-from batchgen.output import history
+from batchgen.output import read_history as history
 
 CORE = "stability.stable-image-core-v1:1"
 ULTRA = "stability.stable-image-ultra-v1:1"

@@ -8,7 +8,7 @@ import pytest
 from crashing import FIGURES, Disk, Saved
 
 from batchgen.job import Job
-from batchgen.output import history as histories
+from batchgen.output import read_history as histories
 from batchgen.output.manifest import MANIFEST_NAME, Manifest
 from batchgen.plan import JobPlan
 from batchgen.runner.selection import Selection, select

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from outputs import run_line
 
 from batchgen.errors import ManifestError
-from batchgen.output import history as histories
-from batchgen.output.history import Refresh, compact, load_history
+from batchgen.output import read_history as histories
+from batchgen.output.history import Refresh
 from batchgen.output.manifest import MANIFEST_NAME, parse_line, parse_object
+from batchgen.output.read_history import load_history
 from batchgen.record import (
     AttemptLine,
     EndLine,
@@ -20,6 +21,7 @@ from batchgen.record import (
     Reseed,
     Status,
 )
+from batchgen.task import compact
 from batchgen.text import quoted
 
 A, B, C = (make_task() for _ in range(3))
@@ -378,7 +380,21 @@ class TestLines:
         found = history(run(), *records.values())
         wanted = [B.id, C.id, A.id, B.id]
         lines = [record and record.to_json() for record in map(records.get, wanted)]
-        assert list(found.lines(iter(wanted))) == lines
+        assert list(found.lines(map(compact, wanted))) == lines
+
+    @given(st.lists(st.tuples(st.integers(0, 39), st.sampled_from([0, 60, 600])), max_size=30))
+    def test_near_and_far_short_and_long(self, tmp_path_factory, asked):
+        """What is read ahead changes nothing: lines of a few KB, and of more than a read takes."""
+        records = [
+            make_record(A, task_id=f"1-{n:032x}", label="x" * (3_000 if n % 20 else 700_000))
+            for n in range(40)
+        ]
+        path = tmp_path_factory.mktemp("out") / MANIFEST_NAME
+        path.write_bytes(b"".join(each.to_json() for each in records))
+        wanted = [(number + step) % 40 for number, step in asked]
+        ids = [compact(records[number].task_id) for number in wanted]
+        lines = [records[number].to_json() for number in wanted]
+        assert list(load_history(path).lines(ids)) == lines
 
     def test_a_manifest_that_went_away_has_no_lines(self, history):
         """Who deletes it during a run finds his images made again, not a traceback."""

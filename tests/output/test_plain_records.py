@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import ManifestError
-from batchgen.output import history as histories
 from batchgen.output import manifest as manifests
+from batchgen.output import read_history as histories
 from batchgen.output import read_originals, read_records, require_lines
-from batchgen.output.history import load_history
 from batchgen.output.manifest import parse_line
 from batchgen.output.paths import inner_path
+from batchgen.output.read_history import load_history
 from batchgen.record import (
     DerivedFile,
     DerivedLine,

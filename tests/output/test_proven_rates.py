@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchgen.output.history import proven_rates
+from batchgen.output.spending import proven_rates
 
 
 def test_rates_are_read_by_route_and_model():

@@ -13,7 +13,7 @@ from batchgen.job import Item, Job
 from batchgen.models import FAMILIES, MODELS
 from batchgen.plan import prepare
 from batchgen.plan.file_names import comparable
-from batchgen.task import task_id
+from batchgen.task import compact, task_id
 
 CORE = "stability.stable-image-core-v1:1"
 SD3_5 = "stability.sd3-5-large-v1:0"
@@ -104,8 +104,16 @@ def test_tasks_that_are_picked_are_those_of_the_whole(job, data):
     tasks = list(plan.expand(job, random_seed_key="k"))
     picked = data.draw(st.sets(st.integers(0, len(tasks) - 1)))
 
-    some = plan.expand(job, random_seed_key="k", wanted=picked.__contains__)
+    def wanted(start, end):
+        return sorted(index for index in picked if start <= index < end)
+
+    some = plan.expand(job, random_seed_key="k", wanted=wanted)
     assert list(some) == [tasks[index] for index in sorted(picked)]
+    files = plan.JobPlan(job).files(random_seed_key="k", wanted=wanted)
+    expected = [
+        (index, compact(tasks[index].id), tasks[index].file_stem) for index in sorted(picked)
+    ]
+    assert list(files) == expected
     substitutes = plan.Substitutes(job)
     for task in tasks:
         for name in task.fallback:

@@ -14,7 +14,7 @@ from batchgen.job import Limits
 from batchgen.plan import Choice, Replay
 from batchgen.plan.choice import choose, replay_job
 from batchgen.record import Served, Status
-from batchgen.task import task_id
+from batchgen.task import compact, task_id
 
 SD35 = "stability.sd3-5-large-v1:0"
 RETIRED = "stability.sd3-large-v1:0"
@@ -67,7 +67,7 @@ def test_a_task_is_what_was_asked(tmp_path):
         "path": record.images[0].path,
         "sha256": record.images[0].sha256,
     }
-    assert list(plan.task_ids(random_seed_key="")) == [(CORE, task.id)]
+    assert list(plan.compact_ids(random_seed_key="")) == [(CORE, compact(task.id))]
 
 
 def test_what_was_served_is_what_is_made_again():

@@ -28,6 +28,7 @@ def test_derived_seeds_never_change(names, seed_max, expected):
     made = seeds.derived(*names, seed_max=seed_max)
 
     assert seeds.DERIVATION_VERSION == "1"
+    assert list(made.all_of(range(1, 5))) == expected
     assert [made.of(variant) for variant in range(1, 5)] == expected
 
 

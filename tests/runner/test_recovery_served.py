@@ -7,7 +7,7 @@ import pytest
 from fakes import ULTRA, make_image, make_record, picture
 from test_recovery import Shop, attempt, run_line
 
-from batchgen.output import history
+from batchgen.output import read_history as history
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.record import Served, Status
 

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from batchgen import plan
 from batchgen.job import Item
-from batchgen.output.history import load_history
 from batchgen.output.manifest import MANIFEST_NAME
+from batchgen.output.read_history import load_history
 from batchgen.plan import JobPlan
 from batchgen.record import Status
 from batchgen.runner.pending import IndexSet, TaskSet
 from batchgen.runner.progress import Earlier
 from batchgen.runner.selection import Selection, select
+from batchgen.task import compact
 
 
 @pytest.fixture
@@ -179,8 +180,11 @@ class TestSelect:
         assert [getattr(by_id, name) for name in names.split()] == [
             getattr(by_task, name) for name in names.split()
         ]
-        files = {task.id: task.file_stem for _, task in by_id.succeeded.indexed()}
-        assert {task_id: stem for _, _, task_id, stem in by_id.succeeded.files()} == files
+        files = [
+            (number, compact(task.id), task.file_stem) for number, task in by_id.succeeded.indexed()
+        ]
+        models = by_id.succeeded.models()
+        assert [each for model_id in models for each in by_id.succeeded.files(model_id)] == files
 
     def test_random_seeds_hang_on_the_key(self, job, tmp_path):
         """A resumed run with the key of the first finds its tasks done; with another, none."""
@@ -246,6 +250,8 @@ class TestBits:
         assert list(bits) == sorted(set(numbers))
         assert len(bits) == len(set(numbers))
         assert [number for number in range(3_100) if number in bits] == list(bits)
+        some = [number for number in list(bits) if 700 <= number < 2_101]
+        assert list(bits.within(700, 2_101)) == some
 
     @given(st.lists(st.tuples(st.integers(0, 40), st.booleans())))
     def test_a_range_is_all_that_is_in_it(self, parts):
