@@ -4,13 +4,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from examined import Found, examined, simulator
 from fakes import CORE, ULTRA, make_record
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,10 +32,7 @@ from batchgen.output import folder
 from batchgen.output.lock import LOCK_NAME as LOCK
 from batchgen.output.lock import hold_lock
 from batchgen.record import EndLine
-from batchgen.simulator import server
-from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of
-from batchgen.simulator.options import Options
 
 NOW = datetime(2026, 11, 21, 22, 0, tzinfo=UTC)
 PROVISIONED = "arn:aws:bedrock:us-west-2:123456789012:provisioned-model/abc123"
@@ -59,33 +56,6 @@ def job(output):
         return parse("job.yaml", json.dumps(document).encode(), defer=True)
 
     return make
-
-
-@asynccontextmanager
-async def simulator(**settings):
-    """A simulator in this process that must not be asked for an image."""
-    app = server.build_app(Options(**settings), SystemClock())
-    async with server.serving(app) as url:
-        yield url
-        assert app[server.SERVICE].ledger.lines() == []
-
-
-async def examined(job, **settings):
-    """What is found of a job against a simulator."""
-    async with simulator(**settings) as url:
-        return Found(await examine(job.model_copy(update={"endpoint": url})))
-
-
-class Found(list):
-    """Findings that can be asked for by the name of their check."""
-
-    def __getitem__(self, name):
-        return next(finding for finding in self if finding.check == name)
-
-    @property
-    def troubled(self):
-        """The checks that are not ok."""
-        return {finding.check: str(finding.verdict) for finding in self if finding.verdict != "ok"}
 
 
 class TestAll:

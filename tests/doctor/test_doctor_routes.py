@@ -1,9 +1,9 @@
 """`doctor` of a job with routes: each by itself, and whether those that work are enough."""
 
 import json
-from contextlib import asynccontextmanager
 
 import pytest
+from examined import Found, examined, simulator
 from fakes import CORE, ULTRA
 from loopback import free_port
 
@@ -11,10 +11,7 @@ from batchgen.commands.doctor import _line
 from batchgen.doctor.examine import examine
 from batchgen.doctor.findings import Check, Verdict, exit_code
 from batchgen.job import parse
-from batchgen.simulator import server
-from batchgen.simulator.clock import SystemClock
 from batchgen.simulator.credentials import account_of
-from batchgen.simulator.options import Options
 
 ACCOUNT = "444455556666"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/night"
@@ -45,46 +42,12 @@ def job(tmp_path):
     return make
 
 
-@asynccontextmanager
-async def simulator(**settings):
-    """A simulator in this process that must not be asked for an image."""
-    app = server.build_app(Options(**settings), SystemClock())
-    async with server.serving(app) as url:
-        yield url
-        assert app[server.SERVICE].ledger.lines() == []
-
-
-async def examined(job, **settings):
-    """What is found of a job against a simulator."""
-    async with simulator(**settings) as url:
-        return Found(await examine(job.model_copy(update={"endpoint": url})))
-
-
-class Found(list):
-    """Findings that can be asked for by check and route."""
-
-    def __getitem__(self, key):
-        check, route = key
-        return next(each for each in self if (each.check, each.route) == (check, route))
-
-    def of(self, route):
-        """The checks of one route."""
-        return [each.check for each in self if each.route == route]
-
-    @property
-    def troubled(self):
-        """The checks that are not ok."""
-        return {
-            (each.check, each.route): str(each.verdict) for each in self if each.verdict != "ok"
-        }
-
-
 class TestAll:
     async def test_every_route_is_looked_at(self, job):
         """Its credentials, service, models and quotas; the clock and the time are of all."""
         found = await examined(job(DAY, NIGHT))
 
-        assert (found.troubled, exit_code(found)) == ({}, 0)
+        assert (found.troubled_on_routes, exit_code(found)) == ({}, 0)
         assert found.of("day") == found.of("night") == ON_EACH
         accounts = [found["credentials", name].values["account"] for name in ("day", "night")]
         assert accounts == [account_of(f"AKIASIMULATED-{name}") for name in ("day", "night")]
@@ -127,7 +90,7 @@ class TestUnusable:
         """The others go on without it: no failure, and nothing more is said of its models."""
         found = await examined(job(DAY, NIGHT), reject=("AKIASIMULATED-night",))
 
-        assert found.troubled == {
+        assert found.troubled_on_routes == {
             ("credentials", "night"): "warning",
             ("service", "night"): "warning",
         }
@@ -140,7 +103,7 @@ class TestUnusable:
         """Then the service cannot be used; each is told, with all there is."""
         found = await examined(job(DAY, NIGHT), reject=("AKIASIMULATED-day", "AKIASIMULATED-night"))
 
-        failed = {key for key, verdict in found.troubled.items() if verdict == "failed"}
+        failed = {key for key, verdict in found.troubled_on_routes.items() if verdict == "failed"}
         assert failed == {(c, n) for c in ("credentials", "service") for n in ("day", "night")}
         assert found.of("day") == found.of("night") == ON_EACH
         assert all("goes on without" not in each.text for each in found)
@@ -200,7 +163,10 @@ class TestModels:
         """As bad as without routes; the time is what it would take."""
         found = await examined(job(DAY, NIGHT), deny=(CORE,))
 
-        assert found.troubled == {("model", "day"): "failed", ("model", "night"): "failed"}
+        assert found.troubled_on_routes == {
+            ("model", "day"): "failed",
+            ("model", "night"): "failed",
+        }
         assert found["time", None].values == {"minutes": 0.6}
         assert exit_code(found) == 4
 
@@ -322,7 +288,7 @@ class TestStandIns:
         found = await examined(job(DAY, fallback=[ULTRA]))
 
         assert [each.model for each in found if each.check == "quota"] == [CORE, ULTRA]
-        assert found.troubled == {}
+        assert found.troubled_on_routes == {}
         assert ULTRA not in found["time", None].text
 
 
