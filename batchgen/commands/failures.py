@@ -13,7 +13,7 @@ from batchgen.errors import Throttled
 from batchgen.policies import Retry
 from batchgen.record import Record, Status
 from batchgen.task import is_input_image
-from batchgen.text import escaped
+from batchgen.text import counted, escaped
 
 MESSAGE_SHOWN = 300
 """Characters of a service's message that are printed."""
@@ -82,7 +82,7 @@ class Failures:
             yield from self._task_lines(kind, count)
         rest = self.counts.total() + self.others - sum(count for _, count in kinds)
         if rest:
-            yield f"Without an image for other reasons: {rest} {'task' if rest == 1 else 'tasks'}."
+            yield f"Without an image for other reasons: {counted(rest, 'task')}."
         if rest or any(count > LISTED_TASKS for _, count in kinds):
             yield f"All of them: {all_unmade(run_id, manifest)}"
 

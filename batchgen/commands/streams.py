@@ -12,6 +12,7 @@ from typing import TextIO
 import click
 
 from batchgen.errors import StorageError
+from batchgen.text import system_reason
 
 DUMB = ("dumb", "unknown")
 """Values of TERM of terminals that cannot move their cursor."""
@@ -46,7 +47,7 @@ def writing_output() -> Iterator[None]:
         _drop(sys.__stdout__)
     except OSError as error:
         _drop(sys.__stdout__)
-        raise StorageError(f"Standard output cannot be written: {error.strerror}.") from error
+        raise StorageError(f"Standard output cannot be written: {system_reason(error)}.") from error
 
 
 def note(text: str) -> None:

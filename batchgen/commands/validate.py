@@ -11,7 +11,7 @@ from batchgen.commands import options
 from batchgen.commands.prices import priced, pricing
 from batchgen.commands.starting import starting
 from batchgen.commands.streams import note, result
-from batchgen.text import escaped, usd
+from batchgen.text import counted, escaped, usd
 
 
 @click.command(name="validate")
@@ -37,7 +37,6 @@ def command(job: Path, *, prices: Path | None, as_json: bool) -> int:
         return 0
     for warning in outline.warnings:
         note(escaped(warning))
-    tasks = "task" if outline.tasks == 1 else "tasks"
     cost = usd(outline.price_usd)
-    result(f"{escaped(str(job))} is right: {outline.tasks} {tasks}, {cost}.")
+    result(f"{escaped(str(job))} is right: {counted(outline.tasks, 'task')}, {cost}.")
     return 0

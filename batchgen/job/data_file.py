@@ -19,6 +19,11 @@ LONGEST_LINE = 2**20
 """Characters; more than any row has, and little to keep in memory."""
 
 
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file for `open`, without waiting for somebody to write into a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class DataFile(Protocol):
     """Where rows come from."""
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from batchgen.job.data_file import open_at_once
 from batchgen.models import InputImage, UnusableImage
 from batchgen.text import escaped, quoted, system_reason, without_addresses
 
@@ -83,7 +84,7 @@ class InputImages:
         Raises:
             OSError, ValueError: there is none.
         """
-        with open(self._folder / path, "rb", opener=_without_waiting) as file:
+        with open(self._folder / path, "rb", opener=open_at_once) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("it is no regular file")
@@ -135,11 +136,6 @@ def _start_of_scan(data: bytes) -> int:
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return at
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """A descriptor; a pipe would hold up the plan until somebody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _shown(path: str) -> str:

@@ -29,7 +29,7 @@ from batchgen.job.validation_errors import KEYS, wrongs
 from batchgen.job.yaml_document import WIDE, is_wide
 from batchgen.job.yaml_scalars import LONGEST_NUMBER, WrittenFloat, meaning
 from batchgen.models import MODELS, Model, UnknownModel, find, takers
-from batchgen.text import closest, did_you_mean, quoted
+from batchgen.text import closest, counted, did_you_mean, quoted
 
 STANDARD_INPUT = "-"
 TEXTS = ("prompt", "negative_prompt", "model")
@@ -293,7 +293,7 @@ class Table:
     def item(self, cells: Sequence[str], line: int) -> Item | None:
         """The item of a row; None if something is wrong with it, which is then complained of."""
         if len(cells) != self._width:
-            count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+            count = counted(len(cells), "cell")
             self._complain(line, f"has {count}, and the first line names {self._width} columns")
             return None
         if not "".join(cells).isascii() and any(map(_NOT_UTF8.search, cells)):

@@ -15,6 +15,7 @@ from typing import Any
 
 from batchgen.errors import Complaint, JobError
 from batchgen.job.complaints import Path, said_once
+from batchgen.job.data_file import open_at_once
 from batchgen.job.positions import Positions
 from batchgen.job.yaml_builder import Builder
 from batchgen.job.yaml_parser import SyntaxProblem, spot
@@ -110,7 +111,7 @@ def read(path: File, *, needs: str = JOB_NEEDS) -> Document:
         JobError: it cannot be read, or is not YAML; a sentence says what to do.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
             data = file.read(MAX_BYTES + 1) if stat.S_ISREG(mode) else b""
     except (OSError, ValueError) as error:
@@ -118,11 +119,6 @@ def read(path: File, *, needs: str = JOB_NEEDS) -> Document:
     if not stat.S_ISREG(mode):
         raise _refusal(str(path), f"this is a {_kind(mode)}: name a job file, which is YAML")
     return parse(str(path), data, needs=needs)
-
-
-def _open_at_once(name: str, flags: int) -> int:
-    """Open a file, without waiting for somebody to write into a pipe."""
-    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _kind(mode: int) -> str:
