@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from batchgen.job import Job
-from batchgen.output import History
-from batchgen.plan import PlanSummary
-from batchgen.runner import CONFIDENCE, Deadline, Forecast, Pending, forecast
+from batchgen.runner import CONFIDENCE, Deadline, Forecast
 from batchgen.text import duration
 
 IN_TEN = round(10 * CONFIDENCE)
@@ -110,17 +107,3 @@ class Ends:
 def _between(counts: tuple[int, int]) -> str:
     least, most = counts
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
-
-
-def ends_of(
-    job: Job,
-    outline: PlanSummary,
-    pending: Pending,
-    history: History,
-    deadline: Deadline | None,
-) -> Ends:
-    """When a run of these tasks would end, if it began now."""
-    now = datetime.now(UTC).astimezone()
-    deadline_s = None if deadline is None else deadline.at - now.timestamp()
-    told = forecast(job, outline, pending, history, deadline_s=deadline_s)
-    return Ends(forecast=told, now=now, deadline=deadline, tasks=len(pending.to_make))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from batchgen.commands.ends import Ends, ends_of
+from batchgen.commands.ends import Ends
 from batchgen.job import Job
 from batchgen.output import History
 from batchgen.plan import Plan, PlanSummary
@@ -14,6 +15,7 @@ from batchgen.runner import (
     Deadline,
     Pending,
     Selection,
+    forecast,
     left_of_budget,
     read_output,
     reseed,
@@ -57,8 +59,11 @@ class Preview:
         return shortage(self.job, self.history, self.pending, self.outline)
 
     def ends(self, deadline: Deadline | None) -> Ends:
-        """When a run would end; takes up to a second."""
-        return ends_of(self.job, self.outline, self.pending, self.history, deadline)
+        """When a run would end, if it began now; takes up to a second."""
+        now = datetime.now(UTC).astimezone()
+        left_s = None if deadline is None else deadline.at - now.timestamp()
+        told = forecast(self.job, self.outline, self.pending, self.history, deadline_s=left_s)
+        return Ends(forecast=told, now=now, deadline=deadline, tasks=len(self.pending.to_make))
 
 
 def preview(plan: Plan, selection: Selection) -> Preview:
