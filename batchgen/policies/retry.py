@@ -242,8 +242,7 @@ def with_retry(
 
         def announce(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, UnusableReply):
-                _let_go(error)
+            _let_go(error)
             if isinstance(error, AttemptError):
                 wait = state.upcoming_sleep
                 on_retry(Retry(task=task, attempt=counts.attempts, wait=wait, error=error))
@@ -267,6 +266,7 @@ def with_retry(
                 )
                 generation = await _made_again(make, error, trials)
         except AttemptError as error:
+            _let_go(error)
             return Failed(**_figures(task, substitute, counts), error=error)
         budget.succeed()
         return Succeeded(**_figures(task, substitute, counts), generation=generation)
@@ -290,11 +290,15 @@ async def _made_again(
     return generation
 
 
-def _let_go(error: UnusableReply) -> None:
-    """Free what an unusable reply held: its error is kept until the next attempt, a minute later.
+def _let_go(error: BaseException | None) -> None:
+    """Free what an unusable reply held, if the error is one.
 
-    A thousand of them would be 2 GB, in their bodies and in the locals of frames that met them.
+    It is kept until the next attempt, a minute later, or until its task is on record and its circle
+    of frames is collected as garbage. A thousand of them would be 2 GB, in their bodies and in the
+    locals of frames that met them.
     """
+    if not isinstance(error, UnusableReply):
+        return
     error.body = b""
     passed: BaseException | None = error
     while passed is not None:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import random
 import sys
 from decimal import Decimal
@@ -447,6 +448,29 @@ class TestOthers:
         make = with_retry(generate, RetryPolicy(), sleep=sleep, on_retry=lambda _: None)
         await make(make_task())
         assert held == [0]
+
+    async def test_one_that_ends_its_task_is_let_go_at_once(self):
+        """The error goes on into the record, and its traceback is a circle: nothing frees it."""
+        body = bytes(1_000)
+
+        async def generate(_):
+            reply = body
+            raise UnusableReply("torn", body=reply)
+
+        before = sys.getrefcount(body)
+        gc.disable()
+        try:
+            make = with_retry(
+                generate,
+                RetryPolicy(lost_again=0),
+                sleep=asyncio.sleep,
+                on_retry=lambda _: None,
+            )
+            made = await make(make_task())
+            assert sys.getrefcount(body) == before
+        finally:
+            gc.enable()
+        assert made.error.message == "torn"
 
     @virtual_time
     async def test_tasks_do_not_share_their_counts(self):
