@@ -190,13 +190,13 @@ def _ended_by(error: Exception, *, as_json: bool) -> int:
         case click.ClickException():
             usage = io.StringIO()
             error.show(file=usage)
+            if as_json:
+                _tell(error, error.format_message(), ExitCode.USAGE)
             return _complain(usage.getvalue().rstrip(), ExitCode.USAGE)
         case BatchgenError():
             code = _exit_code(error)
             if as_json:
-                complaints = error.to_json() if isinstance(error, JobError) else []
-                said = {"exit_code": code, "error": str(error), "complaints": complaints}
-                result(json.dumps(said))
+                _tell(error, str(error), code)
             return _complain(str(error), code)
         case BrokenPipeError() if not flush_streams():
             return 0  # the reader of a help text went away
@@ -209,6 +209,12 @@ def _ended_by(error: Exception, *, as_json: bool) -> int:
             return _complain(
                 f"{text}. `batchgen -vv …` shows where; please report it.", ExitCode.FAULT
             )
+
+
+def _tell(error: Exception, text: str, code: int) -> None:
+    """What a program that asked for JSON reads in place of a result."""
+    complaints = error.to_json() if isinstance(error, JobError) else []
+    result(json.dumps({"exit_code": code, "error": text, "complaints": complaints}))
 
 
 def _exit_code(error: BatchgenError) -> int:

@@ -495,6 +495,17 @@ class TestCommands:
         assert ended.code == 2
         assert ended.err.endswith("Error: Missing argument 'JOB'.\n")
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [("verify", "nothing"), ("run", "job.yaml", "--limit=x"), ("models", "nosuch"), ("plan",)],
+    )
+    def test_a_program_is_told_of_wrong_usage_too(self, folder, arguments):
+        """With `--json`, in the same object as any other mistake."""
+        ended = folder.run(*arguments, "--json")
+        told = json.loads(ended.out)
+        assert (ended.code, told["exit_code"], told["complaints"]) == (2, 2, [])
+        assert told["error"] in ended.err
+
     def test_validate_says_what_it_would_cost(self, folder):
         """A right job: one line on standard output, or one JSON object."""
         (folder.path / "job.yaml").write_text(JOB)
