@@ -77,11 +77,7 @@ async def adopt_images(manifest: Path, *, progress: Progress) -> Adopted:
     folder = manifest.parent
     if manifest.name != MANIFEST_NAME:
         raise ManifestError(f"{manifest} is no {MANIFEST_NAME} of an output")
-    if not await in_thread(lambda: any(_told(folder, path) for path in _images(folder))):
-        raise ManifestError(
-            f"No image in {folder} says how it was made; that takes `metadata: full` in the job. "
-            f"Put {MANIFEST_NAME} back from a copy, or let --fresh make everything again"
-        )
+    await in_thread(_require_told, folder)
     async with open_output(folder, ADOPTED) as output:
         known = await in_thread(_known, manifest)
         adopted, seen = Adopted(), set[str]()
@@ -97,6 +93,16 @@ async def adopt_images(manifest: Path, *, progress: Progress) -> Adopted:
             end = EndLine(run_id=ADOPTED, finished_at=utc_now(), exit_code=code, summary=summary)
             await output.manifest.append(end)
         return adopted
+
+
+def _require_told(folder: Path) -> None:
+    """Find an image that says something; raises ManifestError where none does."""
+    if any(_told(folder, path) for path in _images(folder)):
+        return
+    text = f"No image in {folder} says how it was made; that takes `metadata: full` in the job"
+    if not (folder / MANIFEST_NAME).exists():
+        text += f". Put {MANIFEST_NAME} back from a copy, or let --fresh make everything again"
+    raise ManifestError(text)
 
 
 async def _append(

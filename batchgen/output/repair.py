@@ -28,6 +28,7 @@ from batchgen.output.verify import (
     ASIDE,
     LARGEST_FILE,
     OF_RECORDS,
+    ON_RECORD_NEXT,
     Finding,
     Kind,
     Progress,
@@ -208,7 +209,7 @@ class _Plan:
                     files = tuple(path for path in free if path not in shared)
                     yield Order(reason=str(finding.kind), task_id=own, files=files)
             elif finding.kind is Kind.LEFTOVER:
-                self._leave(finding, "the next run puts it on record")
+                self._leave(finding, ON_RECORD_NEXT)
             elif finding.kind is Kind.DERIVED and finding.path is not None:
                 yield from self._derived(finding, finding.path)
             elif finding.kind is Kind.STRAY and finding.path is not None:

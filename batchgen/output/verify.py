@@ -78,9 +78,10 @@ class Kind(StrEnum):
     """A file that was derived of an image is missing or damaged; the next run makes it again,
     without a call."""
     LEFTOVER = "leftover"
-    """An image of a run that was killed; the next run puts it on record."""
+    """An image of a run that was killed; the next run whose job has its task puts it on record."""
 
 
+ON_RECORD_NEXT = "the next run puts it on record, if its job still has the task"
 OF_RECORDS = frozenset(Kind) - {Kind.LINE, Kind.STRAY, Kind.LEFTOVER, Kind.DERIVED}
 """Kinds of which a record is the subject."""
 
@@ -423,7 +424,7 @@ class _Verification:
                 continue
             if _is_leftover(path):
                 if not is_busy:
-                    text = "a run that was killed left it; the next run puts it on record"
+                    text = f"a run that was killed left it; {ON_RECORD_NEXT}"
                     yield Finding(kind=Kind.LEFTOVER, text=text, path=path)
             elif not path.startswith(f"{SPOOL}/"):
                 text = f"no record names it{self._former_name(path)}"
