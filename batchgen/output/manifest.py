@@ -324,8 +324,13 @@ def parse_line(data: bytes) -> Line | None:
     """
     if data.startswith(RECORD):
         # Half the time of a look at its fields; what this refuses is looked at as any other line.
-        with suppress(ValidationError):
-            return Record.model_validate_json(data)
+        # The validator itself, and no `suppress`: together a tenth of the time of a million.
+        try:
+            record: Record = Record.__pydantic_validator__.validate_json(data)
+        except ValidationError:
+            pass
+        else:
+            return record
     fields = parse_object(data)
     if fields is None:
         return None
