@@ -110,38 +110,12 @@ def select(
     pending = Pending(to_make=none, succeeded=none.empty_like())
     if outline is not None and _is_plain(history, selection, outline):
         return _all_new(pending, selection, outline)
-    filtered = skipped = 0
-    chains = _Chains(pending, history, whole.job) if whole.job.steps else _NoChains()
-    refreshing = [_Refreshing(each) for each in history.refreshes]
-    is_simulated_now = is_simulated(whole.job.endpoint)
+    marker = _Marker(pending, history, selection, whole.job)
     for each in _walk(whole, selection, history, random_seed_key, most, pending):
-        pending.walked = max(pending.walked, each.number + 1)
-        status, was_simulated = history.latest(each.task_id)
-        pending.unknown -= status is not None
-        is_foreign = status is not None and was_simulated != is_simulated_now
-        to_refresh = bool(refreshing) and sum(one.takes(each, history) for one in refreshing) > 0
-        is_kept = not (is_foreign or to_refresh or chains.is_stale(each, status))
-        has_room = selection.limit is None or len(pending.to_make) < selection.limit
-        if is_kept and (selection if each.is_asked else DEFAULT).is_done(status):
-            if each.is_asked and status is Status.SUCCEEDED:
-                pending.succeeded.add(each.model_id, each.number)
-            filtered += each.is_asked and status is Status.FILTERED
-            chains.keep(each, status)
-        elif is_kept and chains.is_skipped(each, status):
-            skipped += each.is_asked
-            chains.keep(each, status)
-        elif each.is_asked and has_room and chains.begin(each):
-            pending.to_make.add(each.model_id, each.number)
-            pending.again += status is not None
-            pending.simulated += is_foreign and status is Status.SUCCEEDED
-            pending.refreshed += to_refresh
-            if until_limit and len(pending.to_make) == selection.limit:
-                break
-        else:
-            is_done = is_kept and DEFAULT.is_done(status)
-            pending.elsewhere[each.model_id] += not is_done
-            chains.leave(each)
-    pending.earlier = Earlier(succeeded=len(pending.succeeded), filtered=filtered, skipped=skipped)
+        marker.mark(each)
+        if until_limit and marker.is_full:
+            break
+    pending.earlier = marker.earlier()
     if outline is not None and outline.is_partial:  # of what was not walked, one open task is told
         pending.elsewhere[outline.models[-1].model_id] += 1
         pending.unknown = 0
@@ -287,6 +261,60 @@ class _Chains(_NoChains):
                 return None
             found += [*above, parent]
         return found
+
+
+class _Marker:
+    """Marks task by task what is to be made, what is done, and what is left to other runs."""
+
+    def __init__(self, pending: Pending, history: History, selection: Selection, job: Job) -> None:
+        self._pending = pending
+        self._history = history
+        self._selection = selection
+        self._chains = _Chains(pending, history, job) if job.steps else _NoChains()
+        self._refreshing = [_Refreshing(each) for each in history.refreshes]
+        self._is_simulated = is_simulated(job.endpoint)
+        self._filtered = self._skipped = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many tasks are to be made as the selection allows."""
+        limit = self._selection.limit
+        return limit is not None and len(self._pending.to_make) >= limit
+
+    def mark(self, each: _Walked) -> None:
+        """Say of the next task of the walk what becomes of it."""
+        pending, chains = self._pending, self._chains
+        pending.walked = max(pending.walked, each.number + 1)
+        status, was_simulated = self._history.latest(each.task_id)
+        pending.unknown -= status is not None
+        is_foreign = status is not None and was_simulated != self._is_simulated
+        to_refresh = sum(one.takes(each, self._history) for one in self._refreshing) > 0
+        is_kept = not (is_foreign or to_refresh or chains.is_stale(each, status))
+        if is_kept and (self._selection if each.is_asked else DEFAULT).is_done(status):
+            self._note_done(each, status)
+        elif is_kept and chains.is_skipped(each, status):
+            self._skipped += each.is_asked
+            chains.keep(each, status)
+        elif each.is_asked and not self.is_full and chains.begin(each):
+            pending.to_make.add(each.model_id, each.number)
+            pending.again += status is not None
+            pending.simulated += is_foreign and status is Status.SUCCEEDED
+            pending.refreshed += to_refresh
+        else:
+            is_done = is_kept and DEFAULT.is_done(status)
+            pending.elsewhere[each.model_id] += not is_done
+            chains.leave(each)
+
+    def _note_done(self, each: _Walked, status: Status | None) -> None:
+        if each.is_asked and status is Status.SUCCEEDED:
+            self._pending.succeeded.add(each.model_id, each.number)
+        self._filtered += each.is_asked and status is Status.FILTERED
+        self._chains.keep(each, status)
+
+    def earlier(self) -> Earlier:
+        """What earlier runs have done of all that was marked."""
+        made = len(self._pending.succeeded)
+        return Earlier(succeeded=made, filtered=self._filtered, skipped=self._skipped)
 
 
 class _Refreshing:
