@@ -38,12 +38,12 @@ CALL_TIMEOUT = 330.0
 """Seconds around a whole call, for an answer that trickles in without ever pausing long enough."""
 BODY_LIMIT = ANSWER_BODY
 """Bytes of a response body (InvokeModel's shape Body in botocore's service model)."""
-CHUNK = 120_000
-"""Bytes that are taken of a reply at a time. A reader that falls behind by two of them is not sent
-more: what one read of its socket brings, 256 KB, is enough for that."""
+CHUNK = 1 << 18
+"""Bytes that are taken of a reply at a time: what one read of its socket brings. A reply that waits
+to be read on is sent no more when it is two of them ahead."""
 A_TURN = 8
 """Calls that are sent, and replies that are read on, in one turn of the loop. To sign and send one
-takes a millisecond, and each read of a socket may wait as long for the threads."""
+takes a millisecond, and each look at a socket may wait longer than that for the threads."""
 SERVICE = "bedrock-runtime"
 
 

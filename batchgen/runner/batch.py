@@ -54,7 +54,7 @@ from batchgen.runner.progress import RunStats, Summary, all_states, states_by_ro
 from batchgen.runner.recorder import Ledger, Recorder, RunIdentity
 from batchgen.runner.recovery import recover
 from batchgen.runner.selection import reach, reseed, select
-from batchgen.runner.worker import Work, drain, working
+from batchgen.runner.worker import Work, drain, pool_size, working
 from batchgen.task import Task
 
 THREADS = 32
@@ -289,7 +289,7 @@ class Batch:
         self, pools: asyncio.TaskGroup, chosen: TaskSet, work: Work, chains: Chains | None
     ) -> None:
         """One pool for each model, for each has a quota of its own."""
-        workers = 2 * self.options.job.in_flight_limit + 8
+        workers = pool_size(self.options.job.in_flight_limit)
         for model_id in chosen.models():
             tasks = self.stop.until(self._readable(chosen.tasks(model_id)))
             if chains is None:

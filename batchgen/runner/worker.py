@@ -17,8 +17,16 @@ from batchgen.task import Task
 T = TypeVar("T")
 
 
+SPARE = 100
+"""Most workers beyond the calls in flight. One that waits is eighty objects, and each full
+collection of garbage walks them all."""
 AT_ONCE = 50
 """Workers that start before the loop turns to what else is due: each has milliseconds to do."""
+
+
+def pool_size(in_flight: int) -> int:
+    """Workers for so many calls in flight: some more, for a task before its retry holds one."""
+    return in_flight + min(in_flight + 8, SPARE)
 
 
 async def drain(items: Iterator[T], work: Callable[[T], Awaitable[None]], workers: int) -> None:

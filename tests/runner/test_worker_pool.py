@@ -5,7 +5,12 @@ import pytest
 from fakes import settle
 from virtual_time import virtual_time
 
-from batchgen.runner.worker import AT_ONCE, drain
+from batchgen.runner.worker import AT_ONCE, drain, pool_size
+
+
+def test_a_pool_has_some_workers_to_spare():
+    """As many again where few calls are in flight; a thousand that idle would only be walked."""
+    assert [pool_size(in_flight) for in_flight in (1, 16, 1000)] == [10, 40, 1100]
 
 
 @virtual_time
