@@ -292,6 +292,12 @@ class Record(Line):
     what this call does."""
     error: ErrorInfo | None
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether it cost, or may have cost, what nobody knows."""
+        paid = self.status is Status.SUCCEEDED or self.maybe_billed > 0
+        return paid and self.cost_usd is None
+
 
 class Reseed(BaseModel):
     """New seeds for some images, which later runs of the output keep to."""

@@ -132,6 +132,11 @@ def usd(amount: Decimal | None) -> str:
     return f"{digits[:-2]}{digits[-2:].rstrip('0')} USD"
 
 
+def of_unknown_price(tasks: int) -> str:
+    """What stands beside a sum of money that lacks some tasks: `2 tasks of unknown price`."""
+    return f"{counted(tasks, 'task')} of unknown price"
+
+
 def sentences(*parts: str) -> str:
     """What was found and what to do as one text; each part ends with a full stop."""
     return " ".join(

@@ -12,7 +12,7 @@ from batchgen.job import Job
 from batchgen.output import MANIFEST_NAME
 from batchgen.pacing import PaceState
 from batchgen.runner import Deadline, Summary
-from batchgen.text import counted, duration, escaped, usd
+from batchgen.text import counted, duration, escaped, of_unknown_price, usd
 
 A_MINUTE = 60.0
 HELD = 0.9
@@ -65,6 +65,8 @@ def figures(summary: Summary) -> list[str]:
     if summary.skipped:
         parts.append(f"{summary.skipped} skipped")
     parts.append(usd(summary.billed_usd) + (" simulated" if summary.is_simulated else ""))
+    if summary.unpriced:
+        parts.append(of_unknown_price(summary.unpriced))
     if summary.time_left_s is not None and summary.left:
         parts.append(f"{duration(summary.time_left_s)} left")
     return parts
@@ -163,6 +165,8 @@ def _routes(summary: Summary) -> str:
 
 def _money(summary: Summary) -> str:
     parts = [f"billed {usd(summary.billed_usd)}"]
+    if summary.unpriced:
+        parts.append(of_unknown_price(summary.unpriced))
     if summary.maybe_billed_usd:
         parts.append(f"maybe billed as well {usd(summary.maybe_billed_usd)}")
     if summary.saved_usd:

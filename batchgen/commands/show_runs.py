@@ -13,7 +13,7 @@ from batchgen.errors import ManifestError
 from batchgen.output import History, load_history, read_manifest
 from batchgen.record import Record, RunLine, Status
 from batchgen.report import Night, RunFigures, Tally, nights_of, read_runs
-from batchgen.text import duration, escaped, shortened, usd
+from batchgen.text import duration, escaped, of_unknown_price, shortened, usd
 
 KINDS_SHOWN = 10
 """Different errors, and finish reasons, that are named; the others are counted."""
@@ -89,6 +89,8 @@ def _cost(tally: Tally) -> str:
     parts = usd(tally.billed_usd)
     if tally.maybe_billed_usd:
         parts += f" and maybe {usd(tally.maybe_billed_usd)}"
+    if tally.unpriced:
+        parts += f", {of_unknown_price(tally.unpriced)}"
     if not tally.simulated_usd:
         return parts
     if tally.simulated_usd == total:
@@ -146,6 +148,7 @@ def _tally_fields(tally: Tally) -> dict[str, Any]:
         "maybe_billed_usd": float(tally.maybe_billed_usd),
         "simulated": bool(tally.simulated_usd) and tally.simulated_usd == total,
         "simulated_usd": float(tally.simulated_usd),
+        "unpriced": tally.unpriced,
         "seeds": tally.seeds,
         "finish_reasons": dict(tally.finish_reasons),
         "errors": dict(tally.errors),

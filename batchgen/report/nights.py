@@ -55,6 +55,8 @@ class Tally:
     maybe_billed_usd: Decimal = ZERO
     simulated_usd: Decimal = ZERO
     """The part of both that nobody pays: a simulator's."""
+    unpriced: int = 0
+    """Tasks whose price nobody knows: they are in none of the sums."""
     seeds: list[int] = field(default_factory=list)
     """The first of the seeds that were sent."""
     finish_reasons: Counter[str] = field(default_factory=Counter)
@@ -67,6 +69,7 @@ class Tally:
     def add(self, record: Record, number: int) -> None:
         """Count one record; its money is the business of its run."""
         self.counts[record.status] += 1
+        self.unpriced += record.is_unpriced
         self._show((record.seed if record.served is None else record.served.seed,))
         for reason in record.finish_reasons:
             if reason is not None:
@@ -82,6 +85,7 @@ class Tally:
         self.billed_usd += other.billed_usd
         self.maybe_billed_usd += other.maybe_billed_usd
         self.simulated_usd += other.simulated_usd
+        self.unpriced += other.unpriced
         self._show(other.seeds)
         self.finish_reasons += other.finish_reasons
         self.errors += other.errors

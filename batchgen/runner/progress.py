@@ -80,6 +80,8 @@ class Summary:
     """Files that were made of images on this machine, as `derive` of the job orders."""
     underived: int = 0
     """Those that could not be made; the next run tries again."""
+    unpriced: int = 0
+    """Tasks of this run whose price nobody knows: they are in none of the sums."""
     earlier_skipped: int = 0
     skipped: int = 0
     """Tasks that were not tried, for a parent of theirs was not made."""
@@ -160,6 +162,7 @@ class Summary:
             "images_per_minute": round(self.average_per_minute, 2),
             "billed_usd": float(self.billed_usd),
             "maybe_billed_usd": float(self.maybe_billed_usd),
+            "unpriced": self.unpriced,
             "saved_usd": float(self.saved_usd),
             "budget_left_usd": None
             if self.budget_left_usd is None
@@ -220,6 +223,7 @@ class RunStats:
         self.retried = 0
         self.throttled = 0
         self.substituted = 0
+        self.unpriced = 0
         self.saved_usd = Decimal(0)
         self.counts = dict.fromkeys(Status, 0)
         self.left_denied = False
@@ -235,6 +239,7 @@ class RunStats:
     def record(self, record: Record) -> None:
         """Count one finished task."""
         self.counts[record.status] += 1
+        self.unpriced += record.is_unpriced
         if record.latency_ms is not None:
             self.longest_call = max(self.longest_call, record.latency_ms / 1000.0)
         if record.status is Status.SKIPPED:  # nobody was asked
@@ -291,6 +296,7 @@ class RunStats:
             pace=pace,
             stopping=stopping,
             left_denied=self.left_denied,
+            unpriced=self.unpriced,
             left_elsewhere=self.left_elsewhere,
             is_simulated=self.is_simulated,
             begun_with=self.begun_with,

@@ -268,6 +268,13 @@ class TestReport:
             "Images and manifest: out/shop",
         ]
 
+    def test_a_price_that_nobody_knows_is_no_sum(self):
+        """What was made without one stands beside the sum that lacks it."""
+        summary = replace(SUMMARY, unpriced=3)
+
+        assert "Cost: billed 0.40 USD, 3 tasks of unknown price." in report(summary, Failures())
+        assert "3 tasks of unknown price" in figures(summary)
+
     def test_one_is_singular(self):
         """One image is not images."""
         lines = report(replace(SUMMARY, succeeded=1, adopted=1), Failures())

@@ -55,6 +55,16 @@ def test_the_first_line_says_which_seed_made_a_file(show, output):
     assert "  cost: 0.04 USD (simulated)" in shown.lines
 
 
+def test_a_price_that_nobody_knows_is_no_sum(show, output):
+    """What was made without one stands beside the cost of the night."""
+    output.add()
+    output.add(cost_usd=None)
+    folder = output.write()
+
+    assert "cost 0.04 USD, 1 task of unknown price" in show(folder).out
+    assert json.loads(show(folder, "--json").out)["nights"][0]["unpriced"] == 1
+
+
 @pytest.mark.parametrize("place", ["project/out/shop/x.png", "project/best/a/b.png", "project/c"])
 def test_an_image_is_known_by_its_bytes(show, output, tmp_path, place):
     """Renamed or copied, in the output, or in a folder beside it."""

@@ -59,6 +59,18 @@ class TestCounts:
         assert (now.succeeded, now.filtered, now.failed) == (3, 1, 2)
         assert (now.done, now.left) == (28, 72)
 
+    def test_what_has_no_price_is_counted(self, tally):
+        """An image, and what may have been billed: not a refusal, and nothing that has a price."""
+        for status, price, maybe in (
+            (Status.SUCCEEDED, None, 0),
+            (Status.SUCCEEDED, 0.0, 0),
+            (Status.FAILED, None, 1),
+            (Status.FAILED, None, 0),
+        ):
+            tally.record(make_record(status=status, cost_usd=price, maybe_billed=maybe))
+
+        assert summary(tally).unpriced == summary(tally).to_json()["unpriced"] == 2
+
     def test_retries_are_counted_and_throttled_ones_apart(self, tally):
         """The quota's refusals are not the service's faults."""
         for error in (
