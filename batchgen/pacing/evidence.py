@@ -90,9 +90,9 @@ class Share:
 class TryBudget:
     """Tries for more are paid out of the calls admitted since: one refusal for so many calls."""
 
-    _PRICE, _SMALL, _DEARER = 150.0, 30.0, 1.5
-    """Calls for one refusal: 0.7 % of them; the search costs what is left of one percent. That is
-    more where an hour holds few calls: a try costs twice that at 30 a minute, four times at 15."""
+    _PRICE, _SMALL = 175.0, 30.0
+    """Calls for one refusal: 0.6 % of them; the search costs what is left of one percent. That is
+    more where an hour holds few calls: a try costs twice that at 30 a minute, thrice at 15."""
     _MOST, _LEAST = 1.0, -1.5
     """One try may be saved up; a bad hour is forgotten after two tries' time."""
 
@@ -101,7 +101,7 @@ class TryBudget:
 
     def call(self, level: float) -> None:
         """A call starts at `level` calls a minute."""
-        price = self._PRICE * (1 + (self._SMALL / level) ** self._DEARER)
+        price = self._PRICE * (1 + self._SMALL / level)
         self._balance = min(self._MOST, self._balance + 1 / price)
 
     def refused(self) -> None:

@@ -28,6 +28,8 @@ _FIRST = 6.0
 _TOO_HIGH_S = 600.0
 """A level that was refused when it was held is not believed for so long: then the quota may be
 another, as it may be found to be by a try at any time."""
+_FELL = 0.75
+"""A level below so much of the best one is a quota that fell, not one that was found too high."""
 _CLOSER, _CLOSER_CALLS = 0.01, 0.5
 """Less than that, or a hundredth, is not worth the refusals that it may cost."""
 _LEAST = 0.5
@@ -157,7 +159,8 @@ class Rate:
     def fall(self, level: float, now: float) -> None:
         """The quota fell; the best level stays known, and is tried again soon."""
         self.too_high = math.inf
-        self.fell_at = now
+        if level < _FELL * self.best:
+            self.fell_at = now
         self.proven = min(self.proven, level)
         self.settle(level, now)
 

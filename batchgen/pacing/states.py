@@ -205,14 +205,14 @@ class Holding(State):
     """What a search found of at least so much is tried at once, whatever the search cost: strays
     may have ended it far too low. Of fewer calls each is dear. So is a level that was found far
     below one that was too high, for the quota lies somewhere between."""
-    _FELL_TRY_S, _FELL_S, _FELL = 90.0, 1000.0, 0.75
-    """For a quarter of an hour after a quota fell by a quarter, it is tried every 90 s: it may come
-    back. That costs a refusal or two in 90 s, and a search that ended a little too high falls by
-    less."""
-    _TRIM, _TRIM_CALLS, _TRIM_MOST = 0.03, 0.6, 0.1
-    """What a proven level loses by refusals now and then: it may be a little too high."""
-    _COARSE = 4.0
-    """With fewer calls a minute the count of one is too coarse to lower a level by."""
+    _FELL_TRY_S, _FELL_S = 90.0, 1800.0
+    """For half an hour after a quota fell it is tried every 90 s: it may come back, or rise. That
+    costs a refusal in 90 s."""
+    _TRIM = 0.97
+    """What refusals now and then leave of a level, at most: it may be a little too high."""
+    _COARSE, _TRIM_COARSE = 4.0, 0.9
+    """With fewer calls a minute the count of one is too coarse to lower a level by: so much stays
+    of it."""
     _EXCESS, _EXCESS_CALLS = 1.5, 250.0
     """Two refusals within 125 calls lower a level that was found: it may be a call too high."""
     _EXCESS_TOLD, _EXCESS_TOLD_CALLS, _EXCESS_NOISE, _NOISES = 3.0, 150.0, 30.0, 1.5
@@ -220,8 +220,6 @@ class Holding(State):
     half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
     _MEMORY = 100.0
     """Calls over which the share refused is taken: five refusals of strays of 5 %."""
-    _FALLS = 0.9
-    """A proven level that is lowered below this has fallen; else it was a little too high."""
     _FULL, _PAUSED = 0.97, 0.9
     """A minute that holds so much of the level is full; one that holds less, within a minute of a
     change, began with a pause: its count says little."""
@@ -260,8 +258,7 @@ class Holding(State):
 
     def _may_try(self, now: float) -> bool:
         rate = self.rate
-        fell = rate.proven < self._FELL * rate.best and now - rate.fell_at < self._FELL_S
-        if fell:
+        if now - rate.fell_at < self._FELL_S:
             return now - rate.tried_at >= self._FELL_TRY_S
         return rate.budget.allows
 
@@ -284,10 +281,16 @@ class Holding(State):
         if rate.evidence.odds < (TWO if paused else ONE):
             return False
         if not _shown_as_noise(rate, refusal, now):
-            level = min(rate.bound(refusal), (1 - self._TRIM) * rate.level)
+            level = max(rate.proven, self._lower(refusal))
             rate.overshot(rate.level, now)
-            rate.settle(max(rate.proven, level), now)
+            rate.settle(level, now)
         return True
+
+    def _lower(self, refusal: Refusal) -> float:
+        rate, bound = self.rate, self.rate.bound(refusal)
+        if rate.level < self._COARSE:
+            bound = max(bound, self._TRIM_COARSE * rate.level)
+        return min(bound, self._TRIM * rate.level)
 
     def _proven_refused(self, refusal: Refusal, now: float) -> bool:
         rate, noise = self.rate, self.rate.evidence.noise
@@ -302,7 +305,7 @@ class Holding(State):
             if self._believed:
                 self._surprise(now)
             else:
-                self._trim(refusal, now)
+                rate.fall(self._lower(refusal), now)
         return True
 
     def _noise_beside_told(self, now: float) -> bool:
@@ -313,19 +316,6 @@ class Holding(State):
             return False
         _take_for_noise(rate, share, rate.level, now)
         return True
-
-    def _trim(self, refusal: Refusal, now: float) -> None:
-        rate, bound = self.rate, self.rate.bound(refusal)
-        if rate.level < self._COARSE:
-            bound = max(bound, (1 - self._TRIM_MOST) * rate.level)
-        trim = max(self._TRIM * rate.level, min(self._TRIM_CALLS, self._TRIM_MOST * rate.level))
-        level = min(rate.level - trim, bound)
-        if level < self._FALLS * rate.level:
-            rate.fall(level, now)
-        else:
-            rate.overshot(rate.level, now)
-            rate.proven = level
-            rate.settle(level, now)
 
     def _surprise(self, now: float) -> None:
         """A proven level is refused again and again: the quota fell, or somebody else uses it."""
