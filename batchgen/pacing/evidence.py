@@ -8,6 +8,7 @@ the calls that is refused, and `TryBudget` holds what refusals may be spent on t
 from __future__ import annotations
 
 import math
+from collections import Counter, deque
 from dataclasses import dataclass
 
 LIMIT_SHARE = 0.25
@@ -64,6 +65,58 @@ class Evidence:
         return max(_NOISE_LEAST, self.noise)
 
 
+class Levels:
+    """Which of the last calls were refused, and at which level: what noise there is, and the quota.
+
+    Above the quota the share refused grows with the level; noise has the same share at each. The
+    two are fitted to what was seen, and a fit with noise has to be clearly better than one without.
+    """
+
+    _CALLS = 600
+    """What is remembered: thirty refusals of strays of 5 %."""
+    _STEP = 1.04
+    """Levels and quotas are told apart in steps of 4 %, which is what one refusal changes."""
+    _BELOW = 10
+    """The quota may be so many steps, a third, below the lowest level seen."""
+    _SHARES = (0.01, 0.02, 0.03, 0.05, 0.07)
+    """Noise that is told apart; a larger share is never taken for noise: going on would cost too
+    much."""
+    _CLEARLY = 4.0
+    """Log odds: noise explains what was seen fifty times as well."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[int, bool]] = deque(maxlen=self._CALLS)
+
+    def call(self, level: float) -> None:
+        """A call starts at a level."""
+        self._calls.append((round(math.log(level, self._STEP)), False))
+
+    def refused(self) -> None:
+        """A call at the level of the last one was refused."""
+        if self._calls:
+            self._calls[-1] = (self._calls[-1][0], True)
+
+    def noise(self) -> tuple[float, float] | None:
+        """The share of noise, and the quota, if there is noise for sure."""
+        if not self._calls:
+            return None
+        tally = Counter(self._calls)
+        steps = [step for step, _ in tally]
+        quotas = range(min(steps) - self._BELOW, max(steps) + 1)
+        without = max(self._fit(tally, _NOISE_LEAST, quota) for quota in quotas)
+        fits = ((self._fit(tally, n, quota), n, quota) for n in self._SHARES for quota in quotas)
+        best, share, quota = max(fits)
+        return (share, self._STEP**quota) if best > without + self._CLEARLY else None
+
+    def _fit(self, tally: Counter[tuple[int, bool]], noise: float, quota: int) -> float:
+        """How well noise and a quota explain the calls: logarithm of the likelihood."""
+        total = 0.0
+        for (step, refused), calls in tally.items():
+            admitted = (1 - noise) * self._STEP ** min(0, quota - step)
+            total += calls * math.log(1 - admitted if refused else admitted)
+        return total
+
+
 class Share:
     """Share of calls that were refused, the older the less it counts."""
 
@@ -93,8 +146,8 @@ class TryBudget:
     _PRICE, _SMALL = 175.0, 30.0
     """Calls for one refusal: 0.6 % of them; the search costs what is left of one percent. That is
     more where an hour holds few calls: a try costs twice that at 30 a minute, thrice at 15."""
-    _MOST, _LEAST = 1.0, -1.5
-    """One try may be saved up; a bad hour is forgotten after two tries' time."""
+    _MOST, _LEAST = 1.0, -3.0
+    """One try may be saved up; a bad hour is forgotten after four tries' time."""
 
     def __init__(self) -> None:
         self._balance = 0.0

@@ -7,19 +7,18 @@ states are in `states`; `docs/pacing.md` has the diagram and the figures.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 
-from batchgen.pacing.evidence import Evidence, Refusal, TryBudget
+from batchgen.pacing.evidence import Evidence, Levels, Refusal, TryBudget
 from batchgen.pacing.states import (
     BLOCK,
-    LOWERED,
     BackingOff,
     Holding,
-    Lowered,
     Phase,
+    Recovering,
     Searching,
     State,
+    Trying,
 )
 from batchgen.pacing.window import MINUTE_S
 
@@ -56,6 +55,9 @@ class Rate:
         self.not_before = -math.inf
         """No call may start before this instant."""
         self.evidence = Evidence()
+        self.levels = Levels()
+        self._level_since = -math.inf
+        """From here on calls start at levels that are held: a meter remembers the minute before."""
         self.too_high = math.inf
         """The level that was refused last when it was held, until more than it goes through."""
         self._too_high_at = -math.inf
@@ -67,7 +69,6 @@ class Rate:
         self.fell_at = self.tried_at = self.refuted_at = -math.inf
         self.block_began_at = -math.inf
         self.block_call = self.noise_call = self._blamed_in_flight = 0
-        self.lowered: deque[Lowered] = deque(maxlen=LOWERED)
         self._changed_at: float | None = None
         self._starts = self._row = self._refused_call = 0
         self.state: State = Searching(self) if told is None else Holding(self)
@@ -91,6 +92,10 @@ class Rate:
         self.evidence.call(self.state.limit_share)
         self.budget.call(self.level)
         self.state.called(now)
+        if isinstance(self.state, Searching | BackingOff | Recovering):
+            self._level_since = now + MINUTE_S
+        elif now >= self._level_since:
+            self.levels.call(self.level)
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         """Time passed; `reached` tells how many calls of the last minute were admitted."""
@@ -108,7 +113,10 @@ class Rate:
         self._refused_call = self.calls
         self.refusals += 1
         self.evidence.refused(self.state.limit_share)
-        self.budget.refused()
+        if refusal.passed and now >= self._level_since:
+            self.levels.refused()
+        if not self.evidence.noise or isinstance(self.state, Searching | Trying):
+            self.budget.refused()
         if self._row >= BLOCK and not isinstance(self.state, BackingOff):
             self.state.blocked(refusal, now)
             self.state = BackingOff(self, self.state, now)

@@ -12,7 +12,6 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -42,17 +41,6 @@ class Phase(StrEnum):
     SHARING = "sharing the quota"
     LOWERED = "the service admits fewer calls than the quota that was given"
     """Holding or trying below it; said to people, never a state of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lowered:
-    """One time that a level was lowered for refusals that were spread."""
-
-    call: int
-    refusals: int
-    """How many there had been."""
-    level: float
-    """What it was before, or what its minute held if nothing was proven."""
 
 
 class State(ABC):
@@ -280,7 +268,7 @@ class Holding(State):
         paused = rate.kept_s(now) < MINUTE_S and refusal.in_window < self._PAUSED * rate.level
         if rate.evidence.odds < (TWO if paused else ONE):
             return False
-        if not _shown_as_noise(rate, refusal, now):
+        if not _shown_as_noise(rate, now):
             level = max(rate.proven, self._lower(refusal))
             rate.overshot(rate.level, now)
             rate.settle(level, now)
@@ -301,7 +289,7 @@ class Holding(State):
         most = self._EXCESS_TOLD + self._EXCESS_NOISE * noise if self._believed else self._EXCESS
         if self._excess < most:
             return False
-        if not _shown_as_noise(rate, refusal, now) and not self._noise_beside_told(now):
+        if not _shown_as_noise(rate, now) and not self._noise_beside_told(now):
             if self._believed:
                 self._surprise(now)
             else:
@@ -343,10 +331,6 @@ class Holding(State):
             rate.fall(min(self._DROP * rate.level, max(count, rate.level / 3)), now)
 
 
-LOWERED, _LOWERED_CALLS, _LOWERED_TO = 5, 500, 0.94
-"""Lowered so often, no more calls apart than that, down to this share, and refused as ever."""
-_RARER = 2.0
-"""Refusals that come so much rarer at the lower levels fell with the rate: it was the reason."""
 _NOISE_MOST, _NOISE_FORGIVEN = 0.08, 0.015
 """A larger share is never taken for noise: going on would cost too much. Once there is noise, one
 refusal alone is never enough: log(0.25 / 0.015) is below `ONE`."""
@@ -356,29 +340,21 @@ _REFUTED_S = 600.0
 """A noise that was refuted is not believed for so long."""
 
 
-def _shown_as_noise(rate: Rate, refusal: Refusal, now: float) -> bool:
-    """Lower and lower and refused as ever, one here and one there: back to where it began."""
-    lowered = rate.lowered
-    if rate.gap < _SPREAD or (lowered and rate.calls - lowered[-1].call > _LOWERED_CALLS):
-        lowered.clear()
+def _shown_as_noise(rate: Rate, now: float) -> bool:
+    """Refused at lower levels as often as at higher ones: to the quota that this shows."""
+    found = rate.levels.noise()
+    if rate.told or not found or now - rate.refuted_at < _REFUTED_S:
         return False
-    level = min(rate.level, max(rate.proven, float(refusal.in_window)))
-    lowered.append(Lowered(call=rate.calls, refusals=rate.refusals, level=level))
-    first, middle = lowered[0], lowered[len(lowered) // 2]
-    if len(lowered) < LOWERED or rate.level > _LOWERED_TO * first.level:
+    share, level = found
+    if share <= rate.evidence.noise or level < rate.level:
         return False
-    share = (rate.refusals - first.refusals) / (rate.calls - first.call)
-    rarer = rate.calls - middle.call > _RARER * (middle.call - first.call)
-    if rarer or share > _NOISE_MOST or now - rate.refuted_at < _REFUTED_S:
-        return False
-    _take_for_noise(rate, share, first.level, now)
+    _take_for_noise(rate, share, level, now)
     return True
 
 
 def _take_for_noise(rate: Rate, share: float, level: float, now: float) -> None:
     rate.evidence.noise = max(share, _NOISE_FORGIVEN)
     rate.noise_call = rate.calls
-    rate.lowered.clear()
     rate.too_high = math.inf
     rate.proven = level
     rate.settle(level, now)
@@ -486,7 +462,7 @@ class Sharing(State):
 
     def __init__(self, rate: Rate, now: float) -> None:
         super().__init__(rate)
-        self._entry = rate.lowered[0].level if rate.lowered else rate.level
+        self._entry = rate.level
         self._share = Share(300)
         self._signs = 0.0
         self._peaks: deque[float] = deque(maxlen=self._PEAKS)
