@@ -235,18 +235,6 @@ def with_retry(
         counts = AttemptCounts() if counts is None else counts
         last_start = clock() + policy.max_elapsed
 
-        def again(error: BaseException) -> bool:
-            if isinstance(error, NOT_BILLED) and leave(error):
-                return False
-            return should_retry(policy, counts, error) and budget.allow(error)
-
-        def announce(state: tenacity.RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            _let_go(error)
-            if isinstance(error, AttemptError):
-                wait = state.upcoming_sleep
-                on_retry(Retry(task=task, attempt=counts.attempts, wait=wait, error=error))
-
         async def make() -> Generation:
             with counts.attempt(task, substitute) as attempt:
                 return await generate(attempt)
@@ -256,12 +244,13 @@ def with_retry(
                 with counts.attempt(task, substitute) as attempt:
                     generation = await generate(attempt)
             except AttemptError as error:
+                repeats = _Repeats(policy, budget, task, counts, leave, on_retry)
                 trials = tenacity.AsyncRetrying(
-                    retry=tenacity.retry_if_exception(again),
+                    retry=tenacity.retry_if_exception(repeats.follow),
                     stop=lambda _: clock() >= last_start,
                     wait=lambda state: draw(0.0, _bound(policy, state.attempt_number)),
                     sleep=sleep,
-                    before_sleep=announce,
+                    before_sleep=repeats.announce,
                     reraise=True,
                 )
                 generation = await _made_again(make, error, trials)
@@ -272,6 +261,32 @@ def with_retry(
         return Succeeded(**_figures(task, substitute, counts), generation=generation)
 
     return run_call
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeats:
+    """Whether attempts at one call follow one that failed, and who is told."""
+
+    policy: RetryPolicy
+    budget: RetryBudget
+    task: Task
+    counts: AttemptCounts
+    leave: Callable[[AttemptError], bool]
+    on_retry: Callable[[Retry], None]
+
+    def follow(self, error: BaseException) -> bool:
+        """Whether another attempt follows this error."""
+        if isinstance(error, NOT_BILLED) and self.leave(error):
+            return False
+        return should_retry(self.policy, self.counts, error) and self.budget.allow(error)
+
+    def announce(self, state: tenacity.RetryCallState) -> None:
+        """Tell of the next attempt before its wait."""
+        error = state.outcome.exception() if state.outcome else None
+        _let_go(error)
+        if isinstance(error, AttemptError):
+            wait, number = state.upcoming_sleep, self.counts.attempts
+            self.on_retry(Retry(task=self.task, attempt=number, wait=wait, error=error))
 
 
 async def _made_again(
