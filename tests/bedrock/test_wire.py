@@ -424,3 +424,24 @@ class TestNeverSentOrLost:
                     await client.invoke(MODEL, b"{}")
         assert server.posts
         assert not isinstance(caught.value, AnswerLost)
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("data", [b"", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_tunnel_that_is_not_made_carried_nothing(data, monkeypatch):
+    """A proxy that refuses the tunnel, or goes away, has read no request of ours: it is free."""
+
+    async def refuse(reader, writer):
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(data)
+        writer.close()
+
+    asked = []
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    to = Connection(region="us-west-2", url="https://192.0.2.7", calls_in_flight=1)
+    async with proxy, connect(to) as client:
+        with pytest.raises(NeverSent):
+            await client.invoke(MODEL, b"{}")
+    assert [each.split()[0] for each in asked] == [b"CONNECT"]
