@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice, tee
+from itertools import chain, islice, tee
 from operator import itemgetter
 from pathlib import Path
 
@@ -35,6 +35,8 @@ COARSE = 0.02
 """Seconds in which the time of a file and that of its record do not tell which was first."""
 AT_ONCE = 500
 """Files looked at in one go, in a thread."""
+GLANCES = 5_000
+"""Files glanced at in one go: some 50 ms, after which a stop is heard."""
 
 
 class Finding(StrEnum):
@@ -147,10 +149,10 @@ class _Glance:
         files, again = tee(files)
         made = self._output.history.made(map(itemgetter(1), again))
         looked_at = zip(files, made, strict=True)
-        while some := list(islice(looked_at, AT_ONCE)):
+        for first in looked_at:
             yield [
                 number
-                for (number, compact_id, stem), each in some
+                for (number, compact_id, stem), each in chain((first,), islice(looked_at, GLANCES))
                 if (moved and expanded(compact_id) in moved) or not self._is_plain(stem, each)
             ]
 
