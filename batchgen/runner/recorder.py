@@ -36,7 +36,7 @@ from batchgen.runner.derivatives import Derivatives
 from batchgen.runner.options import Observer
 from batchgen.runner.progress import RunStats
 from batchgen.task import Task
-from batchgen.text import duration, escaped
+from batchgen.text import duration, escaped, sentences
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Recorder:
         self._answered = False
         self._refusal: AttemptError | None = None
         """The last one since the service gave an answer."""
+        self._told_open: set[type[AttemptError]] = set()
         self._sizes: set[tuple[str | None, int, int]] = set()
         self.on_record: Callable[[Task, Record, int], None] = _ignore
         """Told of each record that is durable, and where its line begins."""
@@ -152,6 +153,7 @@ class Recorder:
             self._note_refusal(error)
         if isinstance(error, (*NOT_BILLED, Misconfigured, QuotaExhausted)):
             self.leave_open(outcome.task)
+            self._tell_open(outcome.task, error)
             return
         self._answered = True
         if isinstance(outcome, Succeeded):
@@ -166,6 +168,14 @@ class Recorder:
         if error is None or not retryable(error):
             self._refusal = None
         self._judge()
+
+    def _tell_open(self, task: Task, error: AttemptError) -> None:
+        """Say why a task stays open where nothing else tells it; once for each kind of reason."""
+        is_new = isinstance(error, NOT_BILLED) and type(error) not in self._told_open
+        if self._stop.stopping is None and is_new:
+            self._told_open.add(type(error))
+            why = f"{task.label} stays open: {error.code}: {error.message}"
+            self._ledger.observer.notice(sentences(why, "Others like it are not told of"))
 
     async def _append(self, record: Record) -> int:
         """Write a record down, and drop the temporary names of its images in the same thread."""

@@ -100,6 +100,22 @@ async def line_of(books, made):
     return books.lines()[-1]
 
 
+class TestOpen:
+    async def test_why_a_task_stays_open_is_told_once_for_each_kind(self, opened):
+        """A run that ends with 3 and was not stopped says why; one that was stopped says that."""
+        books = opened()
+        for kind in (Throttled, Throttled, Unavailable):
+            await books.recorder.conclude(failed(ERRORS[kind], make_task(label=f"mug/{kind}")))
+        told = books.listener.notices
+        assert [Throttled.__name__ in told[0], Unavailable.__name__ in told[1]] == [True, True]
+        assert "stays open: " in told[0]
+        assert ERRORS[Throttled].message in told[0]
+        books.stop.apply(StopCause.INTERRUPTED, who="SIGTERM")
+        await books.recorder.conclude(failed(ERRORS[NeverSent]))
+        assert len(told) == 2
+        assert books.lines() == []
+
+
 class TestSize:
     def asked(self, ratio):
         """A task that asks for this ratio."""
