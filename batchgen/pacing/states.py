@@ -189,10 +189,9 @@ class Holding(State):
     _PROOF_S, _NEW_S = 60.0, 120.0
     """A level is proven after a minute, a new one after two: a fixed minute, and what is left of
     the one before. A bucket shows one call a minute too many in that time."""
-    _FREE_TRY, _WIDE = 12.0, 0.85
+    _FREE_TRY = 30.0
     """What a search found of at least so much is tried at once, whatever the search cost: strays
-    may have ended it far too low. Of fewer calls each is dear. So is a level that was found far
-    below one that was too high, for the quota lies somewhere between."""
+    may have ended it far too low. Of fewer calls each is dear."""
     _FELL_TRY_S, _FELL_S = 90.0, 1800.0
     """For half an hour after a quota fell it is tried every 90 s: it may come back, or rise. That
     costs a refusal in 90 s."""
@@ -236,8 +235,7 @@ class Holding(State):
         rate = self.rate
         if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
             return
-        unsure = not rate.proven or rate.proven < rate.level < self._WIDE * rate.too_high < math.inf
-        if unsure and rate.level >= self._FREE_TRY:
+        if not rate.proven and rate.level >= self._FREE_TRY:
             rate.budget.clear()
         rate.proven = max(rate.proven, rate.level)
         rate.best = max(rate.best, rate.proven)
