@@ -81,6 +81,8 @@ class Levels:
     _SHARES = (0.01, 0.02, 0.03, 0.05, 0.07)
     """Noise that is told apart; a larger share is never taken for noise: going on would cost too
     much."""
+    _CALM = 0.002
+    """Noise where there is none: a fifth of the least that is told apart, else 600 calls cannot."""
     _CLEARLY = 4.0
     """Log odds: noise explains what was seen fifty times as well."""
 
@@ -103,7 +105,7 @@ class Levels:
         tally = Counter(self._calls)
         steps = [step for step, _ in tally]
         quotas = range(min(steps) - self._BELOW, max(steps) + 1)
-        without = max(self._fit(tally, _NOISE_LEAST, quota) for quota in quotas)
+        without = max(self._fit(tally, self._CALM, quota) for quota in quotas)
         fits = ((self._fit(tally, n, quota), n, quota) for n in self._SHARES for quota in quotas)
         best, share, quota = max(fits)
         return (share, self._STEP**quota) if best > without + self._CLEARLY else None
