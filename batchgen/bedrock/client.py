@@ -16,7 +16,7 @@ import botocore.exceptions
 
 from batchgen.bedrock.connection import Connection, is_http
 from batchgen.bedrock.invocation import Invocation
-from batchgen.bedrock.reply_memory import ReplyMemory, Share
+from batchgen.bedrock.reply_memory import SMALL, ReplyMemory, Share
 from batchgen.bedrock.routes import Answer
 from batchgen.bedrock.sdk_errors import only_tls, translate
 from batchgen.bedrock.session import (
@@ -29,7 +29,7 @@ from batchgen.bedrock.session import (
     service_unusable,
 )
 from batchgen.bedrock.turnstile import Turnstile
-from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, unpacked, unread, watch_request
+from batchgen.bedrock.wire import ANSWER_BODY, PortProbe, Request, unpacked, unread
 from batchgen.errors import AnswerLost, AttemptError, BatchgenFault, Permanent, UnusableReply
 from batchgen.output import in_thread
 from batchgen.text import LONGEST_CODE, shortened
@@ -103,7 +103,7 @@ class Bedrock:
         await self._sending.enter()
         loop = asyncio.get_running_loop()
         started = loop.time()
-        with watch_request() as request:
+        with Request() as request:
             try:
                 async with asyncio.timeout(CALL_TIMEOUT) as timeout:
                     reply = await self._reply(model_id, body, _Wait(self._memory, timeout))
@@ -229,8 +229,9 @@ async def _read(stream: Any, request_id: str | None, reading: Turnstile) -> byte
     chunks: list[bytes] = []
     size = 0
     while chunk := await stream.read(CHUNK):
-        await reading.enter()
         size += len(chunk)
+        if size > SMALL:  # little of it is no work, and came with its head
+            await reading.enter()
         chunks.append(chunk)
         if size > BODY_LIMIT:
             text = f"the reply is larger than {BODY_LIMIT} bytes, the most that Bedrock sends"

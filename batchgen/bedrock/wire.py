@@ -14,15 +14,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from batchgen.errors import Misconfigured
 from batchgen.job import PLAIN_HTTP, is_plain_http
@@ -47,26 +47,25 @@ STATUS_LENGTH = 13
 """Bytes that `STATUS` looks at."""
 
 
-@dataclass(slots=True)
-class Request:
-    """One request on its way."""
-
-    may_have_left: bool = False
-    """Whether it had a connection: from then on a byte of it may have reached the service."""
-
-
 _CURRENT: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
-@contextmanager
-def watch_request() -> Iterator[Request]:
-    """The request that the body makes; what it raises before `may_have_left` was never sent."""
-    request = Request()
-    token = _CURRENT.set(request)
-    try:
-        yield request
-    finally:
-        _CURRENT.reset(token)
+class Request:
+    """The request that the body of a `with` makes.
+
+    What that raises before `may_have_left` was never sent.
+    """
+
+    def __init__(self) -> None:
+        self.may_have_left = False
+        """Whether it had a connection: from then on a byte of it may have reached the service."""
+
+    def __enter__(self) -> Self:
+        self._token = _CURRENT.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)
 
 
 class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
@@ -90,13 +89,15 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
         Args:
             connector_args: of aiohttp.
             plain_http: whether credentials may go unencrypted to another machine.
-            watched: whether its requests are those that `watch_request` waits for, and not one for
+            watched: whether its requests are those that a `Request` watches, and not one for
                 the credentials that sign them.
             arguments: of aiobotocore's session.
         """
         with_factory = {**(connector_args or {}), "socket_factory": _keep_alive_socket}
         super().__init__(connector_args=with_factory, **arguments)
         self._plain_http = plain_http
+        self._ways: dict[str, dict[str, Any]] = {}
+        """URL -> how requests to it go."""
         self._request_class = _Watched if watched else aiohttp.ClientRequest
 
     def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
@@ -110,10 +111,46 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
 
         Whatever named the address, the job or a variable of the environment, it is looked at here.
         """
-        if is_plain_http(request.url) and not self._plain_http:
-            text = f"the endpoint is http://{urlsplit(request.url).netloc}"
-            raise Misconfigured(text, code="PlainHttp", advice=PLAIN_HTTP)
+        self._require_private(request.url)
         return await super().send(request)
+
+    async def post(self, request: Any) -> aiohttp.ClientResponse:
+        """Send one of many requests to the same URL, whose body and that of the reply are bytes.
+
+        `send` works out anew for each what follows from its URL, and copies its headers both ways.
+
+        Args:
+            request: as `send` takes it, a POST.
+
+        Raises:
+            Exception: whatever `send` raises.
+        """
+        if request.url not in self._ways:
+            self._require_private(request.url)
+        request.headers["Accept-Encoding"] = "identity"
+        try:
+            way = self._way(request.url)
+            session = await self._get_session(way["proxy"])
+            return await session.request("POST", headers=request.headers, data=request.body, **way)
+        except Exception as error:
+            teller = _Teller(error, self._proxy_config)
+            await teller.send(request)
+            raise
+
+    def _way(self, url: str) -> dict[str, Any]:
+        """How requests to a URL go, as aiohttp takes it."""
+        if url not in self._ways:
+            self._ways[url] = {
+                "url": URL(url, encoded=True),
+                "proxy": self._proxy_config.proxy_url_for(url),
+                "proxy_headers": self._proxy_config.proxy_headers_for(url),
+            }
+        return self._ways[url]
+
+    def _require_private(self, url: str) -> None:
+        if is_plain_http(url) and not self._plain_http:
+            text = f"the endpoint is http://{urlsplit(url).netloc}"
+            raise Misconfigured(text, code="PlainHttp", advice=PLAIN_HTTP)
 
     async def _get_session(self, proxy_url: str | None) -> _Direct:
         session = self._sessions.get(proxy_url)
@@ -133,6 +170,17 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
             )
             self._sessions[proxy_url] = session
         return _Direct(session)
+
+
+class _Teller(AIOHTTPSession):  # type: ignore[misc]  # as above
+    """Sends nothing, and says in the SDK's words why."""
+
+    def __init__(self, error: Exception, proxies: Any) -> None:
+        self._error = error
+        self._proxy_config = proxies
+
+    async def _get_session(self, proxy_url: str | None) -> Any:  # noqa: ARG002  # aiobotocore's
+        raise self._error
 
 
 class _Watched(aiohttp.ClientRequest):
