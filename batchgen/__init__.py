@@ -105,7 +105,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'batchgen' has no attribute {name!r}")
     homes = (home for home, names in _HOMES.items() if name in names.split())
-    return getattr(importlib.import_module(next(homes, "batchgen.api")), name)
+    value = getattr(importlib.import_module(next(homes, "batchgen.api")), name)
+    globals()[name] = value  # the next time it is there, for a caller who asks at each record
+    return value
 
 
 def __dir__() -> list[str]:

@@ -86,7 +86,7 @@ class OutputFolder:
         """
         for name in (SUPERSEDED, IMAGES, UNUSABLE):
             try:
-                await self.store.make_folder(Path(name))
+                await self.store.make_folder(name)
                 await in_thread(_prove_folder, self.folder / name, self.folder / SUPERSEDED)
             except OSError as error:
                 text = f"{self.folder / name} cannot take images"
@@ -130,7 +130,7 @@ class OutputFolder:
         source, target = self.require_inside(path), self.require_inside(new_path)
         beside = await in_thread(self._beside, task_id, path, new_path)
         try:
-            await self.store.make_folder(Path(new_path).parent)
+            await self.store.make_folder(new_path.rpartition("/")[0])
             for old, new in beside:
                 await in_thread(_second_name, old, new)
             await in_thread(_second_name, source, target)

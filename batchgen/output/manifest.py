@@ -307,7 +307,7 @@ def _seal(descriptor: int) -> None:
     os.fdatasync(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make the names in a folder durable; blocks."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

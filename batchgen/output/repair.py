@@ -340,7 +340,7 @@ def _printable(path: str) -> str:
 async def _move_aside(output: OutputFolder, file: MovedFile) -> None:
     source, target = output.folder / file.path, output.folder / file.new_path
     try:
-        await output.store.make_folder(Path(file.new_path).parent)
+        await output.store.make_folder(file.new_path.rpartition("/")[0])
         await in_thread(source.rename, target)
         await in_thread(sync_folder, target.parent)
         await in_thread(sync_folder, source.parent)

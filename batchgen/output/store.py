@@ -70,8 +70,10 @@ class Store:
 
     def __init__(self, folder: Path, make_room: MakeRoom) -> None:
         self.folder = folder
+        self._root = os.fspath(folder)
+        """The same as a text: to put a `Path` together takes longer than what is done with it."""
         self._make_room = make_room
-        self._durable: set[Path] = set()
+        self._durable: set[str] = set()
         """Folders whose names were synced."""
         self._refuge: Path | None = None
         self.kept: Counter[Path] = Counter()
@@ -102,8 +104,8 @@ class Store:
         path = f"{stem}.{EXTENSIONS[inspected.format]}"
         saving = Saving(self.describe(path, artifact, inspected), task_id, artifact.data)
         try:
-            self._make_folder(Path(path).parent)
-            _write_now(self.folder / saving.part, artifact.data)
+            self._make_folder(_parent(path))
+            _write_now(self._at(saving.part), artifact.data)
             saving.is_written = True
             saving.is_placed = self._give_name(saving.part, path)
         except OSError as error:
@@ -157,7 +159,7 @@ class Store:
 
     def _give_name(self, part: str, path: str) -> bool:
         """Name a temporary file and sync the name; False if something else has it."""
-        source, target = self.folder / part, self.folder / path
+        source, target = self._at(part), self._at(path)
         try:
             os.link(source, target, follow_symlinks=False)
         except FileExistsError:
@@ -167,7 +169,7 @@ class Store:
             if os.path.lexists(target):
                 return False
             os.rename(source, target)  # noqa: PTH104  # the crash tests count calls of `os`
-        sync_folder(target.parent)
+        sync_folder(_parent(target))
         return True
 
     async def save_derived(self, path: str, data: bytes) -> None:
@@ -182,7 +184,7 @@ class Store:
         try:
             if await in_thread(_holds, self.folder / path, data):
                 return
-            await self.make_folder(Path(path).parent)
+            await self.make_folder(_parent(path))
             await self._write(part, data)
             await self.place(part, path)
         except OSError as error:
@@ -213,7 +215,7 @@ class Store:
 
     def _drop(self, part: str) -> None:
         try:
-            os.unlink(self.folder / part)  # noqa: PTH108  # as above
+            os.unlink(self._at(part))  # noqa: PTH108  # as above
         except FileNotFoundError:
             return  # a file system without hard links had it renamed
         except OSError as error:
@@ -228,7 +230,7 @@ class Store:
         earlier run, whose attempts had the same numbers, is kept beside it.
         """
         try:
-            await self.make_folder(Path(UNUSABLE))
+            await self.make_folder(UNUSABLE)
             for number in count(1):
                 path = f"{UNUSABLE}/{name}{'' if number == 1 else f'~{number}'}.json"
                 if not await in_thread(os.path.lexists, self.folder / path):
@@ -244,7 +246,7 @@ class Store:
             Where it is now, as the end of a sentence.
         """
         try:
-            await self.make_folder(Path(SPOOL))
+            await self.make_folder(SPOOL)
             await self._write(f"{SPOOL}/{name}", data)
         except OSError:
             return await self._keep_outside(name, data)
@@ -273,26 +275,34 @@ class Store:
         """Make the names in a folder durable."""
         await in_thread(sync_folder, self.folder / relative)
 
-    async def make_folder(self, relative: Path) -> None:
+    async def make_folder(self, relative: str) -> None:
         """Make a folder and its parents, each durable in its own parent.
 
         Looked at each time, for a folder can be removed, or become a link, while a run writes.
+
+        Args:
+            relative: its path below the output, with `/`; empty for the output itself.
 
         Raises:
             OSError: it cannot be made, or something else has its name.
         """
         await in_thread(self._make_folder, relative)
 
-    def _make_folder(self, relative: Path) -> None:
-        if relative == Path():
+    def _make_folder(self, relative: str) -> None:
+        if not relative:
             return
-        self._make_folder(relative.parent)
-        is_new = _make_folder(self.folder / relative)
+        parent = _parent(relative)
+        self._make_folder(parent)
+        is_new = _make_folder(self._at(relative))
         if is_new or relative not in self._durable:
-            sync_folder(self.folder / relative.parent)
+            sync_folder(self._at(parent))
             if len(self._durable) >= KNOWN_FOLDERS:  # a job may have one for each image
                 self._durable.clear()
             self._durable.add(relative)
+
+    def _at(self, relative: str) -> str:
+        """Where a path below the output lies."""
+        return f"{self._root}/{relative}"
 
     async def _write(self, relative: str | Path, data: bytes) -> None:
         """What `_write_now` does, in many steps, for what is written seldom."""
@@ -307,7 +317,7 @@ class Store:
             await in_thread(os.fsync, file.fileno())
 
 
-def _write_now(path: Path, data: bytes) -> None:
+def _write_now(path: str, data: bytes) -> None:
     """Write a file that is not there yet, and sync it; a leftover of the same task is dropped."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # and so follows no link
     try:
@@ -333,7 +343,7 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
-def _make_folder(path: Path) -> bool:
+def _make_folder(path: str) -> bool:
     """Make a folder unless it is there; whether it was made. Several threads may do it."""
     try:
         mode = os.lstat(path).st_mode
@@ -346,6 +356,10 @@ def _make_folder(path: Path) -> bool:
         what = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
         raise NotADirectoryError(errno.ENOTDIR, f"{path} is {what}")
     return False
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _part(path: str, task_id: str) -> str:

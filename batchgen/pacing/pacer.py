@@ -9,8 +9,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -131,8 +131,7 @@ class Pacer:
         self._throttled = 0
         self._unavailable = 0
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Slot]:
+    def slot(self) -> AbstractAsyncContextManager[Slot]:
         """Wait for a turn and hold a place until the body ends; its error is the outcome.
 
         `Throttled` tells of the quota, `Unavailable` of capacity; `NeverSent` and `NotStarted` say
@@ -142,16 +141,7 @@ class Pacer:
         Raises:
             NotStarted: the pacer was stopped.
         """
-        asked_at = self._clock()
-        call = await self._turn()
-        outcome: BaseException | None = None
-        try:
-            yield Slot(number=call.number, waited_s=call.started_at - asked_at)
-        except BaseException as error:
-            outcome = error
-            raise
-        finally:
-            self._end(call, outcome)
+        return _Turn(self._turn, self._end, self._clock)
 
     def remember(self, proven_per_minute: float) -> None:
         """An earlier run proved this rate: begin there, if no call has started yet."""
@@ -270,6 +260,26 @@ class Pacer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _Turn:
+    """What `Pacer.slot` gives; a generator in its place takes longer than all that is done here."""
+
+    def __init__(
+        self,
+        take: Callable[[], Awaitable[Call]],
+        end: Callable[[Call, BaseException | None], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._take, self._end, self._clock = take, end, clock
+
+    async def __aenter__(self) -> Slot:
+        asked_at = self._clock()
+        self._call = call = await self._take()
+        return Slot(number=call.number, waited_s=call.started_at - asked_at)
+
+    async def __aexit__(self, kind: object, outcome: BaseException | None, trace: object) -> None:
+        self._end(self._call, outcome)
 
 
 def paced(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from batchgen.attempt import Attempt, Generate, Generation, Sent, Target, served_by
@@ -70,15 +68,6 @@ class DiskReserve:
         """What is said of a disk that does not say how much room it has."""
         return StorageError(f"{self._folder} cannot be looked at: {system_reason(error)}")
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Reserve room for one more call while the body runs."""
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-
 
 def with_attempt_log(
     generate: Generate,
@@ -116,7 +105,8 @@ def with_attempt_log(
             raise
 
     async def announce_and_send(attempt: Attempt) -> Generation:
-        with reserve.one_more():  # before it is asked for: many may ask at once
+        reserve.in_flight += 1  # before it is asked for: many may ask at once
+        try:
             await announce(attempt)
             log.debug(
                 "%s: attempt %d goes to %s by %s",
@@ -126,6 +116,8 @@ def with_attempt_log(
                 target.route or target.region,
             )
             return await generate(attempt)
+        finally:
+            reserve.in_flight -= 1
 
     return announce_and_send
 

@@ -214,8 +214,10 @@ class Recorder:
             first = await derivatives.complete(outcome.task, record.images[0], record.finished_at)
         except asyncio.CancelledError as error:
             return record, error
+        if not first.derived:
+            return record, None
         now = {"images": (first, *record.images[1:]), "finished_at": utc_now()}
-        return record.model_copy(update=now if first.derived else {}), None
+        return record.model_copy(update=now), None
 
     def _note_refusal(self, error: AttemptError) -> None:
         """End the run if the service has only refused or failed calls for too long."""

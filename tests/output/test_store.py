@@ -244,7 +244,8 @@ class TestSave:
         """What the store forgot of folders it makes sure of again."""
         monkeypatch.setattr(store_module, "KNOWN_FOLDERS", 3)
         synced = []
-        monkeypatch.setattr(store_module, "sync_folder", lambda path: synced.append(path.name))
+        note = lambda path: synced.append(Path(path).name)  # noqa: E731
+        monkeypatch.setattr(store_module, "sync_folder", note)
         for number in range(9):
             await save(store, picture(), f"a/{number}/mug")
             assert synced.count(str(number)) == 1
