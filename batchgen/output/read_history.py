@@ -51,6 +51,9 @@ IMAGES = b'"images": [{"path": "images/'
 ANY_IMAGE = b'"images": [{'
 PLAIN_PATH = re.compile(rb'[^"/\\.][^"/\\]*(?:/[^"/\\.][^"/\\]*)*"')
 """A path that stays inside the output, however it is read; others are looked at one by one."""
+PLAIN_IMAGE = re.compile(re.escape(IMAGES) + PLAIN_PATH.pattern)
+BEFORE_FILE = len(ANY_IMAGE) - 1
+"""Bytes from the beginning of `IMAGES` to its brace."""
 FILE = b'{"path": "images/'
 SETTINGS = b'"settings": {'
 RECORD_OF_NONE = b"\n{"
@@ -74,6 +77,13 @@ def digits_of(data: bytes) -> bytes:
         return unhexlify(data)
     except ValueError:
         return b""
+
+
+def names_plain_files(data: bytes, at: int) -> bool:
+    """Whether what a line holds from here on names an image, and no file without a plain path."""
+    images = data.find(IMAGES, at)
+    path = PLAIN_PATH.match(data, images + len(IMAGES)) if images > 0 else None
+    return path is not None and stays_inside(data, path.end())
 
 
 def stays_inside(data: bytes, at: int) -> bool:
@@ -133,27 +143,28 @@ class _Reader:
     def read(self, lines: Iterable[bytes]) -> None:
         """Fold all lines in; a million of them pass here, so this is one loop and no calls.
 
-        A record of an image begins like the one before it, up to the digits of its id, and says
-        what others said from its status to its endpoint: one that does is looked at no further.
+        A record of an image begins like the one before it, up to the digits of its id, says what
+        others said from its status to its endpoint, and the last object in it is that image: one
+        that does is looked at no further. Of other objects in it, each is looked at.
         """
-        entries, match_path, offset = self._history.entries, PLAIN_PATH.match, 0
+        entries, match_image, offset = self._history.entries, PLAIN_IMAGE.match, 0
         head, made, flags = self._head, self._made, self._made_flags
         start, end = len(head), len(head) + ID_DIGITS
         for data in lines:
             if data.startswith(ATTEMPT) and data.endswith(WHOLE):
                 offset += len(data)
                 continue
-            key = b""
-            if data.startswith(head) and data.endswith(MADE_END):
-                status = data.find(STATUS, end)
-                if data.startswith(made, status) and data[end] == QUOTE:
-                    images = data.find(IMAGES, status)
-                    path = match_path(data, images + len(IMAGES)) if images > 0 else None
-                    if path is not None and (
-                        data.find(b"{", path.end()) < 0 or stays_inside(data, path.end())
-                    ):
-                        key = digits_of(data[start:end])
-            if key:
+            if (
+                data.startswith(head)
+                and data.endswith(MADE_END)
+                and data.startswith(made, data.find(b"}", end))
+                and data[end] == QUOTE
+                and (
+                    match_image(data, data.rfind(b"{") - BEFORE_FILE)
+                    or names_plain_files(data, end)
+                )
+                and (key := digits_of(data[start:end]))
+            ):
                 entries[key] = offset << FLAG_BITS | flags
                 if self._noted:
                     self._forget(expanded(key))
@@ -183,9 +194,7 @@ class _Reader:
             return False
         flags = service_of(data[endpoint:end].decode(errors="replace")) | code
         if code == MADE:
-            images = data.find(IMAGES, end)
-            path = PLAIN_PATH.match(data, images + len(IMAGES)) if images > 0 else None
-            if path is None or not stays_inside(data, path.end()):
+            if not names_plain_files(data, end):
                 return False
             self._learn(data[:start], data[status : end + 1], flags)
         elif data.find(ANY_IMAGE, end) >= 0:
