@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -74,22 +74,25 @@ def task_id(model_id: str, request: Mapping[str, Any]) -> str:
 class SeededId:
     """`task_id` of requests that differ in their seed alone; `request` has a `seed` at its top."""
 
-    __slots__ = ("_hash", "_tail", "after", "before")
+    __slots__ = ("_form", "_hash", "after", "before")
 
     def __init__(self, model_id: str, request: Mapping[str, Any]) -> None:
         self.before, self.after = _around_seed(model_id, request)
         """What stands before and after the seed in the canonical form."""
-        self._hash, self._tail = hashlib.sha256(self.before.encode()), self.after.encode()
+        self._hash = hashlib.sha256(self.before.encode())
+        self._form = b"%d" + self.after.encode().replace(b"%", b"%%")
 
-    def compact(self, seed: int) -> bytes:
-        """The compact id of the request with this seed."""
-        digest = self._hash.copy()
-        digest.update(b"%d%b" % (seed, self._tail))
-        return digest.digest()[:DIGEST]
+    def compact(self, seeds: Iterable[int]) -> Iterator[bytes]:
+        """The compact id of the request with each of these seeds."""
+        copy, form = self._hash.copy, self._form
+        for seed in seeds:
+            digest = copy()
+            digest.update(form % seed)
+            yield digest.digest()[:DIGEST]
 
     def of(self, seed: int) -> str:
         """The `task_id` of the request with this seed."""
-        return expanded(self.compact(seed))
+        return expanded(next(self.compact((seed,))))
 
 
 def _around_seed(model_id: str, request: Mapping[str, Any]) -> tuple[str, str]:

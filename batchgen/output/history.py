@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import nlargest
+from itertools import repeat
+from operator import and_, eq
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,10 +106,11 @@ class History:
         entry = self.entries.get(compact(task_id))
         return NO_RECORD if entry is None else LATEST[entry & FLAGS]
 
-    def made_by(self, *, simulated: bool) -> Callable[[bytes], bool]:
-        """Tells of a compact id whether its last record is of an image that this service made."""
-        get, made = self.entries.get, MADE | (SIMULATED if simulated else 0)
-        return lambda compact_id: get(compact_id, NO_ENTRY) & FLAGS == made
+    def made_by(self, compact_ids: Iterable[bytes], *, simulated: bool) -> Iterator[bool]:
+        """Whether the last record of each of these tasks is of an image that this service made."""
+        entries = map(self.entries.get, compact_ids, repeat(NO_ENTRY))
+        made = MADE | (SIMULATED if simulated else 0)
+        return map(eq, map(and_, entries, repeat(FLAGS)), repeat(made))
 
     def offset(self, task_id: str) -> int:
         """Where a task's last record stands in the manifest; -1 without one."""

@@ -82,17 +82,16 @@ def task_ids(
         JobError, ValueError: as `expand`.
     """
     ids = compact_ids(job, random_seed_key=random_seed_key, reseeds=reseeds)
-    return (expanded(compact_id) for _, compact_id in ids)
+    return (expanded(compact_id) for _, of_item in ids for compact_id in of_item)
 
 
 def compact_ids(
     job: Job, *, random_seed_key: str | None = None, reseeds: Sequence[Reseed] = ()
-) -> Iterator[tuple[str, bytes]]:
-    """As `task_ids`, with the model of each task, and in the form of `task.compact`."""
+) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """As `task_ids`, in the form of `task.compact`: the model of each item, and its tasks' ids."""
     items = _PlannedItems(job, random_seed_key, reseeds)
     for planned in map(items.of, items):
-        ids = planned.compact_ids(range(1, planned.variants + 1))
-        yield from zip(repeat(planned.model_id), ids)
+        yield planned.model_id, planned.compact_ids(range(1, planned.variants + 1))
 
 
 def models(job: Job) -> Iterator[str]:

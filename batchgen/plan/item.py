@@ -187,7 +187,7 @@ class PlannedItem:
         """The compact ids of these tasks, without the tasks: a resume asks for a million."""
         requests = self.requests
         if isinstance(requests, FixedRequest):
-            return map(requests.ids.compact, self.seeds.all_of(variants))
+            return requests.ids.compact(self.seeds.all_of(variants))
         return (compact(self.id(variant)) for variant in variants)
 
     def file_name(self, variant: int) -> str:

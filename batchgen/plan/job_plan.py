@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,10 +40,10 @@ class Plan(Protocol):
 
     def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, bytes]]:
-        """Model and compact id of every task in the order of `expand`, at a fraction of its cost.
+    ) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """Model and `task.compact` ids of every few tasks that follow each other in `expand`.
 
-        See `task.compact`.
+        At a fraction of what the tasks cost.
         """
 
     def files(
@@ -81,8 +81,8 @@ class JobPlan:
 
     def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, bytes]]:
-        """As `plan.task_ids`, with the model of each."""
+    ) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """Those of one item after the other."""
         return compact_ids(self.job, random_seed_key=random_seed_key, reseeds=reseeds)
 
     def files(

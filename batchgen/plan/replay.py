@@ -176,10 +176,10 @@ class Replay:
 
     def compact_ids(
         self, *, random_seed_key: str, reseeds: Sequence[Reseed] = ()
-    ) -> Iterator[tuple[str, bytes]]:
-        """Model and compact id of each."""
+    ) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """Model and compact id of one after the other."""
         tasks = self.expand(random_seed_key=random_seed_key, reseeds=reseeds)
-        return ((task.model_id, compact(task.id)) for task in tasks)
+        return ((task.model_id, (compact(task.id),)) for task in tasks)
 
     def files(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ from batchgen.runner.progress import Earlier
 from batchgen.task import Task, expanded
 
 ZERO = Decimal(0)
+AT_ONCE = 1_000
+"""Most tasks that are looked for in the history together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +114,11 @@ def select(
     if outline is not None and _is_plain(history, selection, outline):
         return _all_new(pending, selection, outline)
     marker = _Marker(pending, history, selection, whole.job)
-    for each in _walk(whole, selection, history, random_seed_key, most, pending):
+    ahead = 1 if until_limit else AT_ONCE
+    for each in _walk(whole, selection, history, random_seed_key, most, ahead):
+        if isinstance(each, _Made):
+            marker.pass_by(each)
+            continue
         marker.mark(each)
         if until_limit and marker.is_full:
             break
@@ -152,6 +159,15 @@ class _Walked(NamedTuple):
     """None where no pattern has to be looked at."""
     is_asked: bool
     """Whether `only` names it."""
+
+
+class _Made(NamedTuple):
+    """Tasks that are made and follow each other, most of a resume: no more is asked of them."""
+
+    model_id: str
+    start: int
+    end: int
+    """Running index behind the last of them."""
 
 
 class _NoChains:
@@ -305,6 +321,12 @@ class _Marker:
             pending.elsewhere[each.model_id] += not is_done
             chains.leave(each)
 
+    def pass_by(self, made: _Made) -> None:
+        """Say of the next tasks of the walk that they are done."""
+        self._pending.succeeded.add_range(*made)
+        self._pending.unknown -= made.end - made.start
+        self._pending.walked = made.end
+
     def _note_done(self, each: _Walked, status: Status | None) -> None:
         if each.is_asked and status is Status.SUCCEEDED:
             self._pending.succeeded.add(each.model_id, each.number)
@@ -341,12 +363,12 @@ def _walk(
     history: History,
     key: str,
     most: int | None,
-    pending: Pending,
-) -> Iterator[_Walked]:
+    ahead: int,
+) -> Iterator[_Walked | _Made]:
     """The first tasks of the plan, at most so many, parents before their children.
 
-    Those of which there is no more to ask than that they are made, most tasks of a resume, are
-    noted as that and left out.
+    Args:
+        ahead: tasks that may be read before the first of them is given.
     """
     reseeds = history.reseeds
     if whole.job.steps or selection.only or any(each.only for each in history.refreshes):
@@ -360,39 +382,40 @@ def _walk(
             yield _Walked(number, model_id, "", None, is_asked=True)
         return
     # Without patterns the ids are enough, and they cost a fraction of the tasks.
-    ids = islice(whole.compact_ids(random_seed_key=key, reseeds=reseeds), most)
-    if not (selection.fresh or history.refreshes):
-        yield from _unmade(ids, history, is_simulated(whole.job.endpoint), pending)
-        return
-    for index, (model_id, compact_id) in enumerate(ids):
-        yield _Walked(index, model_id, expanded(compact_id), None, is_asked=True)
+    groups = _in_groups(whole.compact_ids(random_seed_key=key, reseeds=reseeds), most, ahead)
+    simulated = is_simulated(whole.job.endpoint)
+    counts = not (selection.fresh or history.refreshes)
+    for start, model_id, ids in groups:
+        made = history.made_by(ids, simulated=simulated) if counts else [False] * len(ids)
+        yield from _runs(start, model_id, ids, made)
 
 
-def _unmade(
-    ids: Iterable[tuple[str, bytes]],
-    history: History,
-    simulated: bool,  # noqa: FBT001  # of one caller
-    pending: Pending,
-) -> Iterator[_Walked]:
-    is_made = history.made_by(simulated=simulated)
-    start, of, number = 0, None, -1
-    for number, (model_id, compact_id) in enumerate(ids):
-        is_next = is_made(compact_id)
-        if is_next and model_id == of:
+def _in_groups(
+    ids: Iterable[tuple[str, Iterable[bytes]]], most: int | None, size: int
+) -> Iterator[tuple[int, str, Sequence[bytes]]]:
+    """The first tasks in groups of one model: running index of the first, model, compact ids."""
+    start = 0
+    for model_id, of_model in groupby(ids, itemgetter(0)):
+        left = chain.from_iterable(map(itemgetter(1), of_model))
+        while some := tuple(islice(left, size if most is None else min(size, most - start))):
+            yield start, model_id, some
+            start += len(some)
+            if start == most:  # what is behind the last of them is not read
+                return
+
+
+def _runs(
+    start: int, model_id: str, ids: Sequence[bytes], made: Iterable[bool]
+) -> Iterator[_Walked | _Made]:
+    """The tasks of a group, those that are made together."""
+    at = 0
+    for is_made, run in groupby(made):
+        begin, at = at, at + len(tuple(run))
+        if is_made:
+            yield _Made(model_id, start + begin, start + at)
             continue
-        if of is not None:
-            _note_made(pending, of, start, number)
-        start, of = number, model_id if is_next else None
-        if not is_next:
-            yield _Walked(number, model_id, expanded(compact_id), None, is_asked=True)
-    if of is not None:
-        _note_made(pending, of, start, number + 1)
-
-
-def _note_made(pending: Pending, model_id: str, start: int, end: int) -> None:
-    pending.succeeded.add_range(model_id, start, end)
-    pending.unknown -= end - start
-    pending.walked = end
+        for number in range(begin, at):
+            yield _Walked(start + number, model_id, expanded(ids[number]), None, is_asked=True)
 
 
 def _parents_first(tasks: Iterator[tuple[int, Task]], job: Job) -> Iterator[tuple[int, Task]]:

@@ -67,7 +67,8 @@ def test_a_task_is_what_was_asked(tmp_path):
         "path": record.images[0].path,
         "sha256": record.images[0].sha256,
     }
-    assert list(plan.compact_ids(random_seed_key="")) == [(CORE, compact(task.id))]
+    ((model_id, ids),) = plan.compact_ids(random_seed_key="")
+    assert (model_id, list(ids)) == (CORE, [compact(task.id)])
 
 
 def test_what_was_served_is_what_is_made_again():

@@ -1,16 +1,17 @@
 from decimal import Decimal
 
 import pytest
-from fakes import ULTRA, make_job, make_record, make_task
+from fakes import CORE, ULTRA, make_job, make_record, make_task
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen import plan
-from batchgen.job import Item
+from batchgen.job import Item, load
 from batchgen.output.manifest import MANIFEST_NAME
 from batchgen.output.read_history import load_history
 from batchgen.plan import JobPlan
 from batchgen.record import Status
+from batchgen.runner import selection
 from batchgen.runner.pending import IndexSet, TaskSet
 from batchgen.runner.progress import Earlier
 from batchgen.runner.selection import Selection, select
@@ -150,9 +151,10 @@ class TestSelect:
             max_size=14,
         ),
         limit=st.none() | st.integers(1, 8),
+        together=st.sampled_from([1, 3, 1000]),
     )
-    def test_runs_of_made_tasks_are_passed_by(self, tmp_path_factory, past, limit):
-        """Whatever became of them and which service they asked, as a look at each one says."""
+    def test_runs_of_made_tasks_are_passed_by(self, tmp_path_factory, past, limit, together):
+        """Whatever became of them, as a look at each one says, however many come together."""
         folder = tmp_path_factory.mktemp("out")
         job = make_job(folder, x="x").model_copy(
             update={
@@ -171,7 +173,9 @@ class TestSelect:
         lines.append(make_record(make_task()).to_json())
         (folder / MANIFEST_NAME).write_bytes(b"".join(lines))
         history = load_history(folder / MANIFEST_NAME)
-        by_id = select(JobPlan(job), history, Selection(limit=limit), "k")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(selection, "AT_ONCE", together)
+            by_id = select(JobPlan(job), history, Selection(limit=limit), "k")
         by_task = select(JobPlan(job), history, Selection(only=("*",), limit=limit), "k")
         for each in ("to_make", "succeeded"):
             numbers = [sorted(getattr(pending, each).numbers()) for pending in (by_id, by_task)]
@@ -185,6 +189,19 @@ class TestSelect:
         ]
         models = by_id.succeeded.models()
         assert [each for model_id in models for each in by_id.succeeded.files(model_id)] == files
+
+    def test_what_is_behind_the_limit_is_not_read(self, tmp_path):
+        """A row that is wrong waits for a run that comes to it."""
+        (tmp_path / "rows.csv").write_text("id,product\na,x\nb,y\nc,z\nwrong\n", "utf-8")
+        text = f"name: n\nmodel: {CORE}\noutput: out\nprompt: '{{product}}'\nitems_from: rows.csv\n"
+        (tmp_path / "job.yaml").write_text(text, "utf-8")
+        whole = JobPlan(load(tmp_path / "job.yaml"))
+        first = next(whole.expand(random_seed_key="k"))
+        (tmp_path / MANIFEST_NAME).write_bytes(make_record(first, endpoint="aws").to_json())
+        history, chosen = load_history(tmp_path / MANIFEST_NAME), Selection(limit=1)
+        assert select(whole, history, chosen, "k", until_limit=True).walked == 2
+        pending = select(whole, history, chosen, "k", outline=whole.check(2))
+        assert (labels(pending.succeeded), labels(pending.to_make)) == (["a"], ["b"])
 
     def test_random_seeds_hang_on_the_key(self, job, tmp_path):
         """A resumed run with the key of the first finds its tasks done; with another, none."""
