@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import Meta, MsgspecError, Struct, convert
+from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
-from batchgen.output.manifest import parse_object
+from batchgen.output.manifest import parse_part
 
 
 class MadeImage(Struct, gc=False):
@@ -32,16 +32,5 @@ _decoder = Decoder(Made)
 
 
 def read_made(line: bytes) -> Made | None:
-    """What the line of a record says of its images, in a seventh of the time of all that it says.
-
-    None if it names none, or if any of the line cannot be read.
-    """
-    try:
-        if line.isascii():  # as we write it; the decoder skips texts without a look at their UTF-8
-            return _decoder.decode(line)
-    except MsgspecError:
-        pass
-    try:
-        return convert(parse_object(line), Made)  # also what the decoder refuses, as half a letter
-    except MsgspecError:
-        return None
+    """What the line of a record says of its images, as `parse_part`; None if it names none."""
+    return parse_part(line, _decoder)

@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from msgspec import MsgspecError, Struct, convert
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -36,6 +37,10 @@ from batchgen.record import (
 )
 from batchgen.text import quoted, system_reason
 
+if TYPE_CHECKING:
+    from msgspec.json import Decoder
+
+Part = TypeVar("Part", bound=Struct)
 MANIFEST_NAME = "manifest.jsonl"
 KINDS: dict[str, type[Line]] = {
     "attempt": AttemptLine,
@@ -382,6 +387,25 @@ def parse_object(data: bytes) -> dict[str, Any] | None:
     except ValueError:
         fields = _parse_slowly(data)
     return fields if isinstance(fields, dict) else None
+
+
+def parse_part(data: bytes, decoder: Decoder[Part]) -> Part | None:
+    """Those fields of a line that a decoder asks for, in less than half the time of all of them.
+
+    None if these are not there, or if any of the line cannot be read.
+    """
+    try:
+        if data.isascii():  # as we write it; a decoder skips texts without a look at their UTF-8
+            return decoder.decode(data)
+    except (MsgspecError, RecursionError):
+        pass
+    fields, names = parse_object(data), decoder.type.__struct_fields__
+    if fields is None:
+        return None
+    try:  # also of what the decoder refuses, as half a letter
+        return convert({name: fields[name] for name in names if name in fields}, decoder.type)
+    except (MsgspecError, UnicodeError):
+        return None
 
 
 def _parse_slowly(data: bytes) -> Any:

@@ -363,10 +363,12 @@ class _Reader:
         """A run without an `end` line was killed: attempts without a record may be on the bill."""
         history, run = self._history, self._unfinished
         if run.start < self._offset:
-            with open_manifest(history.path) as file:
+            with open_manifest(history.path, buffering=SCAN_SIZE) as file:
                 file.seek(run.start)
-                while file.tell() < self._offset:
-                    run.take(parse_object(file.readline()) or {})
+                left = self._offset - run.start
+                while left > 0 and (line := file.readline()):
+                    run.take(line)
+                    left -= len(line)
         cost = run.spent + sum((cost for _, _, cost in run.open.values()), ZERO)
         history.accounts[run.simulated] += cost
         self._noted = self._noted or bool(run.open)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
+
+from msgspec import UNSET, Struct
+from msgspec.json import Decoder
+
+from batchgen.output.manifest import parse_part
 
 ZERO = Decimal(0)
 FINISHED = (0, 1)
@@ -30,6 +36,22 @@ def _as_dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+class _Told(Struct, gc=False):
+    """What a line tells of money."""
+
+    kind: Any = None
+    task_id: Any = None
+    status: Any = None
+    price_usd: Any = UNSET
+    cost_usd: Any = None
+    maybe_billed: Any = None
+    maybe_billed_usd: Any = None
+    latency_ms: Any = None
+
+
+_decoder = Decoder(_Told)
+
+
 @dataclass(slots=True)
 class UnfinishedRun:
     """The money of a run that did not end: all that its lines tell."""
@@ -43,26 +65,29 @@ class UnfinishedRun:
     """Task id -> its attempts that no record has answered: count, price, and what may be billed."""
     spent: Decimal = ZERO
 
-    def take(self, fields: dict[str, Any]) -> None:
+    def take(self, line: bytes) -> None:
         """Count one line."""
-        task_id = str(fields.get("task_id"))
-        if fields.get("kind") == "attempt":
+        told = parse_part(line, _decoder)
+        if told is None:
+            return
+        task_id = str(told.task_id)
+        if told.kind == "attempt":
             count = self.open[task_id][0] if task_id in self.open else 0
-            price = money(fields.get("price_usd", fields.get("cost_usd")))  # version 1
-            self.open[task_id] = (count + 1, price, price + _maybe(fields, price))
-        elif fields.get("kind") == "record":
+            price = money(told.cost_usd if told.price_usd is UNSET else told.price_usd)  # version 1
+            self.open[task_id] = (count + 1, price, price + _maybe(told, price))
+        elif told.kind == "record":
             _, price, _ = self.open.pop(task_id, (0, ZERO, ZERO))
-            adopted = fields.get("status") == "succeeded" and fields.get("latency_ms") is None
+            adopted = told.status == "succeeded" and told.latency_ms is None
             if adopted and task_id in self.unanswered:
                 return  # its attempt counts since the run that was killed
-            self.spent += money(fields.get("cost_usd"))
-            self.spent += _maybe(fields, price)
+            self.spent += money(told.cost_usd)
+            self.spent += _maybe(told, price)
 
 
-def _maybe(fields: dict[str, Any], price: Decimal) -> Decimal:
+def _maybe(told: _Told, price: Decimal) -> Decimal:
     """USD that a line says may have been billed besides, at this price unless it tells."""
-    told = fields.get("maybe_billed_usd")
-    return price * money(fields.get("maybe_billed")) if told is None else money(told)
+    usd = told.maybe_billed_usd
+    return price * money(told.maybe_billed) if usd is None else money(usd)
 
 
 def is_finished(end: dict[str, Any]) -> bool:
@@ -77,5 +102,11 @@ def is_finished(end: dict[str, Any]) -> bool:
 
 def money(value: object) -> Decimal:
     """USD from a JSON number; what is none counts as nothing."""
-    amount = Decimal(str(value)) if type(value) in (int, float) else ZERO
-    return amount if amount.is_finite() else ZERO
+    return _usd(value) if type(value) is float or type(value) is int else ZERO
+
+
+@lru_cache(maxsize=64, typed=True)
+def _usd(amount: float) -> Decimal:
+    """A million lines have few amounts."""
+    exact = Decimal(str(amount))
+    return exact if exact.is_finite() else ZERO

@@ -9,6 +9,7 @@ from outputs import run_line
 
 from batchgen.errors import ManifestError
 from batchgen.output import read_history as histories
+from batchgen.output import spending
 from batchgen.output.history import Refresh
 from batchgen.output.manifest import MANIFEST_NAME, parse_line, parse_object
 from batchgen.output.read_history import load_history
@@ -880,6 +881,29 @@ class TestModel:
         assert (found.spent, len(found), found.unreadable) == (spent, len(known), 0)
         for number, task in enumerate(TASKS):
             assert found.status(task.id) is (Status.SUCCEEDED if number in known else None)
+
+
+@given(
+    at=st.integers(0, 2_000),
+    gone=st.integers(0, 2),
+    come=st.binary(max_size=2) | st.sampled_from([b"\\ud800", b"1e999", b', "price_usd": null']),
+)
+def test_the_money_of_a_damaged_line_is_what_its_fields_say(tmp_path_factory, at, gone, come):
+    """Of a killed run, whatever bytes are lost or changed, also in what is not looked at."""
+    lines = attempt(A, maybe=1), failed(A, maybe_billed=2, maybe_billed_usd=0.5), attempt(B)
+    data = b"".join(line.to_json() for line in lines)
+    path = tmp_path_factory.getbasetemp() / "damaged.jsonl"
+    path.write_bytes(run().to_json() + data[:at] + come + data[at + gone :])
+    found = load_history(path)
+
+    def parse_all(data, decoder):
+        fields, names = parse_object(data), decoder.type.__struct_fields__
+        return decoder.type(**{name: fields[name] for name in names if name in (fields or {})})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spending, "parse_part", parse_all)
+        slowly = load_history(path)
+    assert (found.spent, found.unanswered) == (slowly.spent, slowly.unanswered)
 
 
 def test_the_image_of_a_record_is_read_back(history):

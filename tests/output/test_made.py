@@ -33,6 +33,8 @@ def test_it_is_what_the_record_says():
 @example(LINE.index(b"run-1"), 1, b"\xff")
 @example(LINE.index(b"run-1"), 0, b"\n")
 @example(LINE.index(b"run-1"), 1, b"\\ud800")
+@example(LINE.index(b"run_id"), 1, b"\\ud800")
+@example(LINE.index(b"width"), 1, b"\\ud800")
 @example(LINE.index(b'"sha256"'), 0, b"\0")
 def test_a_damaged_line_is_no_record(at, gone, come):
     """Whatever bytes are lost or changed, also in what is not looked at: all of it must be JSON."""
@@ -44,6 +46,14 @@ def test_a_damaged_line_is_no_record(at, gone, come):
         images = [(each["path"], each["sha256"], each["bytes"], each["format"])
                   for each in fields["images"]]  # fmt: skip
         assert told(made) == images
+
+
+def test_a_line_that_is_too_deep_is_no_record():
+    """In a field that nobody knows, too: it is as if the line were torn."""
+    depth = 100_000
+    line = LINE[:-2] + b', "more": ' + b"[" * depth + b"]" * depth + b"}\n"
+
+    assert read_made(line) is None
 
 
 @pytest.mark.parametrize("text", ["a \ud800", "ä", "\x00"])
