@@ -154,10 +154,10 @@ class TryBudget:
     def __init__(self) -> None:
         self._balance = 0.0
 
-    def call(self, level: float) -> None:
-        """A call starts at `level` calls a minute."""
+    def call(self, level: float, noise: float = 0.0) -> None:
+        """A call starts at `level` calls a minute; `noise` of them are refused for no try."""
         price = self._PRICE * (1 + self._SMALL / level)
-        self._balance = min(self._MOST, self._balance + 1 / price)
+        self._balance = min(self._MOST, self._balance + 1 / price + noise)
 
     def refused(self) -> None:
         """A call was refused, whatever for."""

@@ -66,6 +66,8 @@ class Rate:
         """Calls that started, and that were refused."""
         self.gap = 0
         """Calls between the last two refusals."""
+        self.spaced = 0.0
+        """The level at which calls of a told quota were sent further apart; 0: not yet."""
         self.fell_at = self.tried_at = self.refuted_at = -math.inf
         self.block_began_at = -math.inf
         self.block_call = self.noise_call = self._blamed_in_flight = 0
@@ -83,6 +85,11 @@ class Rate:
         """No level was found yet."""
         return not self.proven and isinstance(self.state, Searching)
 
+    @property
+    def _trying(self) -> bool:
+        """More is tried: what is refused now was the price, but for the noise."""
+        return isinstance(self.state, Searching | Trying)
+
     def started(self, now: float) -> None:
         """A call starts."""
         if self._changed_at is None:
@@ -90,7 +97,7 @@ class Rate:
         self._starts += 1
         self.calls += 1
         self.evidence.call(self.state.limit_share)
-        self.budget.call(self.level)
+        self.budget.call(self.level, self.evidence.noise if self._trying else 0.0)
         self.state.called(now)
         if isinstance(self.state, Searching | BackingOff | Recovering):
             self._level_since = now + MINUTE_S
@@ -115,7 +122,7 @@ class Rate:
         self.evidence.refused(self.state.limit_share)
         if refusal.passed and now >= self._level_since:
             self.levels.refused()
-        if not self.evidence.noise or isinstance(self.state, Searching | Trying):
+        if self._trying or not self.evidence.noise:
             self.budget.refused()
         if self._row >= BLOCK and not isinstance(self.state, BackingOff):
             self.state.blocked(refusal, now)

@@ -202,9 +202,14 @@ class Holding(State):
     of it."""
     _EXCESS, _EXCESS_CALLS = 1.5, 250.0
     """Two refusals within 125 calls lower a level that was found: it may be a call too high."""
-    _EXCESS_TOLD, _EXCESS_TOLD_CALLS, _EXCESS_NOISE, _NOISES = 3.0, 150.0, 30.0, 1.5
+    _EXCESS_TOLD, _EXCESS_TOLD_CALLS, _EXCESS_NOISE, _NOISES = 3.0, 150.0, 80.0, 1.5
     """A quota that was told, or noise that is known, takes three more than one in 150 calls and
-    half as much again as the noise; and one more for each 3 % of noise, which comes in bursts."""
+    half as much again as the noise; and four more at 5 % of it, for strays come in bursts: this
+    happens once in some 20,000 calls."""
+    _SMALL, _LATE_S = 30.0, 0.2
+    """Calls of a quota of at most so many a minute are sent so much further apart when they are
+    refused, before anybody else is blamed: a bucket of one token wants its distance between calls
+    as they arrive, whatever the network did to them. That costs a tenth of the quota at most."""
     _MEMORY = 100.0
     """Calls over which the share refused is taken: five refusals of strays of 5 %."""
     _FULL, _PAUSED = 0.97, 0.9
@@ -245,6 +250,7 @@ class Holding(State):
     def _may_try(self, now: float) -> bool:
         rate = self.rate
         if now - rate.fell_at < self._FELL_S:
+            rate.budget.clear()  # these are paid by the time between them
             return now - rate.tried_at >= self._FELL_TRY_S
         return rate.budget.allows
 
@@ -282,17 +288,35 @@ class Holding(State):
         rate, noise = self.rate, self.rate.evidence.noise
         need = TWO if rate.noise_is_new else SEVERAL if rate.told is None else MANY
         if rate.evidence.odds >= need:
-            self._surprise(now)
+            if not self._space_out(now):
+                self._surprise(now)
             return True
         most = self._EXCESS_TOLD + self._EXCESS_NOISE * noise if self._believed else self._EXCESS
         if self._excess < most:
             return False
+        if self._space_out(now):
+            return True
         if not _shown_as_noise(rate, now) and not self._noise_beside_told(now):
             if self._believed:
                 self._surprise(now)
             else:
                 rate.fall(self._lower(refusal), now)
         return True
+
+    def _space_out(self, now: float) -> bool:
+        """A small quota that was told: its meter may only ask for a distance between calls."""
+        rate = self.rate
+        if rate.told is None or rate.told > self._SMALL:
+            return False
+        if not rate.spaced and rate.level == rate.told:
+            rate.spaced = MINUTE_S / (MINUTE_S / rate.told + self._LATE_S)
+            rate.fall(rate.spaced, now)
+            return True
+        if rate.level == rate.spaced:
+            rate.proven = rate.told
+            rate.settle(rate.told, now)
+            return True
+        return False
 
     def _noise_beside_told(self, now: float) -> bool:
         """Refusals here and there at the quota that was told are taken for noise before sharing."""
@@ -444,9 +468,9 @@ class Sharing(State):
     fair. Less for the smallest quotas, and a hundredth of a quota that was told."""
     _ALONE = 1.05
     """So far above the level refused last the others have gone: steps double."""
-    _SIGNS, _SIGNS_TOLD, _SIGN_NEAR = 3.5, 2.6, 0.5
-    """Early spread refusals that show noise, fewer where a quota was told, for that is believed.
-    One that is near takes half a sign back, one that is not spread a whole one."""
+    _SIGNS, _SIGN_NEAR = 2.6, 0.5
+    """Early spread refusals that show noise beside a quota that was told, for that is believed. One
+    that is near takes half a sign back, one that is not spread a whole one."""
     _PEAKS, _PEAK_SPREAD, _PEAK_S = 4, 1.15, 240.0
     """Refused so often at the same level for so long: a limit that stays, to be held from below."""
     _BELOW = 0.98
@@ -474,6 +498,8 @@ class Sharing(State):
     def refused(self, refusal: Refusal, now: float) -> bool:
         rate = self.rate
         self._share.refused()
+        if _shown_as_noise(rate, now):
+            return True
         if self._is_noise_of_few:
             _take_for_noise(rate, self._share.value, self._entry, now)
             return True
@@ -487,7 +513,7 @@ class Sharing(State):
             return True
         self._signs = max(0.0, self._signs + (1 if rate.gap > _SPREAD else -1))
         believed = self._share.value < _NOISE_MOST and now - rate.refuted_at >= _REFUTED_S
-        if believed and self._signs >= (self._SIGNS if rate.told is None else self._SIGNS_TOLD):
+        if rate.told is not None and believed and self._signs >= self._SIGNS:
             _take_for_noise(rate, self._share.value, self._entry, now)
             return True
         if rate.evidence.odds < SEVERAL:

@@ -241,6 +241,20 @@ def test_two_programs_told_the_same_share_a_bucket(when):
     assert found.smallest >= 0.35
 
 
+@pytest.mark.parametrize("quota", [3, 6, 15])
+def test_calls_of_a_small_told_quota_are_sent_further_apart_before_sharing(quota):
+    """A bucket of one token refuses what the network brought too close together, and no more."""
+    found = [weather(f"one token {quota} told", seed) for seed in range(3)]
+    assert fmean(each.used for each in found) >= 0.85
+    assert fmean(each.rejected for each in found) <= 0.05
+
+
+def test_a_quota_that_fell_and_then_triples_is_found_though_tries_were_refused():
+    """Tries while a quota is low are paid by their time: no debt of them keeps the next away."""
+    found = [weather("halves, back, triples bucket 90 unknown", seed) for seed in range(2)]
+    assert min(each.used for each in found) >= 0.9
+
+
 def test_a_bucket_of_one_token_is_used_as_far_as_jitter_lets():
     """Messages up to 0.3 s late collide in it: less is used, and few calls are refused."""
     found = weather("one token 90 told")

@@ -84,6 +84,16 @@ def test_a_refusal_is_paid_by_the_calls_admitted_since(level, calls):
     assert calls_until_allowed(budget, level) == pytest.approx(calls, abs=2)
 
 
+def test_noise_is_no_price_of_a_try():
+    """What strays refuse in the course of tries is given back: only what comes on top is paid."""
+    budget = TryBudget()
+    for number in range(1, 401):
+        budget.call(90.0, noise=0.05)
+        if number % 20 == 0:
+            budget.refused()
+    assert budget.allows
+
+
 def test_a_bad_hour_is_forgotten_and_no_more_than_one_try_is_saved_up():
     """A hundred refusals cost no more than three tries; a long calm saves one."""
     budget = TryBudget()
