@@ -26,7 +26,7 @@ from batchgen.errors import (
     ServiceUnusable,
     StorageError,
 )
-from batchgen.text import closest, escaped, system_reason
+from batchgen.text import cannot_be_named, closest, escaped, system_reason
 
 COMMANDS = {
     "run": ("batchgen.commands.run", "Make the images of a job that are not there yet."),
@@ -203,6 +203,8 @@ def _ended_by(error: Exception, *, as_json: bool) -> int:
         case OSError() if not flush_streams():
             text = f"Standard output cannot be written: {system_reason(error)}."
             return _complain(text, ExitCode.RESUMABLE)
+        case UnicodeEncodeError() if sys.getfilesystemencoding() != "utf-8":
+            return _ended_by(InputError(cannot_be_named(error.object)), as_json=as_json)
         case _:
             logging.getLogger(__name__).debug("the fault", exc_info=error)
             text = f"A fault in batchgen itself: {type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import sys
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -90,6 +91,14 @@ def escaped(text: str) -> str:
 def system_reason(error: OSError) -> str:
     """What the system says of an error, without its number and without the path."""
     return error.strerror or str(error) or type(error).__name__
+
+
+def cannot_be_named(name: str) -> str:
+    """Why no file can have a name here: the process was told of an encoding that lacks a letter."""
+    return (
+        f"{quoted(name)} cannot be the name of a file here, where names are written in "
+        f"{sys.getfilesystemencoding()}: set PYTHONUTF8=1, or a locale with UTF-8."
+    )
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

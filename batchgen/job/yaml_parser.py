@@ -200,6 +200,10 @@ _SENTENCES = (
         'an unknown "\\" escape: use single quotes, or write "\\\\"',
     ),
     (
+        "invalid Unicode character escape code",
+        'half a letter, as only JSON escapes one: write the letter, or "\\U" and its eight digits',
+    ),
+    (
         "could not find expected ':'",
         'a key without ":", or a text over several lines without quotes',
     ),

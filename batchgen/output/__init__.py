@@ -57,7 +57,7 @@ from batchgen.output.metadata.reading import embedded, inspect_stored, read_embe
 from batchgen.output.metadata.writing import labelled
 from batchgen.output.origin import Origin, find_named, find_origin, is_manifest
 from batchgen.output.originals import Originals, read_image, read_originals
-from batchgen.output.paths import inner_path, open_regular
+from batchgen.output.paths import inner_path, open_regular, require_names
 from batchgen.output.read_history import load_history
 from batchgen.output.records import manifest_of, read_records
 from batchgen.output.repair import (
@@ -152,6 +152,7 @@ __all__ = [
     "replacing",
     "require_limits",
     "require_lines",
+    "require_names",
     "rows_of",
     "to_csv",
     "to_json_lines",

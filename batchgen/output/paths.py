@@ -10,10 +10,11 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from batchgen.errors import OutputUnusable, StorageError
-from batchgen.text import system_reason
+from batchgen.text import cannot_be_named, system_reason
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST = 4096
@@ -41,6 +42,19 @@ def inner_path(value: object) -> str | None:
     except UnicodeEncodeError:
         return None
     return value
+
+
+def require_names(names: Iterable[str]) -> None:
+    """Make sure that files can have these names, before anything is paid for.
+
+    Raises:
+        OutputUnusable: one has a letter that the encoding of the file system lacks.
+    """
+    for name in names:
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            raise OutputUnusable(cannot_be_named(name)) from None
 
 
 def unusable(text: str, error: OSError, advice: str = "") -> StorageError:

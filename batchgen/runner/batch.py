@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
 from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
 
 from batchgen.bedrock import Endpoint
@@ -23,6 +25,7 @@ from batchgen.output import (
     network_file_system,
     open_output,
     refuse_lost_manifest,
+    require_names,
     worker_threads,
 )
 from batchgen.pacing import SharedLimit
@@ -104,6 +107,7 @@ class Batch:
         async with worker_threads(THREADS), AsyncExitStack() as stack:
             most = await in_thread(reach, self._plan, self.options.selection)
             self._outline = await in_thread(self._plan.check, most)
+            await in_thread(self._require_names)
             await in_thread(self._labelling.prepare)
             self.stats.total = self._outline.tasks
             self._notify(self._outline.warnings)
@@ -113,6 +117,13 @@ class Batch:
             except NotStarted:  # asked to stop while STS was silent or another run held the output
                 return self.snapshot()
             return await self._run_within(output, endpoint)
+
+    def _require_names(self) -> None:
+        """Where names are not written in UTF-8, look at each: an image without one is lost."""
+        if sys.getfilesystemencoding() != "utf-8":
+            files = self._plan.files(random_seed_key="of digits, as all seeds")
+            stems = (stem for _, _, stem in islice(files, self._outline.tasks))
+            require_names(chain((str(self.options.job.output),), stems))
 
     async def _open_in_time(self, stack: AsyncExitStack) -> Endpoint:
         """Open the service, as long as the run may last.

@@ -1,5 +1,6 @@
 """Standard streams that are closed, full or no longer read do not stop a run."""
 
+import json
 import os
 
 
@@ -68,3 +69,22 @@ def test_a_help_text_without_room_is_said(batchgen):
 
     assert ended.code == 3
     assert ended.err == "Standard output cannot be written: No space left on device.\n"
+
+
+def test_names_that_the_file_system_cannot_have_are_told_before_a_call(batchgen):
+    """In a locale without their letters: of the output, and of an item's image. Others do."""
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    batchgen.job("a mug", output="ausgäbe")
+    planned = batchgen("plan", "job.yaml", "--json", env=old)
+    batchgen.job("a mug", file_name="{id}-grün")
+    ran = batchgen.run(env=old)
+
+    for ended, name in ((planned, "ausg"), (ran, "images/item-1-gr")):
+        assert ended.code == 2
+        assert name in ended.err
+        assert "cannot be the name of a file here" in ended.err
+        assert "set PYTHONUTF8=1" in ended.err
+    assert json.loads(planned.out)["exit_code"] == 2
+    assert batchgen.service.charged() == 0
+    batchgen.job("a mug")
+    assert batchgen.run(env=old).code == 0

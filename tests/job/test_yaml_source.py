@@ -79,6 +79,7 @@ def test_a_byte_that_is_not_utf_8_is_named_with_its_line():
         ("a: 1\nb: @x", "j.yaml:2:4: a text that begins with @ must stand in quotes"),
         ("a: {b} c", "j.yaml:1:8: a text that begins with { must stand in quotes"),
         ('a: "\\q"', 'j.yaml:1:5: an unknown "\\" escape'),
+        ('{"a": "\\ud83d\\ude00"}', "j.yaml:1:10: half a letter, as only JSON escapes one: write"),
         ("%YAML 3.0\n---\na: 1", "j.yaml:1:1: only YAML 1.1 and 1.2 can be read"),
         ("a: 1\n---\nb: 2", "j.yaml:2:1: a second document begins here"),
         ("? [a]\n: b", "j.yaml:1:3: a mapping or a list cannot be a key"),

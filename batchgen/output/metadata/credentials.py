@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +55,6 @@ class Credentials:
     seed: int | None
     problems: tuple[str, ...]
     """C2PA's codes of what is wrong, but for the one that says untrusted."""
-
-
-def is_installed() -> bool:
-    """Whether the extra is there."""
-    return find_spec("c2pa") is not None
 
 
 class Signer:
