@@ -235,5 +235,10 @@ async def _read(stream: Any, request_id: str | None, reading: Turnstile) -> byte
         chunks.append(chunk)
         if size > BODY_LIMIT:
             text = f"the reply is larger than {BODY_LIMIT} bytes, the most that Bedrock sends"
-            raise UnusableReply(text, body=b"".join(chunks), request_id=request_id)
-    return b"".join(chunks)
+            raise UnusableReply(text, body=await _joined(chunks), request_id=request_id)
+    return await _joined(chunks)
+
+
+async def _joined(chunks: list[bytes]) -> bytes:
+    """One body of them, in a thread: to find room for megabytes takes the loop milliseconds."""
+    return chunks[0] if len(chunks) == 1 else await in_thread(b"".join, chunks)

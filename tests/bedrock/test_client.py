@@ -37,6 +37,7 @@ from batchgen.errors import (
     Unavailable,
     UnusableReply,
 )
+from batchgen.output import in_thread
 
 MODEL = "stability.stable-image-core-v1:1"
 CORAL = ":http://internal.amazon.com/coral/com.amazon.bedrock/"
@@ -373,6 +374,24 @@ class TestAnswer:
         monkeypatch.setattr(client_module, "BODY_LIMIT", 1000)
         server.respond = sends(WHOLE)
         assert len((await call()).body) == 1000
+
+    @one_loop
+    @pytest.mark.parametrize(("size", "changes"), [(1000, 0), (3_000_000, 1)])
+    async def test_a_large_body_is_put_together_in_a_thread(self, line, monkeypatch, size, changes):
+        """To find room for megabytes stops the loop for milliseconds; a small one came whole."""
+        server, call = line
+        body, threads = bytes(range(250)) * (size // 250), []
+        server.respond = sends(response(200, body))
+
+        async def noted(work, *arguments):
+            threads.append(work)
+            return await in_thread(work, *arguments)
+
+        await call()  # opens the client
+        threads.clear()
+        monkeypatch.setattr(client_module, "in_thread", noted)
+        assert (await call()).body == body
+        assert len(threads) == changes
 
     def test_the_limit_is_that_of_the_service(self):
         """25,000,000 bytes, as botocore's service model has it for InvokeModel's body."""
