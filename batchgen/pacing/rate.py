@@ -29,8 +29,8 @@ _TOO_HIGH_S = 600.0
 another, as it may be found to be by a try at any time."""
 _FELL = 0.75
 """A level below so much of the best one is a quota that fell, not one that was found too high."""
-_CLOSER, _CLOSER_CALLS = 0.01, 0.5
-"""Less than that, or a hundredth, is not worth the refusals that it may cost."""
+_CLOSER = 0.5
+"""Fewer calls a minute are not worth the refusals that they may cost."""
 _LEAST = 0.5
 """Calls a minute that are tried even where nearly all is refused."""
 _NEW_NOISE = 150
@@ -168,8 +168,7 @@ class Rate:
         if now - self._too_high_at > _TOO_HIGH_S:
             self.too_high = math.inf
         level = min(level, (self.proven + self.too_high) / 2)
-        least = max(_CLOSER_CALLS, _CLOSER * self.proven)
-        return level if level >= self.proven + least else self.proven
+        return level if level >= self.proven + _CLOSER else self.proven
 
     def fall(self, level: float, now: float) -> None:
         """The quota fell; the best level stays known, and is tried again soon."""
