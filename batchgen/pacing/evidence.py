@@ -78,6 +78,9 @@ class Levels:
     """Levels and quotas are told apart in steps of 4 %, which is what one refusal changes."""
     _BELOW = 10
     """The quota may be so many steps, a third, below the lowest level seen."""
+    _APART, _COMPARED = 2, 30
+    """So many of the calls were made two steps below the highest level at least: the levels of a
+    bucket that is left with a few percent too much look alike."""
     _SHARES = (0.01, 0.02, 0.03, 0.05, 0.07)
     """Noise that is told apart; a larger share is never taken for noise: going on would cost too
     much."""
@@ -104,6 +107,9 @@ class Levels:
             return None
         tally = Counter(self._calls)
         steps = [step for step, _ in tally]
+        lower = (calls for (step, _), calls in tally.items() if step <= max(steps) - self._APART)
+        if sum(lower) < self._COMPARED:
+            return None
         quotas = range(min(steps) - self._BELOW, max(steps) + 1)
         without = max(self._fit(tally, self._CALM, quota) for quota in quotas)
         fits = ((self._fit(tally, n, quota), n, quota) for n in self._SHARES for quota in quotas)

@@ -137,3 +137,8 @@ def test_refusals_that_end_at_a_lower_level_are_no_noise():
 def test_refusals_at_a_single_level_show_nothing():
     """A level a little too high and noise look the same until another level is tried."""
     assert seen((90.0, 600, 20)) is None
+
+
+def test_refusals_at_two_levels_side_by_side_show_nothing():
+    """A bucket that is left with a few percent too much refuses nearly the same share at both."""
+    assert seen((94.0, 300, 20), (90.0, 300, 20)) is None
