@@ -60,9 +60,11 @@ class Signature:
         names = signer.signed_headers(signer.headers_to_sign(request))
         credential = signer.scope(request)
         self._start = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature="
-        self._key = f"AWS4{signer.credentials.secret_key}".encode()
+        key = f"AWS4{signer.credentials.secret_key}".encode()
         for part in self._scope.split("/"):
-            self._key = hmac.digest(self._key, part.encode(), sha256)
+            key = hmac.digest(key, part.encode(), sha256)
+        self._code = hmac.new(key, digestmod=sha256)
+        """Copied for each call: `hmac.digest` lets the interpreter go, and threads take it."""
 
     def holds(self, credentials: Any, at: str) -> bool:
         """Whether it signs as these credentials do at this time."""
@@ -72,10 +74,11 @@ class Signature:
         """The headers of a request with this body that is sent at this time."""
         payload = self._payload or sha256(body).hexdigest()
         request = sha256(f"{self._before}{at}{self._after}\n{payload}".encode()).hexdigest()
-        text = f"{ALGORITHM}\n{at}\n{self._scope}\n{request}"
+        code = self._code.copy()
+        code.update(f"{ALGORITHM}\n{at}\n{self._scope}\n{request}".encode())
         headers = self._headers.copy()
         headers["X-Amz-Date"] = at
-        headers["Authorization"] = self._start + hmac.digest(self._key, text.encode(), sha256).hex()
+        headers["Authorization"] = self._start + code.hexdigest()
         return headers
 
 
