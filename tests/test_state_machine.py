@@ -288,6 +288,24 @@ def test_names_that_are_swapped_after_a_kill(step):
     )
 
 
+@pytest.mark.parametrize("step", [37, 38, 39])
+def test_names_that_are_swapped_after_a_full_disk(step):
+    """An image that is found under its old name is the one that makes way for its next owner."""
+    full = {"error": "ENOSPC", "lasting": False}
+    played(
+        ("edit", {"pick": 0}),
+        ("night_on_a_bad_disk", full | {"script": [], "step": 52}),
+        ("edit", {"pick": 0}),
+        ("edit", {"pick": 1}),
+        ("rename", {"other": 0, "pick": 0}),
+        ("night_on_a_bad_disk", full | {"script": ["good"] * 3, "step": step}),
+        ("swap_names", {"other": 0, "pick": 1}),
+        ("night", {"script": []}),
+        ("night", {"script": []}),
+        first=2,
+    )
+
+
 def test_a_name_that_had_another_image_before_it_was_deleted():
     """An image under a name that an older one was moved to is not taken for that one."""
     played(

@@ -139,6 +139,7 @@ class OutputFolder:
                 line = MovedLine(run_id=self._run_id, task_id=task_id, path=path, new_path=new_path)
                 await self.manifest.append(line)
                 self.history.moved[task_id] = new_path
+            self._pass_on(path, new_path, task_id)
             for old in (source, *(old for old, _ in beside)):
                 await in_thread(old.unlink, missing_ok=True)
         except OSError as error:
@@ -215,10 +216,22 @@ class OutputFolder:
         await self._move(owner, path, await in_thread(self._free_name, path, owner))
 
     def owners(self) -> dict[str, str]:
-        """Path -> task id of the record whose file it was when this run began; blocks."""
+        """Path -> task id of the record whose file it is; blocks."""
         if self._owners is None:
             self._owners = owners_of(self.folder / MANIFEST_NAME)
         return self._owners
+
+    def own(self, record: Record) -> None:
+        """Take note of a record that has come under a name which may be another task's by now."""
+        if self._owners is not None:
+            self._owners.update((image.path, record.task_id) for image in record.images)
+
+    def _pass_on(self, path: str, new_path: str, owner: str | None) -> None:
+        if self._owners is None or owner is None:
+            return
+        if self._owners.get(path) == owner:
+            del self._owners[path]
+        self._owners[new_path] = owner
 
     def _free_name(self, path: str, owner: str | None) -> str:
         inside = PurePosixPath(SUPERSEDED, path.removeprefix("images/"))

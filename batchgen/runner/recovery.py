@@ -147,6 +147,7 @@ async def _adopt(
     attempts = output.history.unanswered.get(task.id, 1)
     record = adopted_record(task, image, attempts, origin, announced)
     await output.manifest.append(record)
+    output.own(record)
     if leftover.part != leftover.path:
         await output.store.drop(leftover.part)
     return record
