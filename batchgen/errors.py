@@ -36,7 +36,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from batchgen.text import LONGEST_CODE, dotted, shortened, without_addresses
+from batchgen.text import LONGEST_CODE, dotted, shortened, without_addresses, without_passwords
 
 
 class ExitCode(IntEnum):
@@ -154,7 +154,7 @@ class AttemptError(BatchgenError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.message = shortened(without_addresses(message))
+        self.message = shortened(without_passwords(without_addresses(message)))
         """What happened, in the service's or the network's own words."""
         super().__init__(self.message)
         self.code = shortened(code, LONGEST_CODE)

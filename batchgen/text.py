@@ -163,3 +163,16 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+(?=>)")
 def without_addresses(text: str) -> str:
     """A message without the addresses that Python puts into it: equal failures are equal texts."""
     return _ADDRESS.sub("", text)
+
+
+_BEHIND_SCHEME = re.compile(r"(?<=://)[^\s'\"]+")
+
+
+def without_passwords(text: str) -> str:
+    """A message without the names and passwords of URLs: a proxy's stand in the SDK's errors."""
+    return _BEHIND_SCHEME.sub(_place, text)
+
+
+def _place(url: re.Match[str]) -> str:
+    _, named, place = url[0].rpartition("@")
+    return f"***@{place}" if named else place

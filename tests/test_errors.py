@@ -67,6 +67,12 @@ class TestTree:
 
 
 class TestAttemptError:
+    @pytest.mark.parametrize("secret", ["secret", "se@cret", "/se:cret", "secret@x"])
+    def test_it_tells_no_password_of_a_proxy(self, secret):
+        """An address with one stands in texts of aiohttp, which are logged and recorded."""
+        error = AttemptError(f"400, url='http://me:{secret}@proxy:8080'", code="Odd")
+        assert str(error) == error.message == "400, url='http://***@proxy:8080'"
+
     def test_it_carries_what_a_record_needs(self):
         """The text of the error is the message; code, advice and request id stand beside it."""
         error = AttemptError("no luck", code="Luck", advice="Try.", request_id="r-9")

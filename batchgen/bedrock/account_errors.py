@@ -13,7 +13,7 @@ from batchgen.bedrock.error_table import (
     reply_error,
 )
 from batchgen.errors import AttemptError, BatchgenError, CredentialsRefused, Misconfigured
-from batchgen.text import shortened
+from batchgen.text import shortened, without_passwords
 
 DENIED = ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation")
 CONFIG_ERRORS = ("ProfileNotFound", "ConfigParseError", "ConfigNotFound", "InvalidConfigError")
@@ -43,7 +43,7 @@ class AccountError(BatchgenError):
     """A question that brought no answer."""
 
     def __init__(self, reason: AccountErrorReason, text: str, advice: str = "") -> None:
-        super().__init__(shortened(text))
+        super().__init__(shortened(without_passwords(text)))
         self.reason = reason
         self.advice = advice
         """One sentence of what a person can do; empty where there is nothing to do."""

@@ -1,7 +1,7 @@
 """HTTP under the SDK: one request for one call, what of it left, and how much of an answer is read.
 
-aiobotocore's own session takes `tcp_keepalive` and ignores it (2.25), follows redirects, and reads
-an error body of any size.
+aiobotocore's own session takes `tcp_keepalive` and ignores it (2.25), follows redirects, looks at
+no certificate through a proxy, and reads an error body of any size.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Request:
 
 
 class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no types
-    """aiobotocore's session with TCP keep-alive, no redirects, and bounded bodies.
+    """aiobotocore's session with TCP keep-alive, certificates, no redirects, and bounded bodies.
 
     Idle connections die after 350 s behind a NAT or a VPC endpoint (Bedrock User Guide). Bedrock
     never redirects: a proxy that does would get a second, signed POST, or have its login page taken
@@ -100,8 +100,10 @@ class HttpSession(AIOHTTPSession):  # type: ignore[misc]  # aiobotocore ships no
         """URL -> how requests to it go."""
         self._request_class = _Watched if watched else aiohttp.ClientRequest
 
-    def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:
-        connector: aiohttp.TCPConnector = super()._create_connector(proxy_url)
+    def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:  # noqa: ARG002  # aiobotocore's
+        # With a proxy's URL it would look at no certificate (2.25), neither the proxy's nor the
+        # service's.
+        connector: aiohttp.TCPConnector = super()._create_connector(None)
         kind: type[ResponseHandler] = _Protocol
         connector._factory = partial(kind, asyncio.get_running_loop())  # noqa: SLF001  # no other way to it
         return connector

@@ -312,6 +312,11 @@ class TestAnswers:
         assert "Check the network" in caught.advice
         assert account.clock_skew is None
 
+    def test_no_password_of_a_proxy_is_told(self):
+        """It stands in texts of aiohttp."""
+        error = AccountError(AccountErrorReason.ODD, "400, url='http://me:secret@proxy:8080'")
+        assert str(error) == "400, url='http://***@proxy:8080'"
+
     async def test_an_answer_of_somebody_else(self):
         """A page of a proxy says nothing about the account."""
         async with serving() as loopback, open_account(connection(loopback.url)) as account:

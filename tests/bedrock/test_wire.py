@@ -5,7 +5,7 @@ import json
 import socket
 import ssl
 from asyncio.selector_events import BaseSelectorEventLoop
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes import settle, until
@@ -445,3 +445,46 @@ async def test_a_tunnel_that_is_not_made_carried_nothing(data, monkeypatch):
         with pytest.raises(NeverSent):
             await client.invoke(MODEL, b"{}")
     assert [each.split()[0] for each in asked] == [b"CONNECT"]
+
+
+@asynccontextmanager
+async def proxy():
+    """A proxy that makes a tunnel to whatever port of this machine it is asked for; its port."""
+    ends = []
+
+    async def carry(reader, writer):
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    async def tunnel(reader, writer):
+        port = int((await reader.readuntil(b"\r\n\r\n")).split()[1].rpartition(b":")[2])
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        inner = await asyncio.open_connection("127.0.0.1", port)
+        ways = ((reader, inner[1]), (inner[0], writer))
+        ends.extend(asyncio.create_task(carry(*way)) for way in ways)
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        await asyncio.gather(*ends)
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_certificates_are_looked_at_through_a_proxy_too(tmp_path, monkeypatch, trusted):
+    """Whoever sits in the tunnel would else read credentials and prompts, and write the replies."""
+    async with tls_server(tmp_path) as (port, requests), proxy() as by:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{by}")
+        if trusted:
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+        async with connect(at(f"https://127.0.0.1:{port}")) as client:
+            if trusted:
+                assert (await client.invoke(MODEL, b"{}")).body == b"{}"
+            else:
+                with pytest.raises(Misconfigured, match="certificate"):
+                    await client.invoke(MODEL, b"{}")
+    assert len(requests) == trusted
