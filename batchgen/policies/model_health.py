@@ -17,7 +17,7 @@ from batchgen.errors import (
 from batchgen.policies.circuit_breaker import CircuitBreaker
 from batchgen.policies.stop import Stop, StopCause
 from batchgen.task import Task
-from batchgen.text import duration
+from batchgen.text import duration, sentences
 
 TRY_AGAIN = 600.0
 """Seconds after which one task asks again for a model that was refused for too long."""
@@ -125,15 +125,15 @@ class ModelHealth:
             ends = self._denials.note(model_id, error)
         if not ends:
             return
+        said = sentences(error.message, error.advice)
         if self._models <= self._denials.denied.keys():
-            facts = {"model_id": model_id, "message": error.message, "advice": error.advice}
             if all(isinstance(each, QuotaExhausted) for each in self._denials.denied.values()):
                 what = f"The quota of {model_id} is used up"
-                self._stop.apply(StopCause.THROTTLED_OUT, what=what, **facts)
+                self._stop.apply(StopCause.THROTTLED_OUT, what=what, said=said)
             else:
-                self._stop.apply(StopCause.DENIED, **facts)
+                self._stop.apply(StopCause.DENIED, model_id=model_id, said=said)
         else:
-            text = f"{model_id} cannot be used: {error.message} {error.advice}".strip()
+            text = f"{model_id} cannot be used: {said}"
             self._notify(f"{text} Its other tasks stay open, or go to their fallback models.")
         self._lose(model_id)
 

@@ -48,7 +48,7 @@ RULES: Mapping[StopCause, StopRule] = {
         "The deadline {deadline} is too near for another call to end in time.",
     ),
     # `model_health`: every model of the job was denied.
-    StopCause.DENIED: StopRule(ExitCode.SERVICE, "{model_id} cannot be used: {message} {advice}"),
+    StopCause.DENIED: StopRule(ExitCode.SERVICE, "{model_id} cannot be used: {said}"),
     # `attempt_log`: no room for one more image; `runner`: something could not be written.
     StopCause.DISK: StopRule(ExitCode.RESUMABLE, "{problem}. {remedy} run the same command again."),
     # `runner.recorder`: `limits.max_failures`
@@ -60,11 +60,9 @@ RULES: Mapping[StopCause, StopRule] = {
     StopCause.TERMINATED: StopRule(ExitCode.TERMINATED, "{who} stopped the run."),
     # `runner.recorder`: the service is there and has refused every call for too long.
     # `model_health`: the quota of every model is used up.
-    StopCause.THROTTLED_OUT: StopRule(ExitCode.RESUMABLE, "{what}: {message} {advice}"),
+    StopCause.THROTTLED_OUT: StopRule(ExitCode.RESUMABLE, "{what}: {said}"),
     # `runner.recorder`: nothing was ever reached.
-    StopCause.UNREACHABLE: StopRule(
-        ExitCode.SERVICE, "Nothing answers at the endpoint: {message}. {advice}"
-    ),
+    StopCause.UNREACHABLE: StopRule(ExitCode.SERVICE, "Nothing answers at the endpoint: {said}"),
 }
 """Every rule that stops a run. The first one that applies wins; what is in flight goes on."""
 

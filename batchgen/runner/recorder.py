@@ -139,8 +139,8 @@ class Recorder:
         if not isinstance(retry.error, NeverSent):
             self._answered = True
         elif not self._answered and retry.attempt >= UNSENT_ATTEMPTS and self._is_quiet():
-            facts = {"message": retry.error.message, "advice": retry.error.advice}
-            self._stop.apply(StopCause.UNREACHABLE, **facts)
+            said = sentences(retry.error.message, retry.error.advice)
+            self._stop.apply(StopCause.UNREACHABLE, said=said)
 
     async def conclude(self, outcome: Outcome) -> None:
         """Write down what became of a task; one that only the service's state failed stays open.
@@ -238,8 +238,7 @@ class Recorder:
         self._stop.apply(
             StopCause.THROTTLED_OUT,
             what=f"No call has got through for {quiet} (limits.give_up_after)",
-            message=error.message,
-            advice=error.advice,
+            said=sentences(error.message, error.advice),
         )
 
     def _warn_of_size(self, outcome: Succeeded) -> None:

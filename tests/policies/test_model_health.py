@@ -1,3 +1,4 @@
+import pytest
 from fakes import CORE, ERRORS, ULTRA, FakeClock, make_task
 
 from batchgen.errors import Misconfigured, ModelDenied, NoRoute, Throttled, Unavailable
@@ -40,12 +41,17 @@ class TestDenials:
             f"{CORE} cannot be used: You don't have access. Ask for it."
         )
 
-    def test_a_wrong_configuration_ends_a_model_at_once(self):
+    @pytest.mark.parametrize("end", ["", "."])
+    def test_a_wrong_configuration_ends_a_model_at_once(self, end):
         """No task can change it; a model that worked is given the benefit of the doubt."""
-        wrong = Misconfigured("The port speaks no TLS.", code="SSLError", advice="Correct it.")
+        text = f"The port speaks no TLS{end}"
+        wrong = Misconfigured(text, code="SSLError", advice="Correct it.")
         models = Models()
         models.state.denied(CORE, wrong)
         assert models.stop.stopping.cause is StopCause.DENIED
+        assert models.stop.stopping.text == (
+            f"{CORE} cannot be used: The port speaks no TLS. Correct it."
+        )
         models = Models()
         models.state.worked(CORE)
         models.state.denied(CORE, wrong)
