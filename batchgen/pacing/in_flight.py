@@ -12,8 +12,8 @@ from collections import deque
 from batchgen.pacing.window import SURE_S, Call
 
 _FIRST = 4
-"""Calls in flight that are tried at once; beyond, twice as many as surely were admitted. So a cap
-costs few refusals, not one for each call that an absurd rate allows."""
+"""Calls in flight that are tried at once; beyond, twice as many as were admitted. So a cap costs
+few refusals, not one for each call that an absurd rate allows."""
 _DOUBTS, _NEAR = 2, 12
 """So many refusals at new numbers in flight within so many calls make a cap: one may be a stray."""
 _WIDEN_S, _WIDEN_MOST_S, _WIDEN_FACTOR = 4.0, 600.0, 3.0
@@ -37,6 +37,8 @@ class InFlightLimit:
         self._unsure: deque[Call] = deque()
         self._sure: set[int] = set()
         self._proven = 0
+        self._served_at = 0
+        """The most calls in flight when one started that was served."""
         self._served_cap: int | None = None
         self._doubts: list[tuple[int, int]] = []
         self._widen_at = math.inf
@@ -59,6 +61,14 @@ class InFlightLimit:
         return self._proven
 
     @property
+    def _admitted(self) -> int:
+        """The most calls in flight, as we count them, of which one was admitted.
+
+        Nobody knows how many of those that end within a second the service had at once.
+        """
+        return max(self._proven, self._served_at)
+
+    @property
     def cap(self) -> int:
         """Calls that may be in flight now; at least 1."""
         cap = self._cap if self._served_cap is None else min(self._cap, self._served_cap)
@@ -78,7 +88,7 @@ class InFlightLimit:
             if self._served_cap is None or in_flight >= self._widest:
                 return math.inf
             return max(self._not_before, now if self._wider_left else self._widen_at)
-        if self._unsure and in_flight >= max(_FIRST, 2 * self._proven):
+        if self._unsure and in_flight >= max(_FIRST, 2 * self._admitted):
             return max(self._not_before, self._unsure[0].started_at + SURE_S)
         return self._not_before
 
@@ -108,6 +118,7 @@ class InFlightLimit:
         self.leave(call, now)
         self._share = min(float(self._cap), self._share + 1 / self._share)
         self._shortages = 0
+        self._served_at = max(self._served_at, call.in_flight)
 
     def unavailable(self, call: Call, now: float) -> None:
         """The service had no capacity for `call`: one cut for all calls that are in flight."""
@@ -137,7 +148,7 @@ class InFlightLimit:
             return call.in_flight > self._served_cap
         self._doubts = [each for each in self._doubts if each[0] > call.number - _NEAR]
         self._doubts.append((call.number, call.in_flight))
-        if len(self._doubts) >= _DOUBTS and self._proven and rate_is_innocent:
+        if len(self._doubts) >= _DOUBTS and self._admitted and rate_is_innocent:
             self._served_cap = max(1, self._proven, min(n for _, n in self._doubts) - 1)
             self._widen_s = _WIDEN_S
             self._widen_at = now + _WIDEN_S

@@ -222,14 +222,14 @@ class Pacer:
         """Give every turn that is due; wake up when the next one will be."""
         self._cancel_timer()
         while self._waiters:
+            if self._limit.is_full:
+                self._limit.wait(self._hand_out)
+                return
             now = self._clock()
             wait = self._next_start(now) - now
             if wait > _DUE_S:
                 if wait < math.inf:
                     self._timer = asyncio.get_running_loop().call_later(wait, self._hand_out)
-                return
-            if self._limit.is_full:
-                self._limit.wait(self._hand_out)
                 return
             waiter = self._waiters.popleft()
             if not waiter.done():

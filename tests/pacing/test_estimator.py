@@ -16,8 +16,8 @@ from batchgen.pacing.window import MARGIN_S
 from benchmarks.pacing import goals
 from benchmarks.pacing.ours import Ours
 from benchmarks.pacing.scenarios import ALGORITHMS, CAP, HOUR_S, METERS, plain, run
-from benchmarks.pacing.servers import SlidingMinute, steady
-from benchmarks.pacing.world import World
+from benchmarks.pacing.servers import Bucket, InFlightCap, SlidingMinute, steady
+from benchmarks.pacing.world import Network, World
 
 UNKNOWN = ALGORITHMS["ours, quota unknown"]
 
@@ -224,6 +224,21 @@ def test_a_cap_on_calls_in_flight_is_told_apart_from_a_rate(cap, known):
     found = [weather(f"cap {cap} {known}", seed) for seed in range(2)]
     assert min(each.used for each in found) >= 0.93
     assert fmean(each.rejected for each in found) <= 0.03
+
+
+@pytest.mark.parametrize(
+    ("server", "rate", "least"),
+    [(Bucket(steady(1200)), 1200, 0.9), (InFlightCap(8), 60_000, 0.65)],
+)
+def test_calls_of_less_than_a_second_use_what_there_is(server, rate, least):
+    """As many are in flight as are served; a cap on them costs some refusals and no more."""
+    near = Network(low_s=0.005, high_s=0.03, late_s=0.1)
+    world = World(server, [(0.0, Ours(rate, 64))], seed=1, network=near, latency=(0.1, 0.9))
+    world.run(300.0)
+    ledger, measured = world.ledgers[0], (100.0, 300.0)
+    used = sum(server.used(*call, *measured) for call in ledger.admitted)
+    assert used >= least * server.capacity(*measured)
+    assert len(ledger.rejected) <= 10
 
 
 def test_a_quota_that_halves_and_comes_back_is_in_use_within_three_minutes():
