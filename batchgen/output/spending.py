@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -16,6 +15,9 @@ from batchgen.output.manifest import parse_part
 ZERO = Decimal(0)
 FINISHED = (0, 1)
 """Exit codes of a run that had nothing left to start."""
+LEAST_RATE, MOST_RATE = 0.5, 1_000_000
+"""Calls a minute that a pacer proves: it tries no fewer, and a job may not ask for more. A search
+that began with one call a year would never end."""
 
 
 def proven_rates(summary: dict[str, Any]) -> dict[str | None, dict[str, float]]:
@@ -27,7 +29,7 @@ def proven_rates(summary: dict[str, Any]) -> dict[str | None, dict[str, float]]:
         found[route] = {}
         for model, quota in _as_dict(quotas).items():
             rate = _as_dict(quota).get("proven_per_minute")
-            if isinstance(rate, int | float) and 0 < rate < math.inf:
+            if isinstance(rate, int | float) and LEAST_RATE <= rate <= MOST_RATE:
                 found[route][model] = float(rate)
     return found
 
