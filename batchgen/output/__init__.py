@@ -69,13 +69,14 @@ from batchgen.output.repair import (
 )
 from batchgen.output.replacing import replacing
 from batchgen.output.store import SPOOL, SUPERSEDED, UNUSABLE, Saving, Store
-from batchgen.output.threads import in_thread, worker_threads
+from batchgen.output.threads import COMPUTING, in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 
 __all__ = [
     "ASIDE",
     "ATTEMPT",
     "COLUMNS",
+    "COMPUTING",
     "FILES_BESIDE",
     "LOCK_NAME",
     "MANIFEST_NAME",

@@ -12,7 +12,7 @@ from batchgen.bedrock import Answer, Service
 from batchgen.errors import Filtered, InputChanged, ServiceFault, UnusableReply
 from batchgen.job import InputGone, InputImages
 from batchgen.models import FAMILIES, Reply, ReplyError, speaks_of_output
-from batchgen.output import BrokenImage, Saving, Store, in_thread, inspect_image
+from batchgen.output import COMPUTING, BrokenImage, Saving, Store, in_thread, inspect_image
 from batchgen.policies.labelling import Labelling
 from batchgen.task import Task, is_step_image
 
@@ -116,12 +116,13 @@ def _keep(attempt: Attempt, answer: Answer, labelling: Labelling, store: Store) 
         ServiceFault: the service says that generation failed.
         UnusableReply: nothing in it can be kept.
     """
-    reply = _good(attempt, answer)
-    try:
-        images = [(image, inspect_image(image.data)) for image in reply.images]
-    except BrokenImage as error:
-        raise _unusable(str(error), answer) from error
-    written = [labelling.write(attempt, answer, *image) for image in images]
+    with COMPUTING:
+        reply = _good(attempt, answer)
+        try:
+            images = [(image, inspect_image(image.data)) for image in reply.images]
+        except BrokenImage as error:
+            raise _unusable(str(error), answer) from error
+        written = [labelling.write(attempt, answer, *image) for image in images]
     task = attempt.task
     return _Kept(
         finish_reasons=reply.finish_reasons,

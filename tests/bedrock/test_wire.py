@@ -5,17 +5,19 @@ import json
 import socket
 import ssl
 from asyncio.selector_events import BaseSelectorEventLoop
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes import settle, until
-from loopback import serving
+from loopback import response, serving
 from tls import CERTIFICATE, KEY
 
 import batchgen
 from batchgen import job as jobs
 from batchgen.bedrock import client as client_module
 from batchgen.bedrock import open_accounts, open_endpoint
+from batchgen.bedrock import wire as wire_module
 from batchgen.bedrock.account import open_account
 from batchgen.bedrock.account_errors import AccountError
 from batchgen.bedrock.client import connect
@@ -488,3 +490,32 @@ async def test_certificates_are_looked_at_through_a_proxy_too(tmp_path, monkeypa
                 with pytest.raises(Misconfigured, match="certificate"):
                     await client.invoke(MODEL, b"{}")
     assert len(requests) == trusted
+
+
+async def test_connections_are_closed_some_in_each_turn_of_the_loop(keys, monkeypatch):
+    """A thousand of them take the loop 50 ms, in which nothing else of the program would go on."""
+    loop, turn, closed = asyncio.get_running_loop(), 0, Counter()
+    close = wire_module._Protocol.close
+
+    def count_turns():
+        nonlocal turn
+        turn += 1
+        loop.call_soon(count_turns)
+
+    def noted(protocol):
+        closed[turn] += protocol.transport is not None
+        close(protocol)
+
+    async def respond(writer):
+        await until(lambda: len(server.posts) == 10)
+        writer.write(response(200, b"{}"))
+
+    monkeypatch.setattr(wire_module, "CLOSED_AT_ONCE", 3)
+    monkeypatch.setattr(wire_module._Protocol, "close", noted)
+    async with serving() as server:
+        server.respond = respond
+        connection = Connection(region="us-west-2", url=server.url, calls_in_flight=10)
+        async with connect(connection) as client:
+            await asyncio.gather(*(client.invoke(MODEL, b"{}") for _ in range(10)))
+            loop.call_soon(count_turns)
+    assert sorted(closed.values())[-4:] == [1, 3, 3, 3]

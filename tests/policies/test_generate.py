@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import threading
 from contextlib import nullcontext
 
 import pytest
@@ -29,6 +30,7 @@ from batchgen.errors import (
 from batchgen.job import InputImages
 from batchgen.models import MODELS
 from batchgen.output.store import Store
+from batchgen.policies import generate as generate_module
 from batchgen.policies.generate import generate_with
 
 SDXL = "stability.stable-diffusion-xl-v1"
@@ -85,6 +87,26 @@ class TestGood:
         monkeypatch.setattr(loop, "run_in_executor", lambda *job: (jobs.append(job), run(*job))[1])
         await generate(reply(picture()))
         assert len(jobs) == 1
+
+    async def test_who_computes_leaves_a_core_to_the_loop(self, generate, monkeypatch):
+        """As many threads at once as there are cores beside its own; none while it writes."""
+        cores, taken = threading.BoundedSemaphore(1), {}
+
+        def noting(step, work):
+            def work_noted(*arguments):
+                if not taken.setdefault(step, not cores.acquire(blocking=False)):
+                    cores.release()
+                return work(*arguments)
+
+            return work_noted
+
+        monkeypatch.setattr(generate_module, "COMPUTING", cores)
+        inspect_image = noting("check", generate_module.inspect_image)
+        monkeypatch.setattr(generate_module, "inspect_image", inspect_image)
+        monkeypatch.setattr(Store, "begin", noting("write", Store.begin))
+        await generate(reply(picture()))
+        assert taken == {"check": True, "write": False}
+        assert cores.acquire(blocking=False)
 
     async def test_the_request_is_the_tasks(self, generate):
         """Exactly the task's body goes to the task's model, once."""
