@@ -24,7 +24,7 @@ from batchgen.models import Artifact
 from batchgen.output.images import Inspected
 from batchgen.output.manifest import sync_folder
 from batchgen.output.paths import open_regular
-from batchgen.output.threads import in_thread, run_executor
+from batchgen.output.threads import COMPUTING, in_thread, run_executor
 from batchgen.record import DECODED_DIGITS, EXTENSIONS, StoredImage
 from batchgen.text import system_reason
 
@@ -327,8 +327,9 @@ def _write_now(path: str, data: bytes) -> None:
         descriptor = os.open(path, flags, 0o666)
     try:
         rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]  # a write may be short
+        with COMPUTING:  # this is a copy for the kernel; the disk takes it in the sync
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]  # a write may be short
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -18,8 +18,8 @@ T = TypeVar("T")
 CORES = max(1, len(os.sched_getaffinity(0)) - 1)
 """Threads that may compute at the same time: one core is left to the event loop."""
 COMPUTING = threading.BoundedSemaphore(CORES)
-"""Held by a thread while it computes for long, not while it waits for the disk: of a thousand
-replies that come together the rest waits here, and not for the core that the loop needs."""
+"""Held by a thread while it computes or copies megabytes, not while it waits for the disk: of a
+thousand replies that come together the others wait here, not for the core that the loop needs."""
 _executor: ContextVar[ThreadPoolExecutor | None] = ContextVar("batchgen_executor", default=None)
 
 

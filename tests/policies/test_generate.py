@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import os
 import threading
 from contextlib import nullcontext
 
@@ -29,6 +30,7 @@ from batchgen.errors import (
 )
 from batchgen.job import InputImages
 from batchgen.models import MODELS
+from batchgen.output import store as store_module
 from batchgen.output.store import Store
 from batchgen.policies import generate as generate_module
 from batchgen.policies.generate import generate_with
@@ -89,23 +91,27 @@ class TestGood:
         assert len(jobs) == 1
 
     async def test_who_computes_leaves_a_core_to_the_loop(self, generate, monkeypatch):
-        """As many threads at once as there are cores beside its own; none while it writes."""
+        """As many threads at once as there are cores beside its own; none while it syncs."""
         cores, taken = threading.BoundedSemaphore(1), {}
 
         def noting(step, work):
-            def work_noted(*arguments):
-                if not taken.setdefault(step, not cores.acquire(blocking=False)):
+            def noted(*arguments):
+                is_free = cores.acquire(blocking=False)
+                if is_free:
                     cores.release()
+                taken[step] = not is_free
                 return work(*arguments)
 
-            return work_noted
+            return noted
 
         monkeypatch.setattr(generate_module, "COMPUTING", cores)
+        monkeypatch.setattr(store_module, "COMPUTING", cores)
         inspect_image = noting("check", generate_module.inspect_image)
         monkeypatch.setattr(generate_module, "inspect_image", inspect_image)
-        monkeypatch.setattr(Store, "begin", noting("write", Store.begin))
+        monkeypatch.setattr(os, "write", noting("write", os.write))
+        monkeypatch.setattr(os, "fsync", noting("sync", os.fsync))
         await generate(reply(picture()))
-        assert taken == {"check": True, "write": False}
+        assert taken == {"check": True, "write": True, "sync": False}
         assert cores.acquire(blocking=False)
 
     async def test_the_request_is_the_tasks(self, generate):
