@@ -154,8 +154,9 @@ class TryBudget:
     _PRICE, _SMALL = 175.0, 30.0
     """Calls for one refusal: 0.6 % of them; the search costs what is left of one percent. That is
     more where an hour holds few calls: a try costs twice that at 30 a minute, thrice at 15."""
-    _MOST, _LEAST = 1.0, -3.0
-    """One try may be saved up; a bad hour is forgotten after four tries' time."""
+    _MOST, _LEAST, _LEAST_NOISY = 1.0, -3.0, -10.0
+    """One try may be saved up; a bad hour is forgotten after four tries' time. Beside noise a try
+    takes many more refusals to be seen to fail: each of them is paid."""
 
     def __init__(self) -> None:
         self._balance = 0.0
@@ -165,9 +166,10 @@ class TryBudget:
         price = self._PRICE * (1 + self._SMALL / level)
         self._balance = min(self._MOST, self._balance + 1 / price + noise)
 
-    def refused(self) -> None:
+    def refused(self, noise: float = 0.0) -> None:
         """A call was refused, whatever for."""
-        self._balance = max(self._LEAST, self._balance - 1)
+        least = self._LEAST_NOISY if noise else self._LEAST
+        self._balance = max(least, self._balance - 1)
 
     def clear(self) -> None:
         """What was spent is forgotten."""

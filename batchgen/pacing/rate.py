@@ -123,7 +123,7 @@ class Rate:
         if refusal.passed and now >= self._level_since:
             self.levels.refused()
         if self._trying or not self.evidence.noise:
-            self.budget.refused()
+            self.budget.refused(self.evidence.noise)
         if self._row >= BLOCK and not isinstance(self.state, BackingOff):
             self.state.blocked(refusal, now)
             self.state = BackingOff(self, self.state, now)

@@ -182,6 +182,11 @@ def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
     rate.settle(rate.believable(level, now), now)
 
 
+_FREE_TRY = 30.0
+"""What a search found of at least so much is tried at once, and again when noise shows, whatever
+the search cost: strays may have ended it far too low. Of fewer calls each is dear."""
+
+
 class Holding(State):
     """Is this level right? Kept up without a blame it is proven; then more is tried."""
 
@@ -189,9 +194,6 @@ class Holding(State):
     _PROOF_S, _NEW_S = 60.0, 120.0
     """A level is proven after a minute, a new one after two: a fixed minute, and what is left of
     the one before. A bucket shows one call a minute too many in that time."""
-    _FREE_TRY = 30.0
-    """What a search found of at least so much is tried at once, whatever the search cost: strays
-    may have ended it far too low. Of fewer calls each is dear."""
     _FELL_TRY_S, _FELL_S = 90.0, 1800.0
     """For half an hour after a quota fell it is tried every 90 s: it may come back, or rise. That
     costs a refusal in 90 s."""
@@ -240,7 +242,7 @@ class Holding(State):
         rate = self.rate
         if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
             return
-        if not rate.proven and rate.level >= self._FREE_TRY:
+        if not rate.proven and rate.level >= _FREE_TRY:
             rate.budget.clear()
         rate.proven = max(rate.proven, rate.level)
         rate.best = max(rate.best, rate.proven)
@@ -375,6 +377,8 @@ def _shown_as_noise(rate: Rate, now: float) -> bool:
 
 
 def _take_for_noise(rate: Rate, share: float, level: float, now: float) -> None:
+    if not rate.evidence.noise and share > _NOISE_FORGIVEN and level >= _FREE_TRY:
+        rate.budget.clear()
     rate.evidence.noise = max(share, _NOISE_FORGIVEN)
     rate.noise_call = rate.calls
     rate.too_high = math.inf
