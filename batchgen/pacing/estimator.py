@@ -92,6 +92,7 @@ class Estimator:
         self._log.drop(call)
         self._refused += 1
         refusal = self._refusal(call)
+        self._rate.counts.append(refusal.in_window)
         innocent = self._rate_is_innocent(refusal)
         self._refused_at_count = refusal.in_window
         self._refused_at = call.started_at

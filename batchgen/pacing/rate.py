@@ -7,6 +7,7 @@ states are in `states`; `docs/pacing.md` has the diagram and the figures.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 
 from batchgen.pacing.evidence import Evidence, Levels, Refusal, TryBudget
@@ -29,6 +30,8 @@ _TOO_HIGH_S = 600.0
 another, as it may be found to be by a try at any time."""
 _FELL = 0.75
 """A level below so much of the best one is a quota that fell, not one that was found too high."""
+_WIDER = 0.95
+"""What a refusal leaves of a level whose distance between calls was too short."""
 _CLOSER = 0.5
 """Fewer calls a minute are not worth the refusals that they may cost."""
 _LEAST = 0.5
@@ -36,6 +39,10 @@ _LEAST = 0.5
 _NEW_NOISE = 150
 """Calls after noise was found in which a surprise refutes it: back at the level of before, refusals
 come at once if the rate was the reason."""
+_COUNTS, _INNOCENT, _DISTANCE_LEAST, _DISTANCE_MOST = 16, 2, 2.5, 40.0
+"""So many of the search's refusals came in minutes that held less than it proves: one may be a
+stray, two are a bucket of one token, which wants a distance between calls. Of fewer calls a minute
+the count is too coarse to tell, of more the distance is as short as what the network adds."""
 _EXERCISED = 0.7
 """A level of which less was used says nothing about the quota."""
 
@@ -64,6 +71,12 @@ class Rate:
         self.budget = TryBudget()
         self.calls = self.refusals = 0
         """Calls that started, and that were refused."""
+        self.previous = self.level
+        """The level before this one."""
+        self.counts: deque[int] = deque(maxlen=_COUNTS)
+        """What the minutes before the last refusals held, whatever these were for."""
+        self.by_distance = False
+        """The meter wants a distance between calls: what a minute held is no bound."""
         self.gap = 0
         """Calls between the last two refusals."""
         self.spaced = 0.0
@@ -159,6 +172,16 @@ class Rate:
         self.tried_at = max(self.tried_at, now)
         self.enter(Holding(self), level, now)
 
+    def prove(self) -> None:
+        """The level was kept up: no minute that held less can have been full."""
+        if not self.proven and _DISTANCE_LEAST <= self.level <= _DISTANCE_MOST:
+            innocent = sum(count <= self.level - 1 for count in self.counts)
+            self.by_distance = innocent >= _INNOCENT
+            if self.by_distance and not self.evidence.odds:
+                self.budget.clear()  # there is more, for it was not refused while it was held
+        self.proven = max(self.proven, self.level)
+        self.best = max(self.best, self.proven)
+
     def overshot(self, level: float, now: float) -> None:
         """A level was refused when it was held: nothing near it is believed for a while."""
         self.too_high, self._too_high_at = level, now
@@ -180,6 +203,7 @@ class Rate:
 
     def set(self, level: float, now: float) -> None:
         """Another level, whose time begins now."""
+        self.previous = self.level
         self.level = min(self.ceiling, max(_LEAST, level))
         self._changed_at = now
         self._starts = 0
@@ -205,6 +229,8 @@ class Rate:
 
     def bound(self, refusal: Refusal) -> float:
         """At most what the last minute held, and what goes through from refusal to refusal."""
+        if self.by_distance:
+            return _WIDER * self.level
         bound = min(self.level, float(refusal.in_window))
         if refusal.measured is not None and refusal.passed:
             bound = min(bound, max(refusal.measured, self.level / 2))

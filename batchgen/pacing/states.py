@@ -170,11 +170,19 @@ _GAINED, _GAINED_MOST = 1 / 3, 0.02
 """What else a failed try gains: a third of what it showed, at most 2 %, for a fixed minute shows
 the rest of the minute before."""
 
+_FAR = 1.1
+"""A try that gains more than this by distance is followed by another: it began far too low."""
+
 
 def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
     """A try, or a search that came of one, was refused."""
-    bound = rate.bound(refusal)
     rate.tried_at = now
+    if rate.by_distance:
+        if rate.previous > _FAR * rate.proven:
+            rate.budget.clear()
+        rate.settle(max(rate.proven, rate.previous), now)
+        return
+    bound = rate.bound(refusal)
     if bound > _ROSE * rate.proven + _ROSE_CALLS:
         rate.settle(bound, now)
         return
@@ -244,8 +252,7 @@ class Holding(State):
             return
         if not rate.proven and rate.level >= _FREE_TRY:
             rate.budget.clear()
-        rate.proven = max(rate.proven, rate.level)
-        rate.best = max(rate.best, rate.proven)
+        rate.prove()
         if rate.level < rate.ceiling and self._may_try(now):
             rate.state = Trying(rate, now)
 
@@ -275,6 +282,8 @@ class Holding(State):
         if rate.evidence.odds < (TWO if paused else ONE):
             return False
         if not _shown_as_noise(rate, now):
+            if refusal.in_window <= rate.proven:
+                rate.by_distance = False  # it is the minute after all: it held no more than before
             level = max(rate.proven, self._lower(refusal))
             rate.overshot(rate.level, now)
             rate.settle(level, now)
@@ -380,6 +389,7 @@ def _take_for_noise(rate: Rate, share: float, level: float, now: float) -> None:
     if not rate.evidence.noise and share > _NOISE_FORGIVEN and level >= _FREE_TRY:
         rate.budget.clear()
     rate.evidence.noise = max(share, _NOISE_FORGIVEN)
+    rate.by_distance = False
     rate.noise_call = rate.calls
     rate.too_high = math.inf
     rate.proven = level

@@ -17,6 +17,7 @@ from benchmarks.pacing import goals
 from benchmarks.pacing.ours import Ours
 from benchmarks.pacing.scenarios import ALGORITHMS, CAP, HOUR_S, METERS, plain, run
 from benchmarks.pacing.servers import Bucket, InFlightCap, SlidingMinute, steady
+from benchmarks.pacing.weather import Strays
 from benchmarks.pacing.world import Network, World
 
 UNKNOWN = ALGORITHMS["ours, quota unknown"]
@@ -152,6 +153,16 @@ def weather(name, seed=0):
     return goals.measure(ROWS[name], goals.CLIENTS["ours"], seed)
 
 
+def behind(meter, quota, wrapped, seed=0):
+    """One hour with a quota that nobody told of, of a server behind something else."""
+    row = goals.Row(
+        name="behind",
+        server=goals.metered(meter, steady(quota), lambda server, _: wrapped(server)),
+        quota=quota,
+    )
+    return goals.measure(row, goals.CLIENTS["ours"], seed)
+
+
 @pytest.mark.parametrize("meter", goals.SHORT.values())
 def test_an_unknown_quota_is_found(meter):
     """From minute 5 on 97 % of the quota is used; the search and the tries cost little."""
@@ -201,6 +212,22 @@ def test_strays_at_a_small_told_quota_are_taken_for_noise_before_sharing():
 def test_a_one_token_bucket_of_three_a_minute_is_used():
     """A count of two or three calls is too coarse to lower a level by: it is trimmed."""
     assert weather("one token 3 unknown").used >= 0.85
+
+
+@pytest.mark.parametrize("quota", [6, 10, 15])
+def test_a_small_bucket_of_one_token_is_used_though_nobody_told_of_it(quota):
+    """What a minute held when it refused is no bound where the distance between calls counts."""
+    found = [weather(f"one token {quota} unknown", seed) for seed in range(3)]
+    assert fmean(each.used for each in found) >= 0.85
+    assert fmean(each.rejected for each in found) <= 0.03
+
+
+@pytest.mark.parametrize("meter", METERS)
+def test_a_small_minute_that_begins_with_two_strays_is_not_taken_for_one_token(meter):
+    """Two refusals of nearly empty minutes look like it; a minute that is full again does not."""
+    found = behind(meter, 15.0, lambda server: Strays(server, 0.0, Random(1), first=2))
+    assert found.used >= 0.95
+    assert found.rejected <= 0.03
 
 
 def test_two_strays_at_the_start_cost_no_time():
