@@ -77,6 +77,8 @@ class Rate:
         """What the minutes before the last refusals held, whatever these were for."""
         self.by_distance = False
         """The meter wants a distance between calls: what a minute held is no bound."""
+        self.free_at = math.inf
+        """When a try is free, whatever the search cost."""
         self.gap = 0
         """Calls between the last two refusals."""
         self.spaced = 0.0
@@ -138,8 +140,9 @@ class Rate:
         if self._trying or not self.evidence.noise:
             self.budget.refused(self.evidence.noise)
         if self._row >= BLOCK and not isinstance(self.state, BackingOff):
+            innocent = self.state.if_innocent
             self.state.blocked(refusal, now)
-            self.state = BackingOff(self, self.state, now)
+            self.state = BackingOff(self, self.state, now, innocent)
             return True
         searching = self.searching
         changed = self.state.refused(refusal, now)
@@ -195,7 +198,7 @@ class Rate:
 
     def fall(self, level: float, now: float) -> None:
         """The quota fell; the best level stays known, and is tried again soon."""
-        self.too_high = math.inf
+        self.too_high = self.free_at = math.inf
         if level < _FELL * self.best:
             self.fell_at = now
         self.proven = min(self.proven, level)

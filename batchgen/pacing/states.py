@@ -67,6 +67,11 @@ class State(ABC):
         """Nothing goes through."""
 
     @property
+    def if_innocent(self) -> tuple[State, float] | None:
+        """What goes on, at which level, if a block now lasts too long to be about the rate."""
+        return None
+
+    @property
     def _step_s(self) -> float:
         return max(_STEP_S, MINUTE_S * _STEP_CALLS / self.rate.level)
 
@@ -86,6 +91,13 @@ class Searching(State):
     _DEAR, _PAUSE_S = 40, 30.0
     """So little found, nothing starts for half a minute: a fixed minute that is full refuses until
     it ends, and each of these refusals would be half a percent of an hour or so."""
+    _BLOCKS = 3
+    """So many blocks, with calls admitted between, are a quota of one or two a minute; one that is
+    longer than a minute is an outage, for no minute is full for so long."""
+
+    def __init__(self, rate: Rate) -> None:
+        super().__init__(rate)
+        self._blocks = 0
 
     def advance(self, now: float, reached: Callable[[float], int]) -> None:
         rate = self.rate
@@ -103,8 +115,14 @@ class Searching(State):
         return True
 
     def blocked(self, refusal: Refusal, now: float) -> None:
-        if refusal.in_window >= _TELLING:
+        self._blocks += 1
+        if refusal.in_window >= _TELLING or self._blocks >= self._BLOCKS:
             self._end(refusal, now)
+
+    @property
+    def if_innocent(self) -> tuple[State, float] | None:
+        first = not self.rate.proven and self._blocks < self._BLOCKS - 1
+        return (self, self.rate.level) if first else None
 
     def _end(self, refusal: Refusal, now: float) -> None:
         rate = self.rate
@@ -190,9 +208,10 @@ def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
     rate.settle(rate.believable(level, now), now)
 
 
-_FREE_TRY = 30.0
+_FREE_TRY, _LATE_TRY_S = 30.0, 300.0
 """What a search found of at least so much is tried at once, and again when noise shows, whatever
-the search cost: strays may have ended it far too low. Of fewer calls each is dear."""
+the search cost: strays or a short outage may have ended it far too low. Of fewer calls each is
+dear: such a level is tried so much later, unless it was refused again while it was held."""
 
 
 class Holding(State):
@@ -250,8 +269,11 @@ class Holding(State):
         rate = self.rate
         if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
             return
-        if not rate.proven and rate.level >= _FREE_TRY:
-            rate.budget.clear()
+        if not rate.proven:
+            if rate.level >= _FREE_TRY:
+                rate.free_at = now
+            elif rate.too_high == math.inf and not rate.evidence.odds:
+                rate.free_at = now + _LATE_TRY_S
         rate.prove()
         if rate.level < rate.ceiling and self._may_try(now):
             rate.state = Trying(rate, now)
@@ -261,6 +283,9 @@ class Holding(State):
         if now - rate.fell_at < self._FELL_S:
             rate.budget.clear()  # these are paid by the time between them
             return now - rate.tried_at >= self._FELL_TRY_S
+        if now >= rate.free_at:
+            rate.free_at = math.inf
+            rate.budget.clear()
         return rate.budget.allows
 
     def refused(self, refusal: Refusal, now: float) -> bool:
@@ -404,9 +429,13 @@ class BackingOff(State):
     """Pause after a block, doubled with each probe refused, up to the most: a block of five
     minutes costs some twenty probes, and its end is seen 15 s later."""
 
-    def __init__(self, rate: Rate, before: State, now: float) -> None:
+    def __init__(
+        self, rate: Rate, before: State, now: float, if_innocent: tuple[State, float] | None
+    ) -> None:
+        """`if_innocent`: what `State.if_innocent` said when the block began."""
         super().__init__(rate)
         self.before, self.level, self.since = before, rate.level, now
+        self._if_innocent = if_innocent
         if isinstance(before, Recovering):
             self.before, self.level, self.since = before.before, before.level, before.since
         self._probed_at: float | None = None
@@ -434,6 +463,8 @@ class BackingOff(State):
         if now - self.since <= MINUTE_S:
             self.rate.enter(self.before, self.level, now)
         else:
+            if self._if_innocent:
+                self.before, self.level = self._if_innocent
             state = Recovering(self)
             self.rate.enter(state, state.first, now)
 

@@ -17,7 +17,7 @@ from benchmarks.pacing import goals
 from benchmarks.pacing.ours import Ours
 from benchmarks.pacing.scenarios import ALGORITHMS, CAP, HOUR_S, METERS, plain, run
 from benchmarks.pacing.servers import Bucket, InFlightCap, SlidingMinute, steady
-from benchmarks.pacing.weather import Strays
+from benchmarks.pacing.weather import Outages, Strays
 from benchmarks.pacing.world import Network, World
 
 UNKNOWN = ALGORITHMS["ours, quota unknown"]
@@ -228,6 +228,24 @@ def test_a_small_minute_that_begins_with_two_strays_is_not_taken_for_one_token(m
     found = behind(meter, 15.0, lambda server: Strays(server, 0.0, Random(1), first=2))
     assert found.used >= 0.95
     assert found.rejected <= 0.03
+
+
+@pytest.mark.parametrize("seconds", [6, 60, 300])
+@pytest.mark.parametrize("at", [25, 45])
+def test_an_outage_while_the_quota_is_searched_for_is_not_taken_for_it(at, seconds):
+    """What the minute held when everything was refused is tried again, and soon."""
+    span = (float(at), float(at + seconds))
+    found = behind("sliding minute", 90.0, lambda server: Outages(server, [span]))
+    assert found.used >= 0.75
+
+
+@pytest.mark.parametrize("meter", METERS)
+@pytest.mark.parametrize("quota", [1, 2])
+def test_a_quota_of_one_or_two_a_minute_ends_a_search(meter, quota):
+    """Calls that go through between blocks show that it is no outage."""
+    found = behind(meter, float(quota), lambda server: server)
+    assert found.used >= 0.95
+    assert found.rejected <= 0.25
 
 
 def test_two_strays_at_the_start_cost_no_time():
