@@ -88,6 +88,7 @@ class Rate:
         self.block_call = self.noise_call = self._blamed_in_flight = 0
         self._changed_at: float | None = None
         self._starts = self._row = self._refused_call = 0
+        self._innocent: tuple[State, float] | None = None
         self.state: State = Searching(self) if told is None else Holding(self)
 
     @property
@@ -131,6 +132,8 @@ class Rate:
     def throttled(self, refusal: Refusal, in_flight: int, now: float) -> bool:
         """A 429 with news came, of one of so many calls in flight; whether it changed anything."""
         self._row = 1 if refusal.passed else self._row + 1
+        if self._row == 1:
+            self._innocent = self.state.if_innocent
         self.gap = self.calls - self._refused_call
         self._refused_call = self.calls
         self.refusals += 1
@@ -140,9 +143,8 @@ class Rate:
         if self._trying or not self.evidence.noise:
             self.budget.refused(self.evidence.noise)
         if self._row >= BLOCK and not isinstance(self.state, BackingOff):
-            innocent = self.state.if_innocent
             self.state.blocked(refusal, now)
-            self.state = BackingOff(self, self.state, now, innocent)
+            self.state = BackingOff(self, self.state, now, self._innocent)
             return True
         searching = self.searching
         changed = self.state.refused(refusal, now)

@@ -68,7 +68,7 @@ class State(ABC):
 
     @property
     def if_innocent(self) -> tuple[State, float] | None:
-        """What goes on, at which level, if a block now lasts too long to be about the rate."""
+        """What goes on, at which level, if a block begins that lasts too long to be our rate's."""
         return None
 
     @property
@@ -208,10 +208,12 @@ def _end_try(rate: Rate, refusal: Refusal, now: float) -> None:
     rate.settle(rate.believable(level, now), now)
 
 
-_FREE_TRY, _LATE_TRY_S = 30.0, 300.0
+_FREE_TRY = 30.0
 """What a search found of at least so much is tried at once, and again when noise shows, whatever
-the search cost: strays or a short outage may have ended it far too low. Of fewer calls each is
-dear: such a level is tried so much later, unless it was refused again while it was held."""
+the search cost: strays or a short outage may have ended it far too low."""
+_LATE_TRY_S, _TINY, _LATE_TRY_CALLS = 300.0, 7.0, 400.0
+"""Of fewer calls each is dear: they are tried so much later, unless their level was refused again
+while it was held, and where they are fewest after so many calls: a refusal is 0.25 % of them."""
 
 
 class Holding(State):
@@ -270,13 +272,20 @@ class Holding(State):
         if not rate.kept(self._PROOF_S if rate.level <= rate.proven else self._NEW_S, now):
             return
         if not rate.proven:
-            if rate.level >= _FREE_TRY:
-                rate.free_at = now
-            elif rate.too_high == math.inf and not rate.evidence.odds:
-                rate.free_at = now + _LATE_TRY_S
+            rate.free_at = now + self._wait_s
         rate.prove()
         if rate.level < rate.ceiling and self._may_try(now):
             rate.state = Trying(rate, now)
+
+    @property
+    def _wait_s(self) -> float:
+        """From the proof of what a search found to a try that is free."""
+        rate = self.rate
+        if rate.level >= _FREE_TRY:
+            return 0.0
+        if rate.too_high < math.inf or rate.evidence.odds:
+            return math.inf
+        return _LATE_TRY_S if rate.level >= _TINY else MINUTE_S * _LATE_TRY_CALLS / rate.level
 
     def _may_try(self, now: float) -> bool:
         rate = self.rate
@@ -432,7 +441,7 @@ class BackingOff(State):
     def __init__(
         self, rate: Rate, before: State, now: float, if_innocent: tuple[State, float] | None
     ) -> None:
-        """`if_innocent`: what `State.if_innocent` said when the block began."""
+        """`if_innocent`: what `State.if_innocent` said at the first refusal of the block."""
         super().__init__(rate)
         self.before, self.level, self.since = before, rate.level, now
         self._if_innocent = if_innocent

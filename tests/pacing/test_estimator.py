@@ -230,8 +230,7 @@ def test_a_small_minute_that_begins_with_two_strays_is_not_taken_for_one_token(m
     assert found.rejected <= 0.03
 
 
-@pytest.mark.parametrize("seconds", [6, 60, 300])
-@pytest.mark.parametrize("at", [25, 45])
+@pytest.mark.parametrize(("at", "seconds"), [(25, 300), (45, 6), (45, 60), (60, 6)])
 def test_an_outage_while_the_quota_is_searched_for_is_not_taken_for_it(at, seconds):
     """What the minute held when everything was refused is tried again, and soon."""
     span = (float(at), float(at + seconds))
