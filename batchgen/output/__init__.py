@@ -69,7 +69,7 @@ from batchgen.output.repair import (
 )
 from batchgen.output.replacing import replacing
 from batchgen.output.store import SPOOL, SUPERSEDED, UNUSABLE, Saving, Store
-from batchgen.output.threads import COMPUTING, in_thread, worker_threads
+from batchgen.output.threads import COMPUTING, cores, in_thread, worker_threads
 from batchgen.output.verify import ASIDE, Finding, Kind, Verified, verify_output
 
 __all__ = [
@@ -115,6 +115,7 @@ __all__ = [
     "Store",
     "Verified",
     "adopt_images",
+    "cores",
     "derive",
     "embedded",
     "find_named",

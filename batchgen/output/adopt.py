@@ -25,7 +25,7 @@ from batchgen.output.metadata.reading import embedded
 from batchgen.output.paths import open_regular
 from batchgen.output.read_history import load_history
 from batchgen.output.store import IMAGES, PART, SUPERSEDED
-from batchgen.output.threads import in_thread
+from batchgen.output.threads import cores, in_thread
 from batchgen.output.verify import LARGEST_FILE, Progress, files_below
 from batchgen.record import (
     DECODED_DIGITS,
@@ -157,7 +157,7 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _read_all(folder: Path, paths: list[str]) -> list[tuple[str, Record | str]]:
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(zip(paths, pool.map(lambda path: _read(folder, path), paths), strict=True))
 
 

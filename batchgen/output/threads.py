@@ -15,7 +15,15 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-CORES = max(1, len(os.sched_getaffinity(0)) - 1)
+
+def cores() -> int:
+    """Cores that this process may use; all of the machine's where the system cannot tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+CORES = max(1, cores() - 1)
 """Threads that may compute at the same time: one core is left to the event loop."""
 COMPUTING = threading.BoundedSemaphore(CORES)
 """Held by a thread while it computes or copies megabytes, not while it waits for the disk: of a

@@ -26,6 +26,7 @@ from batchgen.output.manifest import is_damaged, open_manifest, parse_line
 from batchgen.output.paths import open_regular, refuse_links
 from batchgen.output.read_history import load_history
 from batchgen.output.store import DERIVED_PART, IMAGES, PART, SPOOL
+from batchgen.output.threads import cores
 from batchgen.record import (
     DerivedFile,
     DerivedLine,
@@ -187,7 +188,7 @@ def verify_output(
         StorageError: the lock file cannot be read.
     """
     return _Verification(manifest, quick=quick, is_ours=is_ours, progress=progress).run(
-        threads or 2 * len(os.sched_getaffinity(0))
+        threads or 2 * cores()
     )
 
 

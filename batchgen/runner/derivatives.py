@@ -21,6 +21,7 @@ from batchgen.output import (
     BrokenImage,
     Label,
     OutputFolder,
+    cores,
     derive,
     in_thread,
     open_regular,
@@ -33,7 +34,7 @@ from batchgen.text import escaped, shortened, system_reason
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = max(1, min(2, len(os.sched_getaffinity(0)) - 1))
+AT_ONCE = max(1, min(2, cores() - 1))
 """Images that are worked on at the same time: each takes a core, and the memory of its pixels."""
 COARSE = 0.02
 """Seconds in which the time of a file and that of its record do not tell which was first."""

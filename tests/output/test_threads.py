@@ -1,13 +1,14 @@
 """The threads of a run are its own: they end with it, and the caller's loop keeps its executor."""
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
-from batchgen.output import in_thread, worker_threads
+from batchgen.output import cores, in_thread, worker_threads
 
 
 def ours():
@@ -69,3 +70,10 @@ async def test_the_loop_keeps_its_executor():
 
     assert outside.startswith("batchgen")
     assert {name.rpartition("_")[0] for name in (meanwhile, *after)} == {"callers"}
+
+
+def test_cores_are_those_of_the_process_or_of_the_machine(monkeypatch):
+    """Not every system can say which cores a process may use."""
+    assert cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()
