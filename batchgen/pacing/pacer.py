@@ -40,8 +40,10 @@ class Pace:
     """What an earlier run proved; where no quota is given, the search begins there."""
 
     def __post_init__(self) -> None:
-        if self.requests_per_minute is not None and not self.requests_per_minute > 0:
-            raise ValueError(f"requests_per_minute is {self.requests_per_minute}: give more than 0")
+        for name in ("requests_per_minute", "proven_per_minute"):
+            rate = getattr(self, name)
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"{name} is {rate}: give more than 0, or None if nobody knows it")
         if self.concurrency < 1:
             raise ValueError(f"concurrency is {self.concurrency}: give at least 1")
 

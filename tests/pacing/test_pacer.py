@@ -367,11 +367,12 @@ async def test_it_tells_when_an_attempt_that_came_now_could_start():
     await asyncio.gather(*tasks)
 
 
-@pytest.mark.parametrize("per_minute", [0, -1, float("nan")])
-def test_a_quota_of_nothing_is_refused(per_minute):
-    """A quota is more than 0."""
-    with pytest.raises(ValueError, match="more than 0"):
-        Pace(requests_per_minute=per_minute)
+@pytest.mark.parametrize("per_minute", [0, -1, float("nan"), math.inf])
+@pytest.mark.parametrize("name", ["requests_per_minute", "proven_per_minute"])
+def test_a_quota_of_nothing_is_refused(name, per_minute):
+    """A quota is more than 0, and finite: who knows none says None."""
+    with pytest.raises(ValueError, match=f"{name} is .*more than 0"):
+        Pace(**{name: per_minute})
 
 
 def test_a_concurrency_of_nothing_is_refused():
