@@ -108,7 +108,7 @@ class Invocation:
         headers["amz-sdk-invocation-id"] = str(uuid.UUID(int=_random.getrandbits(128), version=4))
         headers["amz-sdk-request"] = "attempt=1"
         headers["Content-Length"] = str(len(body))
-        session = self._client._endpoint.http_session  # noqa: SLF001  # no other way to it
+        session = self._client._endpoint.http_session  # noqa: SLF001  # botocore hides it
         response = await session.post(Unsigned(prepared.url, headers, body, prepared.context))
         said = {name.decode().lower(): value.decode() for name, value in response.raw_headers}
         if response.status >= ERROR_STATUS:
@@ -121,7 +121,7 @@ class Invocation:
             modelId=model_id, body=b"", contentType=JSON, accept=JSON
         )
         prepared: _Prepared = called["prepared"]
-        prepared.version = await prepared.signer._choose_signer(  # noqa: SLF001  # as above
+        prepared.version = await prepared.signer._choose_signer(  # noqa: SLF001  # botocore hides it
             OPERATION, "standard", prepared.context
         )
         return prepared

@@ -72,7 +72,7 @@ class Rate:
         self.calls = self.refusals = 0
         """Calls that started, and that were refused."""
         self.previous = self.level
-        """The level before this one."""
+        """The last level that was another one."""
         self.counts: deque[int] = deque(maxlen=_COUNTS)
         """What the minutes before the last refusals held, whatever these were for."""
         self.by_distance = False
@@ -208,8 +208,9 @@ class Rate:
 
     def set(self, level: float, now: float) -> None:
         """Another level, whose time begins now."""
-        self.previous = self.level
-        self.level = min(self.ceiling, max(_LEAST, level))
+        level = min(self.ceiling, max(_LEAST, level))
+        if level != self.level:
+            self.previous, self.level = self.level, level
         self._changed_at = now
         self._starts = 0
 

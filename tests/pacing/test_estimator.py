@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.pacing.estimator import Estimator
-from batchgen.pacing.rate import Phase
+from batchgen.pacing.rate import Phase, Rate
 from batchgen.pacing.window import MARGIN_S
 from benchmarks.pacing import goals
 from benchmarks.pacing.ours import Ours
@@ -200,6 +200,21 @@ def test_strays_do_not_lower_a_told_quota(share, used):
     found = weather(f"strays {share} sliding 90 told")
     assert found.used >= used
     assert found.rejected <= int(share[0]) / 100 + 0.01
+
+
+def test_strays_that_ended_a_search_too_low_do_not_keep_it_there():
+    """Once they show as noise the next try is free, whatever the search cost."""
+    found = [weather("strays 5% fixed 90 unknown", seed) for seed in (0, 2)]
+    assert min(each.used for each in found) >= 0.8
+
+
+def test_a_level_that_was_not_used_is_not_the_one_before_it():
+    """A step of a try that nobody made use of begins anew: what went through is the step before."""
+    rate = Rate(None)
+    rate.set(9.0, 0.0)
+    rate.set(12.0, 60.0)
+    assert not rate.kept(15.0, 120.0)
+    assert (rate.previous, rate.level) == (9.0, 12.0)
 
 
 def test_strays_at_a_small_told_quota_are_taken_for_noise_before_sharing():
